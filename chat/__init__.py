@@ -1,0 +1,1 @@
+"""Chat hub: msgpack over WebSocket. Nothing here yet."""

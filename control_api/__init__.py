@@ -1,0 +1,1 @@
+"""Control API: identity, users, rooms, playback grants. Nothing here yet."""

@@ -1,0 +1,1 @@
+"""Live streaming server: the roof over rtmp, sfu, control_api, chat and storage."""

@@ -1,0 +1,1 @@
+"""MediaPackets to container bytes and back, without I/O."""

@@ -1,0 +1,1 @@
+"""Delivery: how container bytes reach viewers."""

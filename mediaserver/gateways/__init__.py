@@ -1,0 +1,1 @@
+"""Gateways: protocol sessions mapped to the hub."""

@@ -1,0 +1,1 @@
+"""The hub: streams by room, each with one publisher and many outputs."""

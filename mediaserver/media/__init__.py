@@ -1,0 +1,1 @@
+"""The vocabulary of media: tracks, packets, timestamps, codecs."""

@@ -1,0 +1,1 @@
+"""RTMP: a sans-I/O protocol core and thin asyncio edges around it."""

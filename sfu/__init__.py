@@ -1,0 +1,1 @@
+"""WebRTC: selective forwarding, WHIP and WHEP. Nothing here yet."""
