@@ -1,0 +1,310 @@
+"""The schema of the settings: every one has a default that works and a docstring for the reference.
+
+Rules:
+
+* Names end in their unit (``_seconds``, ``_ms``, ``_bytes``) unless the value is a plain count.
+* A setting marked ``LIVE`` can change while the server runs; every other one needs a restart.
+* Nothing is here that no code reads.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Final, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    IPvAnyNetwork,
+    SecretStr,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """Marks a setting that a reload applies without a restart."""
+
+
+LIVE: Final = Live()
+
+
+class LogFormat(Enum):
+    CONSOLE = "console"
+    JSON = "json"
+
+
+class LogLevel(Enum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def _split(value: object) -> object:
+    """A list may be written ``a, b`` where the source knows only strings."""
+    if isinstance(value, str):
+        return tuple(part for part in (piece.strip() for piece in value.split(",")) if part)
+    return value
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _check_host(value: str) -> str:
+    try:
+        ip_address(value)
+    except ValueError:
+        if value != "localhost":
+            raise ValueError("must be an IP address of this machine, 0.0.0.0, :: or localhost") from None
+    return value
+
+
+def _check_url(value: str, schemes: tuple[str, ...]) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in schemes:
+        raise ValueError(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+    return value
+
+
+def _check_public_url(value: str) -> str:
+    if not urlsplit(_check_url(value, ("http", "https"))).hostname:
+        raise ValueError("names no host")
+    return value.rstrip("/")
+
+
+def _check_database_url(value: SecretStr) -> SecretStr:
+    _check_url(value.get_secret_value(), ("postgresql", "postgres"))
+    return value
+
+
+def _check_secret(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value()) < MINIMUM_SECRET_LENGTH:
+        raise ValueError(f"must have at least {MINIMUM_SECRET_LENGTH} characters")
+    return value
+
+
+MINIMUM_SECRET_LENGTH: Final = 32
+MIB: Final = 1024 * 1024
+
+Host = Annotated[str, AfterValidator(_check_host)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(ge=0, le=86_400)]
+PositiveSeconds = Annotated[float, Field(gt=0, le=86_400)]
+Count = Annotated[int, Field(ge=1)]
+Networks = Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(_split)]
+
+
+class Group(BaseModel):
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+        validate_default=True,
+    )
+
+
+class HttpSettings(Group):
+    host: Host = "0.0.0.0"
+    """Address the HTTP server listens on."""
+
+    port: Port = 8080
+    """Port of the HTTP server; 0 takes a free one."""
+
+    trusted_proxies: Annotated[Networks, LIVE] = ()
+    """Networks (CIDR) of reverse proxies. X-Forwarded-For and X-Forwarded-Proto count only from these."""
+
+
+class RtmpSettings(Group):
+    host: Host = "0.0.0.0"
+    """Address the RTMP server (and RTMPS, when on) listens on."""
+
+    port: Port = 1935
+    """Port of the RTMP server; 0 takes a free one."""
+
+    handshake_timeout_seconds: Annotated[PositiveSeconds, LIVE] = 10
+    """A peer that has not finished its handshake after this long is closed."""
+
+    connect_timeout_seconds: Annotated[PositiveSeconds, LIVE] = 10
+    """A peer that neither publishes nor plays this long after its handshake is closed."""
+
+    idle_timeout_seconds: Annotated[PositiveSeconds, LIVE] = 30
+    """A publisher that sends nothing for this long is closed, and so is a player that takes nothing."""
+
+    max_message_bytes: Annotated[int, Field(ge=64 * 1024, le=256 * MIB), LIVE] = 10 * MIB
+    """Longest RTMP message taken; a longer one closes the publisher."""
+
+    max_chunk_bytes: Annotated[int, Field(ge=128, le=16_777_215), LIVE] = MIB
+    """Largest chunk size a peer may set."""
+
+    max_connections: Annotated[Count, LIVE] = 10_000
+    """RTMP connections at once, over all addresses."""
+
+    max_connections_per_address: Annotated[Count, LIVE] = 100
+    """RTMP connections at once from one IP address."""
+
+    publish_grace_seconds: Annotated[Seconds, LIVE] = 10
+    """How long viewers are kept while a dropped publisher may come back; 0 ends the stream at once."""
+
+
+class RtmpsSettings(Group):
+    port: Port | None = None
+    """Port for RTMP over TLS (1936 is usual); unset leaves it off. Needs the certificate and the key."""
+
+    certificate_file: Path | None = None
+    """PEM file with the certificate chain."""
+
+    key_file: Path | None = None
+    """PEM file with the private key."""
+
+    @model_validator(mode="after")
+    def _needs_certificate(self) -> Self:
+        if self.port is not None and (self.certificate_file is None or self.key_file is None):
+            raise ValueError("rtmps.port needs rtmps.certificate_file and rtmps.key_file")
+        return self
+
+
+class BroadcastSettings(Group):
+    merge_window_ms: Annotated[int, Field(ge=0, le=5000), LIVE] = 100
+    """Packets of this many milliseconds go to viewers in one write; 0 writes every packet at once. Longer
+    costs latency and saves CPU."""
+
+    slow_viewer_seconds: Annotated[PositiveSeconds, LIVE] = 5
+    """A viewer that is this many seconds of media behind is skipped to the next keyframe."""
+
+    slow_viewer_bytes: Annotated[int, Field(ge=256 * 1024), LIVE] = 8 * MIB
+    """A viewer with this many bytes unsent is skipped to the next keyframe, whatever the bitrate."""
+
+    close_after_seconds: Annotated[PositiveSeconds, LIVE] = 10
+    """A viewer that stays behind for this long is closed."""
+
+    max_viewers: Annotated[Count, LIVE] = 20_000
+    """Viewers at once over all rooms and protocols; further ones are answered 503."""
+
+
+class GopCacheSettings(Group):
+    enabled: bool = True
+    """Keep the packets since the last keyframe, so that a new viewer sees a picture at once."""
+
+    max_packets: Count = 4096
+    """A group of pictures with more packets is not kept."""
+
+    max_bytes: Count = 32 * MIB
+    """A group of pictures with more bytes is not kept."""
+
+
+class HlsSettings(Group):
+    part_target_ms: Annotated[int, Field(ge=100, le=5000)] = 500
+    """Longest LL-HLS part (PART-TARGET)."""
+
+    segment_target_seconds: Annotated[PositiveSeconds, Field(ge=1, le=30)] = 2
+    """A segment ends at the first keyframe after this long."""
+
+    playlist_segments: Annotated[int, Field(ge=4, le=1000)] = 8
+    """Segments a playlist lists and the server keeps in memory."""
+
+
+class LogSettings(Group):
+    format: Annotated[LogFormat, BeforeValidator(_lower)] = LogFormat.CONSOLE
+    """``console`` for people, ``json`` for machines."""
+
+    level: Annotated[LogLevel, BeforeValidator(_lower), LIVE] = LogLevel.INFO
+    """Least severe level that is written."""
+
+
+class MetricsSettings(Group):
+    enabled: bool = True
+    """Serve Prometheus metrics at /metrics."""
+
+
+class DatabaseSettings(Group):
+    pool_size: Annotated[int, Field(ge=2, le=200)] = 10
+    """Connections to PostgreSQL this process holds at most."""
+
+    acquire_timeout_seconds: PositiveSeconds = 5
+    """Longest wait for a free connection."""
+
+    command_timeout_seconds: PositiveSeconds = 10
+    """Longest time one SQL command may take."""
+
+
+class AuthorizationSettings(Group):
+    cache_seconds: Annotated[Seconds, LIVE] = 5
+    """How long the answer to a stream key or room is kept. Changes in the database are noticed at once."""
+
+    negative_cache_seconds: Annotated[Seconds, LIVE] = 1
+    """How long an unknown key or room is remembered as unknown."""
+
+    stale_seconds: Annotated[Seconds, LIVE] = 300
+    """While PostgreSQL cannot be reached, answers up to this old still count."""
+
+    cache_entries: Count = 50_000
+    """Answers kept at most; the oldest go first."""
+
+
+class DrainSettings(Group):
+    timeout_seconds: Annotated[Seconds, LIVE] = 10
+    """After SIGTERM, publishers and viewers have this long to leave before they are closed."""
+
+
+class Settings(Group):
+    """All settings of one server process."""
+
+    data_dir: Path = Path("data")
+    """Folder for everything the server keeps: embedded database, generated secrets. Made when missing."""
+
+    public_url: Annotated[str, AfterValidator(_check_public_url)] | None = None
+    """Address under which browsers reach this server, such as https://live.example.com. Unset: localhost and
+    the HTTP port."""
+
+    database_url: Annotated[SecretStr, AfterValidator(_check_database_url)] | None = None
+    """PostgreSQL to use, such as postgresql://user:password@host/name. Unset: an embedded one in data_dir."""
+
+    secret_key: Annotated[SecretStr, AfterValidator(_check_secret)] | None = None
+    """Key of the digests under which stream keys are stored; changing it voids all stream keys. Unset: made
+    once and kept in data_dir."""
+
+    http: HttpSettings = HttpSettings()
+    rtmp: RtmpSettings = RtmpSettings()
+    rtmps: RtmpsSettings = RtmpsSettings()
+    broadcast: BroadcastSettings = BroadcastSettings()
+    gop_cache: GopCacheSettings = GopCacheSettings()
+    hls: HlsSettings = HlsSettings()
+    authorization: AuthorizationSettings = AuthorizationSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    log: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    drain: DrainSettings = DrainSettings()
+
+
+def setting_fields(model: type[Group] = Settings, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Every setting as (dotted name, field), in the order of the schema."""
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Group):
+            yield from setting_fields(kind, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field
+
+
+def setting_value(settings: Settings, name: str) -> Any:
+    """The value of the setting with the dotted ``name``."""
+    value: Any = settings
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def is_live(field: FieldInfo) -> bool:
+    """Whether a reload applies this setting without a restart."""
+    return LIVE in field.metadata
