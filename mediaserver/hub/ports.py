@@ -15,6 +15,10 @@ class Output(Protocol):
     block nor raise: an output that raises is detached and logged, so that it cannot disturb the others.
     """
 
+    @property
+    def viewer_count(self) -> int:
+        """Viewers that watch through this output now; 0 for outputs that serve none."""
+
     def on_tracks(self, tracks: Sequence[Track], metadata: Metadata) -> None:
         """The set of tracks, a track's configuration or the metadata changed.
 

@@ -1,0 +1,83 @@
+# One command per job, the same on a desk and in CI. `make` alone lists them.
+
+SHELL := /bin/bash
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet -c constraints.txt
+DEBIAN_PACKAGES := ffmpeg redis-server chromium rtmpdump gstreamer1.0-tools gstreamer1.0-plugins-base \
+	gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav nodejs npm
+TEST_PROGRAMS := ffmpeg ffprobe redis-server chromium rtmpdump gst-launch-1.0 node npm
+
+.PHONY: help run demo test test-fast test-setup lint bench lock settings clean
+
+help:
+	@echo "make run        install and start the server with embedded defaults"
+	@echo "make demo       the same, with a test pattern published to the room demo"
+	@echo "make test       set up, lint, types, import rules and every test"
+	@echo "make test-fast  lint and the tests that need seconds"
+	@echo "make bench      a one-minute load test of this machine"
+	@echo "make lock       resolve the dependencies anew into constraints.txt"
+	@echo "make settings   regenerate docs/settings.md"
+
+run: $(VENV)/.installed
+	@exec $(BIN)/mediaserver serve
+
+demo: $(VENV)/.installed
+	@exec $(BIN)/mediaserver demo
+
+test: test-setup lint
+	$(BIN)/python -m pytest -m "not slow and not interop and not browser and not fuzz" -q
+	$(BIN)/python -m pytest -m "slow or interop or browser or fuzz" -q
+
+test-fast: $(VENV)/.dev lint
+	$(BIN)/python -m pytest -m "not slow and not interop and not browser and not fuzz" -q -x
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --config setup.cfg
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m bench quick
+
+lock: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet pip-tools
+	$(BIN)/pip-compile --quiet --all-extras --strip-extras --no-header --no-emit-find-links --upgrade \
+		--output-file constraints.txt setup.cfg
+
+settings: $(VENV)/.installed
+	$(BIN)/mediaserver settings-reference > docs/settings.md
+
+# As root on Debian the programs are installed; elsewhere the missing ones are named and the tests do not start.
+test-setup: $(VENV)/.dev
+	@missing=; for p in $(TEST_PROGRAMS); do command -v $$p >/dev/null || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing:$$missing"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+			$(DEBIAN_PACKAGES) >/dev/null || exit 1; \
+	elif [ -n "$$missing" ]; then \
+		echo "make test needs these programs:$$missing" >&2; \
+		echo "on Debian: apt-get install $(DEBIAN_PACKAGES)" >&2; exit 1; \
+	fi
+	@cd tests/e2e && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --silent --no-audit --no-fund; }
+
+$(VENV)/bin/python:
+	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "creating $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: setup.cfg pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing mediaserver and what it needs into $(VENV) (the first time takes a minute)"
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
+	@echo "installing what the tests need into $(VENV)"
+	@$(PIP) --editable ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

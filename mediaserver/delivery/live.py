@@ -1,0 +1,46 @@
+"""What all doors with continuous streams share: the hub, one set of options, counters per protocol."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from mediaserver.containers.muxer import Muxer
+from mediaserver.delivery.broadcast import Broadcast, BroadcastCounters, BroadcastOptions
+from mediaserver.delivery.framing import Framing
+from mediaserver.hub.gop_cache import GopCacheLimits
+from mediaserver.hub.hub import Hub
+from mediaserver.hub.stream import Stream
+
+
+@dataclass(slots=True)
+class LiveDelivery:
+    """``max_viewers`` bounds the viewers of all protocols together."""
+
+    hub: Hub
+    options: BroadcastOptions
+    gop_cache: GopCacheLimits
+    max_viewers: int = 100_000
+    counters: dict[str, BroadcastCounters] = field(default_factory=dict)
+
+    @property
+    def viewers(self) -> int:
+        return sum(counters.viewers for counters in self.counters.values())
+
+    @property
+    def is_full(self) -> bool:
+        return self.viewers >= self.max_viewers
+
+    def broadcast(
+        self, stream: Stream, name: str, make_muxer: Callable[[], Muxer], protocol: str
+    ) -> Broadcast:
+        """The stream's broadcast called ``name``, started on first demand.
+
+        ``protocol`` names its counters; viewers over WebSocket count as ``ws-`` and that name.
+        """
+
+        def counters_of(framing: Framing) -> BroadcastCounters:
+            counted_as = f"ws-{protocol}" if framing is Framing.WEBSOCKET else protocol
+            return self.counters.setdefault(counted_as, BroadcastCounters())
+
+        return stream.shared(
+            name, lambda: Broadcast(stream, make_muxer(), self.options, counters_of, self.gop_cache)
+        )
