@@ -75,7 +75,7 @@ class Viewer:
 
 @dataclass(slots=True)
 class _Group:
-    """The viewers of one framing. Dicts serve as ordered sets: joining and leaving cost the same at any size."""
+    """The viewers of one framing. Dicts serve as ordered sets, so that leaving costs the same at any size."""
 
     counters: BroadcastCounters
     live: dict[Viewer, None] = field(default_factory=dict)
@@ -209,7 +209,7 @@ class Broadcast:
         self._send(earlier + decodable, decodable)
 
     def _send(self, data: bytes, decodable: bytes | None) -> None:
-        """Write ``data`` to those who keep up; ``decodable``, its part from the keyframe on, to those who resume."""
+        """Write ``data`` to live viewers and ``decodable``, its part from the keyframe on, to who resumes."""
         budget = self._budget()
         for framing, group in self._groups.items():
             group.burst = None

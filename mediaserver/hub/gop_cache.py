@@ -19,7 +19,7 @@ AUDIO_ONLY_SECONDS = 1
 
 @dataclass(frozen=True, slots=True)
 class GopCacheLimits:
-    """``max_packets`` and ``max_bytes`` (of payload) bound one stream's cache; ``enabled`` False keeps none."""
+    """``max_packets`` and ``max_bytes`` of payload bound one stream's cache; ``enabled`` False keeps none."""
 
     enabled: bool = True
     max_packets: int = 4096
@@ -47,7 +47,7 @@ class GopCache:
         return self._bytes
 
     def set_tracks(self, tracks: Sequence[Track], stale_track_ids: frozenset[int]) -> None:
-        """Take over the tracks; drop everything if a cached packet belongs to a track that is gone or changed."""
+        """Take over the tracks; drop everything if a cached packet's track is gone or changed."""
         primary = next((track.id for track in tracks if track.kind is TrackKind.VIDEO), None)
         if primary != self._primary_video or any(p.track.id in stale_track_ids for p in self._packets):
             self.clear()

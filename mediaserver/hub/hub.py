@@ -115,16 +115,16 @@ class Hub:
         self._end(room_id, reason)
         return is_known
 
-    async def wait_live(self, room_id: str, timeout: float) -> Stream | None:
-        """The room's stream, once viewers can join it, or None after ``timeout`` seconds."""
+    async def wait_live(self, room_id: str, seconds: float) -> Stream | None:
+        """The room's stream, once viewers can join it, or None after ``seconds``."""
         stream = self.find_live(room_id)
-        if stream is not None or timeout <= 0:
+        if stream is not None or seconds <= 0:
             return stream
         future: asyncio.Future[Stream] = asyncio.get_running_loop().create_future()
         waiting = self._waiting.setdefault(room_id, set())
         waiting.add(future)
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(seconds):
                 return await future
         except TimeoutError:
             return None

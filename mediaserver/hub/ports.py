@@ -30,7 +30,7 @@ class Output(Protocol):
         """One packet arrived, in the order of publishing; dts is monotonic per track."""
 
     def on_interrupted(self) -> None:
-        """The publisher dropped; the grace window runs and the stream may go on. Timestamps stay continuous."""
+        """The publisher dropped; the stream may go on within the grace window, with continuous timestamps."""
 
     def on_end(self) -> None:
         """The stream is over; nothing follows."""

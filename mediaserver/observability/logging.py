@@ -6,17 +6,13 @@ Loggers hang under ``mediaserver``; what libraries log through the standard modu
 import logging
 import sys
 from collections.abc import MutableMapping
-from enum import Enum
 from typing import Any
 
 import structlog
 
+from mediaserver.config.settings import LogFormat
+
 SECRET_KEYS = frozenset({"key", "stream_key", "password", "token", "secret", "authorization"})
-
-
-class LogFormat(Enum):
-    CONSOLE = "console"
-    JSON = "json"
 
 
 def configure_logging(log_format: LogFormat, level: str) -> None:

@@ -12,6 +12,7 @@ from mediaserver.hub.hub import Hub
 from mediaserver.hub.stream import Stream
 from mediaserver.media.packet import MediaPacket, Track
 from tests.helpers.media import AUDIO, VIDEO, audio, video
+from tests.helpers.waiting import eventually
 
 NEVER = 3600.0
 """A merge window that does not pass within a test: only keyframes and explicit reasons flush."""
@@ -150,9 +151,7 @@ async def test_the_merge_window_joins_packets_into_one_write():
     scene.publish(video(0, is_keyframe=True))
     _, transport = scene.join()
     scene.publish(video(1), video(2), audio(3))
-    async with asyncio.timeout(5):
-        while len(transport.writes) < 2:
-            await asyncio.sleep(0.005)
+    await eventually(lambda: len(transport.writes) == 2)
     assert transport.writes[1] == b"v1;v2;a3;"
 
 
