@@ -16,6 +16,7 @@ MEDIA_PREFIXES: Final = ("/live/", "/hls/")
 MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_REQUEST_ID: Final = 64
 REQUEST_ID_HEADER: Final = "X-Request-Id"
+REQUEST_ID: Final = web.RequestKey("request_id", str)
 PREFLIGHT_MAX_AGE_SECONDS: Final = 86_400
 
 logger = structlog.get_logger("mediaserver.http")
@@ -31,7 +32,7 @@ def create_http_app() -> web.Application:
 @web.middleware
 async def _request_context(request: web.Request, handler: Handler) -> web.StreamResponse:
     request_id = _request_id(request)
-    request["request_id"] = request_id
+    request[REQUEST_ID] = request_id
     with structlog.contextvars.bound_contextvars(request_id=request_id):
         try:
             return await handler(request)
@@ -62,8 +63,8 @@ async def _add_common_headers(request: web.Request, response: web.StreamResponse
     headers = response.headers
     headers[hdrs.SERVER] = "mediaserver"
     headers.setdefault("X-Content-Type-Options", "nosniff")
-    if "request_id" in request:
-        headers[REQUEST_ID_HEADER] = request["request_id"]
+    if REQUEST_ID in request:
+        headers[REQUEST_ID_HEADER] = request[REQUEST_ID]
     if request.path.startswith(MEDIA_PREFIXES):
         headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = "*"
         headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = f"{REQUEST_ID_HEADER}, Retry-After"

@@ -1,0 +1,98 @@
+"""Listening for HTTP, and closing connections that never say anything.
+
+aiohttp bounds the time between requests but not the time to the first one; thousands of silent connections
+would stay for ever. One sweep over all of them does it, without a timer per connection.
+"""
+
+import asyncio
+import socket
+from typing import Final
+
+import structlog
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from mediaserver.delivery.http_app import Handler
+
+FIRST_REQUEST_SECONDS: Final = 15.0
+KEEPALIVE_SECONDS: Final = 75.0
+SHUTDOWN_SECONDS: Final = 2.0
+SWEEP_SECONDS: Final = 5.0
+LISTEN_BACKLOG: Final = 4096
+
+logger = structlog.get_logger("mediaserver.http")
+
+
+class HttpServer:
+    """One application on one address. ``run_sweeps`` is a task of whoever starts the server."""
+
+    def __init__(
+        self,
+        app: web.Application,
+        first_request_seconds: float = FIRST_REQUEST_SECONDS,
+        shutdown_seconds: float = SHUTDOWN_SECONDS,
+    ) -> None:
+        self._first_request_seconds = first_request_seconds
+        # What has left is forgotten at the next sweep: aiohttp's handlers cannot be referenced weakly.
+        self._has_spoken: set[RequestHandler] = set()
+        self._silent_since: dict[RequestHandler, float] = {}
+        app.middlewares.insert(0, self._note_request)
+        # handler_cancellation: a viewer that leaves ends its handler at once and so leaves the broadcast
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            handle_signals=False,
+            handler_cancellation=True,
+            keepalive_timeout=KEEPALIVE_SECONDS,
+            shutdown_timeout=shutdown_seconds,
+        )
+
+    @property
+    def connection_count(self) -> int:
+        server = self._runner.server
+        return len(server.connections) if server is not None else 0
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen and return the port. Raises OSError when the address cannot be bound."""
+        await self._runner.setup()
+        listening = socket.create_server((host, port), family=_family(host), backlog=LISTEN_BACKLOG)
+        await web.SockSite(self._runner, listening, backlog=LISTEN_BACKLOG).start()
+        return int(listening.getsockname()[1])
+
+    async def stop_listening(self) -> None:
+        """Take no new connections; those that are there go on."""
+        for site in list(self._runner.sites):
+            await site.stop()
+
+    async def close(self) -> None:
+        """Close every connection, giving handlers ``shutdown_seconds`` to finish."""
+        await self._runner.cleanup()
+
+    async def run_sweeps(self) -> None:
+        while True:
+            await asyncio.sleep(min(SWEEP_SECONDS, self._first_request_seconds / 2))
+            closed = self.sweep(asyncio.get_running_loop().time())
+            if closed:
+                logger.info("silent_connections_closed", count=closed)
+
+    def sweep(self, now: float) -> int:
+        """Abort connections without a request for too long; returns how many."""
+        server = self._runner.server
+        connected = set(server.connections) if server is not None else set()
+        self._has_spoken &= connected
+        silent = connected - self._has_spoken
+        self._silent_since = {handler: self._silent_since.get(handler, now) for handler in silent}
+        overdue = [h for h, since in self._silent_since.items() if now - since >= self._first_request_seconds]
+        for handler in overdue:
+            if handler.transport is not None:
+                handler.transport.abort()
+        return len(overdue)
+
+    @web.middleware
+    async def _note_request(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        self._has_spoken.add(request.protocol)
+        return await handler(request)
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -1,0 +1,118 @@
+"""`/metrics`: everything is read from plain counters when Prometheus asks, nothing is counted twice.
+
+Names are in base units, totals end in ``_total``, and no label ever holds a room or a user: figures per room
+are the API's business.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from mediaserver.delivery.live import LiveDelivery
+from mediaserver.hub.hub import Hub
+from mediaserver.hub.stream import StreamState
+from mediaserver.observability.loop_lag import LoopLag
+
+MetricSource = Callable[[], Iterable[Metric]]
+
+
+class _Sources(Collector):
+    def __init__(self, sources: Sequence[MetricSource]) -> None:
+        self._sources = sources
+
+    def collect(self) -> Iterator[Metric]:
+        for source in self._sources:
+            yield from source()
+
+
+def add_metrics_route(app: web.Application, sources: Sequence[MetricSource]) -> None:
+    """Serve ``sources`` and the process's own figures at `/metrics`."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    registry.register(_Sources(sources))
+
+    async def metrics(_request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app.router.add_get("/metrics", metrics)
+
+
+def gauge(name: str, help_text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"mediaserver_{name}", help_text, value=value)
+
+
+def counter(name: str, help_text: str, value: float) -> Metric:
+    """``name`` without ``_total``, which the exposition adds."""
+    return CounterMetricFamily(f"mediaserver_{name}", help_text, value=value)
+
+
+def counters_of(prefix: str, help_text: str, read: Callable[[], Any]) -> MetricSource:
+    """A source from a dataclass of plain integers: every field becomes ``{prefix}_{field}_total``."""
+
+    def source() -> Iterator[Metric]:
+        counters = read()
+        for field in dataclasses.fields(counters):
+            words = field.name.replace("_", " ")
+            yield counter(f"{prefix}_{field.name}", f"{help_text}: {words}.", getattr(counters, field.name))
+
+    return source
+
+
+def hub_metrics(hub: Hub) -> MetricSource:
+    """Streams by state and the packets of those that are live now."""
+
+    def source() -> Iterator[Metric]:
+        streams = hub.streams()
+        by_state = GaugeMetricFamily("mediaserver_streams", "Streams by state.", labels=["state"])
+        for state in StreamState:
+            by_state.add_metric([state.value], sum(stream.state is state for stream in streams))
+        yield by_state
+        figures = [stream.statistics.figures() for stream in streams]
+        intervals = [f.keyframe_interval for f in figures if f.keyframe_interval]
+        bits = sum(f.bitrate for f in figures)
+        yield gauge("ingest_bytes_per_second", "Payload arriving over all live streams.", bits / 8)
+        yield gauge("ingest_frames_per_second", "Video frames arriving.", sum(f.frame_rate for f in figures))
+        yield gauge("gop_seconds_max", "Longest current keyframe interval.", max(intervals, default=0.0))
+        skew = max((abs(f.audio_video_skew) for f in figures), default=0.0)
+        yield gauge("audio_video_skew_seconds_max", "Largest distance of audio and video.", skew)
+
+    return source
+
+
+def delivery_metrics(delivery: LiveDelivery) -> MetricSource:
+    """Viewers and bytes of the continuous streams, by protocol."""
+
+    def source() -> Iterator[Metric]:
+        label = ["protocol"]
+        viewers = GaugeMetricFamily("mediaserver_viewers", "Viewers connected.", labels=label)
+        totals = {
+            "bytes_sent": CounterMetricFamily("mediaserver_delivery_bytes", "Bytes written.", labels=label),
+            "viewers_joined": CounterMetricFamily("mediaserver_viewers_joined", "Viewers.", labels=label),
+            "viewers_skipped": CounterMetricFamily(
+                "mediaserver_viewers_skipped", "Slow viewers skipped to a keyframe.", labels=label
+            ),
+            "viewers_cut": CounterMetricFamily(
+                "mediaserver_viewers_cut", "Viewers closed for staying behind.", labels=label
+            ),
+        }
+        for protocol, counters in delivery.counters.items():
+            viewers.add_metric([protocol], counters.viewers)
+            for name, family in totals.items():
+                family.add_metric([protocol], getattr(counters, name))
+        yield viewers
+        yield from totals.values()
+
+    return source
+
+
+def loop_metrics(lag: LoopLag) -> MetricSource:
+    def source() -> Iterator[Metric]:
+        yield gauge("event_loop_lag_seconds", "How late the event loop was last.", lag.last)
+        yield gauge("event_loop_lag_seconds_max", "The latest it was within a minute.", lag.maximum)
+
+    return source
