@@ -1,0 +1,1 @@
+"""The RTMP core without I/O: bytes in, events and bytes out."""
