@@ -1,0 +1,128 @@
+"""Broadcasts: one row per live stream of a room, open while it runs; and the live state beside it.
+
+Every write may be repeated: whoever does not know whether the last attempt came through does it again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from storage.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcast:
+    """``ended_at``, ``duration`` and ``end_reason`` are None while it runs."""
+
+    id: UUID
+    room_id: UUID
+    started_at: datetime
+    ended_at: datetime | None
+    duration: timedelta | None
+    peak_viewers: int
+    end_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LiveFigures:
+    """Viewers of an open broadcast, now and at most so far."""
+
+    broadcast_id: UUID
+    viewers: int
+    peak_viewers: int
+
+
+class Broadcasts:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def open(self, broadcast_id: UUID, room_id: UUID, node: str, started_at: datetime) -> None:
+        """A room went live on ``node``. One that is still open is closed: its node lost it without a word.
+
+        Raises InvalidValue when the room is gone.
+        """
+        async with self._database.transaction() as transaction:
+            await transaction.execute(
+                """UPDATE broadcasts SET ended_at = greatest($3, started_at), end_reason = 'superseded'
+                   WHERE room_id = $1 AND ended_at IS NULL AND id <> $2""",
+                room_id,
+                broadcast_id,
+                started_at,
+            )
+            await transaction.execute(
+                """INSERT INTO broadcasts (id, room_id, started_at) VALUES ($1, $2, $3)
+                   ON CONFLICT (id) DO NOTHING""",
+                broadcast_id,
+                room_id,
+                started_at,
+            )
+            await transaction.execute(
+                """INSERT INTO room_live_state (room_id, broadcast_id, node, started_at, last_seen)
+                   VALUES ($1, $2, $3, $4, $4)
+                   ON CONFLICT (room_id) DO UPDATE SET broadcast_id = $2, node = $3, started_at = $4,
+                       last_seen = $4, viewers = 0""",
+                room_id,
+                broadcast_id,
+                node,
+                started_at,
+            )
+
+    async def update(self, figures: Sequence[LiveFigures], seen_at: datetime) -> None:
+        """Viewers of all open broadcasts of a node, in two statements however many there are."""
+        columns = (
+            [figure.broadcast_id for figure in figures],
+            [figure.viewers for figure in figures],
+            [figure.peak_viewers for figure in figures],
+        )
+        async with self._database.transaction() as transaction:
+            await transaction.execute(
+                """UPDATE room_live_state SET viewers = new.viewers, last_seen = $3
+                   FROM unnest($1::uuid[], $2::int[]) AS new (broadcast_id, viewers)
+                   WHERE room_live_state.broadcast_id = new.broadcast_id""",
+                columns[0],
+                columns[1],
+                seen_at,
+            )
+            await transaction.execute(
+                """UPDATE broadcasts SET peak_viewers = new.peak
+                   FROM unnest($1::uuid[], $2::int[]) AS new (id, peak)
+                   WHERE broadcasts.id = new.id AND peak_viewers < new.peak""",
+                columns[0],
+                columns[2],
+            )
+
+    async def close(self, broadcast_id: UUID, ended_at: datetime, peak_viewers: int, reason: str) -> None:
+        """The broadcast is over. A no-op for one that is closed already."""
+        async with self._database.transaction() as transaction:
+            await transaction.execute(
+                """UPDATE broadcasts SET ended_at = greatest($2, started_at), end_reason = $4,
+                       peak_viewers = greatest($3, peak_viewers)
+                   WHERE id = $1 AND ended_at IS NULL""",
+                broadcast_id,
+                ended_at,
+                peak_viewers,
+                reason,
+            )
+            await transaction.execute("DELETE FROM room_live_state WHERE broadcast_id = $1", broadcast_id)
+
+    async def close_abandoned(self, node: str, reason: str) -> int:
+        """Close what ``node`` left open when it died, as of when it was last seen; say how many."""
+        rows = await self._database.fetch(
+            """WITH gone AS (DELETE FROM room_live_state WHERE node = $1 RETURNING broadcast_id, last_seen)
+               UPDATE broadcasts SET ended_at = greatest(gone.last_seen, started_at), end_reason = $2
+               FROM gone WHERE id = gone.broadcast_id AND ended_at IS NULL RETURNING id""",
+            node,
+            reason,
+        )
+        return len(rows)
+
+    async def history(self, room_id: UUID, limit: int) -> list[Broadcast]:
+        """The room's last broadcasts, the newest first."""
+        rows = await self._database.fetch(
+            """SELECT id, room_id, started_at, ended_at, duration, peak_viewers, end_reason
+               FROM broadcasts WHERE room_id = $1 ORDER BY started_at DESC LIMIT $2""",
+            room_id,
+            limit,
+        )
+        return [Broadcast(*row) for row in rows]
