@@ -2,7 +2,14 @@
 
 from typing import Protocol
 
-from aiohttp import web
+from aiohttp import hdrs, web
+
+from mediaserver.authorizer import Authorizer
+from mediaserver.delivery.client_address import ClientAddress
+from rtmp.ports import Refusal, RefusalReason
+
+RETRY_AFTER_SECONDS = 2
+MAX_TOKEN_LENGTH = 4096
 
 
 class PlaybackGate(Protocol):
@@ -15,3 +22,37 @@ class PlaybackGate(Protocol):
         HTTPUnauthorized for a missing token, HTTPForbidden for a wrong one and HTTPServiceUnavailable when
         nobody can tell.
         """
+
+
+class AuthorizedGate:
+    """A PlaybackGate that asks the authorizer."""
+
+    def __init__(self, authorizer: Authorizer, client_address: ClientAddress) -> None:
+        self._authorizer = authorizer
+        self._client_address = client_address
+
+    async def may_watch(self, request: web.Request, room_ref: str) -> str:
+        token = _token(request)
+        answer = await self._authorizer.may_watch(room_ref, token, self._client_address.of(request))
+        if isinstance(answer, Refusal):
+            raise _as_http(answer, has_token=token is not None)
+        return answer.room_id
+
+
+def _token(request: web.Request) -> str | None:
+    scheme, _, bearer = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    token = bearer.strip() if scheme.lower() == "bearer" else request.query.get("token")
+    if token is not None and len(token) > MAX_TOKEN_LENGTH:
+        raise web.HTTPBadRequest(text=f"token: longer than {MAX_TOKEN_LENGTH} characters")
+    return token or None
+
+
+def _as_http(refusal: Refusal, has_token: bool) -> web.HTTPException:
+    text = refusal.description
+    if refusal.reason is RefusalReason.BAD_NAME:
+        return web.HTTPNotFound(text=text)
+    if refusal.reason is RefusalReason.UNAVAILABLE:
+        return web.HTTPServiceUnavailable(text=text, headers={hdrs.RETRY_AFTER: str(RETRY_AFTER_SECONDS)})
+    if has_token:
+        return web.HTTPForbidden(text=text)
+    return web.HTTPUnauthorized(text=text, headers={hdrs.WWW_AUTHENTICATE: "Bearer"})

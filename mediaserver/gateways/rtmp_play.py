@@ -7,7 +7,6 @@ practice is all of them.
 from functools import partial
 from typing import Final
 
-
 from mediaserver.containers.rtmp_chunks import RtmpChunkMuxer
 from mediaserver.delivery.broadcast import Broadcast, Viewer
 from mediaserver.delivery.framing import Framing
