@@ -26,7 +26,6 @@ logger = structlog.get_logger("mediaserver.storage")
 
 CONNECT_TIMEOUT_SECONDS: Final = 5.0
 CLOSE_TIMEOUT_SECONDS: Final = 5.0
-FIRST_CONNECT_SECONDS: Final = 30.0
 RETRY_SECONDS: Final = 0.2
 REVIVAL_PAUSE_SECONDS: Final = 1.0
 
@@ -59,6 +58,12 @@ class Executor(ABC):
         async with self._connection() as connection:
             await connection.execute(sql, *arguments)
 
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator["Transaction"]:
+        """Committed at the end of the block, rolled back when it raises; a savepoint inside a transaction."""
+        async with self._connection() as connection, connection.transaction():
+            yield Transaction(connection)
+
 
 class Transaction(Executor):
     """SQL on one connection between BEGIN and COMMIT."""
@@ -74,11 +79,12 @@ class Transaction(Executor):
 
 @dataclass(frozen=True, slots=True)
 class PoolOptions:
-    """Connections at most; timeouts in seconds."""
+    """Connections at most; timeouts in seconds. ``patience`` is how long a first connection is tried for."""
 
     size: int = 10
     acquire_timeout: float = 5.0
     command_timeout: float = 10.0
+    patience: float = 30.0
 
 
 class Database(Executor):
@@ -101,7 +107,7 @@ class Database(Executor):
         return (self._pool.get_size(), self._pool.get_idle_size()) if self._pool else (0, 0)
 
     async def __aenter__(self) -> Self:
-        """Raises DatabaseUnavailable if no server answers in half a minute, StorageError if it refuses us."""
+        """Raises DatabaseUnavailable if no server answers in time, StorageError if it refuses us."""
         if self._embedded is not None:
             await asyncio.to_thread(self._embedded.join)
         try:
@@ -121,12 +127,6 @@ class Database(Executor):
         except TimeoutError:
             self._pool.terminate()
         await self._leave()
-
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
-        """Committed at the end of the block, rolled back when it raises."""
-        async with self._connection() as connection, connection.transaction():
-            yield Transaction(connection)
 
     @asynccontextmanager
     async def dedicated_connection(self) -> AsyncIterator[Any]:
@@ -169,7 +169,7 @@ class Database(Executor):
 
     async def _create_pool(self) -> Any:
         """Connect, patiently: a server may be in recovery, or start together with us."""
-        deadline = asyncio.get_running_loop().time() + FIRST_CONNECT_SECONDS
+        deadline = asyncio.get_running_loop().time() + self._options.patience
         while True:
             try:
                 with translated_errors():

@@ -4,6 +4,7 @@ Each file is applied in a transaction of its own. An advisory lock makes any num
 once wait for the first of them.
 """
 
+import asyncio
 import logging
 from pathlib import Path
 from typing import Any, Final
@@ -43,6 +44,14 @@ async def migrate(database: Database, folder: Path = MIGRATIONS) -> tuple[str, .
     for name in names:
         logger.info("migration_applied", migration=name)
     return names
+
+
+async def pending_migrations(database: Database, folder: Path = MIGRATIONS) -> tuple[str, ...]:
+    """Names of the migrations that ``migrate`` would apply, in order."""
+    async with database.dedicated_connection() as connection:
+        applied = await _applied(connection)
+    known = await asyncio.to_thread(lambda: {path.stem for path in folder.glob("*.sql")})
+    return tuple(sorted(known - applied))
 
 
 async def _applied(connection: Any) -> set[str]:

@@ -58,9 +58,6 @@ class Users:
         )
         return _user(row)
 
-    async def any_exist(self) -> bool:
-        return bool(await self._database.fetch_value("SELECT EXISTS (SELECT FROM users)"))
-
     async def find_by_name(self, username: str) -> User | None:
         """Case does not count."""
         row = await self._database.fetch_row(
@@ -68,12 +65,11 @@ class Users:
         )
         return _user(row) if row else None
 
-    async def find_by_role(self, role: Role) -> User | None:
-        """The oldest active user with the role."""
+    async def find_administrator(self) -> User | None:
+        """The oldest active user who may administer the server."""
         row = await self._database.fetch_row(
-            f"""SELECT {_COLUMNS} FROM users WHERE role = $1 AND state = 'active'
-                ORDER BY created_at LIMIT 1""",
-            role.value,
+            f"""SELECT {_COLUMNS} FROM users WHERE role IN ('admin', 'superadmin') AND state = 'active'
+                ORDER BY created_at LIMIT 1"""
         )
         return _user(row) if row else None
 

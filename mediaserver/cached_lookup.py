@@ -1,0 +1,155 @@
+"""Answers of a slow oracle, remembered for a while.
+
+Rules:
+
+* A found value is fresh for ``found_seconds``, an absence for ``absent_seconds``. Both stores are bounded,
+  and separate: any number of guesses cannot push out what was found.
+* However many ask for one key at once, it is looked up once.
+* While the oracle is unavailable, what was found up to ``stale_seconds`` ago still counts; absences do not.
+* An answer that was under way when something changed is not used: it may be the old one.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Hashable
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from storage.errors import DatabaseUnavailable
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+STALE_PATIENCE_SECONDS: Final = 1.0
+"""Somebody who can be given an older answer waits no longer than this for a new one."""
+
+MAX_ATTEMPTS: Final = 5
+
+
+@dataclass(slots=True)
+class CacheLimits:
+    """Seconds and number of entries; may be changed while in use."""
+
+    found_seconds: float = 5.0
+    absent_seconds: float = 1.0
+    stale_seconds: float = 300.0
+    entries: int = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry(Generic[Value]):
+    value: Value
+    stored_at: float
+
+
+class CachedLookup(Generic[Key, Value]):
+    """``load`` finds the value of a key, None where there is none; ``room_of`` names the value's room."""
+
+    def __init__(
+        self,
+        load: Callable[[Key], Coroutine[None, None, Value | None]],
+        room_of: Callable[[Value], str],
+        limits: CacheLimits,
+        clock: Callable[[], float],
+    ) -> None:
+        self._load = load
+        self._room_of = room_of
+        self._limits = limits
+        self._clock = clock
+        self._found: dict[Key, _Entry[Value]] = {}
+        self._absent: dict[Key, float] = {}
+        self._keys_of_room: dict[str, set[Key]] = {}
+        self._under_way: dict[Key, asyncio.Task[Value | None]] = {}
+        self._tasks: set[asyncio.Task[Value | None]] = set()
+        self._not_fresh_before = float("-inf")
+        self._changes = 0
+
+    def __len__(self) -> int:
+        return len(self._found) + len(self._absent)
+
+    async def get(self, key: Key) -> Value | None:
+        """The value, or None if there is none. Raises DatabaseUnavailable when nobody can tell."""
+        entry = self._found.get(key)
+        now = self._clock()
+        if entry is not None and self._is_fresh(entry, now):
+            return entry.value
+        if now - self._absent.get(key, float("-inf")) < self._limits.absent_seconds:
+            return None
+        is_usable = entry is not None and now - entry.stored_at < self._limits.stale_seconds
+        try:
+            async with asyncio.timeout(STALE_PATIENCE_SECONDS if is_usable else None):
+                return await self._look_up(key)
+        except (DatabaseUnavailable, TimeoutError):
+            if entry is not None and is_usable and self._found.get(key) is entry:
+                return entry.value
+            raise DatabaseUnavailable("the database does not answer") from None
+
+    def forget_room(self, room_id: str) -> None:
+        """The answers about this room are wrong from now on, and absences may be."""
+        for key in self._keys_of_room.pop(room_id, ()):
+            self._found.pop(key, None)
+        self._note_change()
+
+    def doubt_everything(self) -> None:
+        """Any answer may be wrong: ask again, and use what is known only if nobody answers."""
+        self._not_fresh_before = self._clock()
+        self._note_change()
+
+    async def close(self) -> None:
+        """Cancel the look-ups that are under way."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _is_fresh(self, entry: _Entry[Value], now: float) -> bool:
+        return entry.stored_at > self._not_fresh_before and now - entry.stored_at < self._limits.found_seconds
+
+    def _note_change(self) -> None:
+        self._changes += 1
+        self._absent.clear()
+        # What is under way ends by itself; everyone who waits for it will ask again.
+        self._under_way.clear()
+
+    async def _look_up(self, key: Key) -> Value | None:
+        for _ in range(MAX_ATTEMPTS):
+            changes = self._changes
+            value = await asyncio.shield(self._under_way.get(key) or self._start(key))
+            if changes == self._changes:
+                return value
+        raise DatabaseUnavailable("the answer changes faster than it can be read")
+
+    def _start(self, key: Key) -> asyncio.Task[Value | None]:
+        task = self._under_way[key] = asyncio.create_task(self._load(key))
+        changes = self._changes
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._finished(key, done, changes))
+        return task
+
+    def _finished(self, key: Key, task: asyncio.Task[Value | None], changes: int) -> None:
+        self._tasks.discard(task)
+        if changes == self._changes:
+            del self._under_way[key]
+        if not task.cancelled() and task.exception() is None and changes == self._changes:
+            self._store(key, task.result())
+
+    def _store(self, key: Key, value: Value | None) -> None:
+        self._drop(key)
+        self._absent.pop(key, None)
+        if value is None:
+            self._absent[key] = self._clock()
+            while len(self._absent) > self._limits.entries:
+                del self._absent[next(iter(self._absent))]
+        else:
+            self._found[key] = _Entry(value, self._clock())
+            self._keys_of_room.setdefault(self._room_of(value), set()).add(key)
+            while len(self._found) > self._limits.entries:
+                self._drop(next(iter(self._found)))
+
+    def _drop(self, key: Key) -> None:
+        entry = self._found.pop(key, None)
+        if entry is None:
+            return
+        room_id = self._room_of(entry.value)
+        keys = self._keys_of_room.get(room_id, set())
+        keys.discard(key)
+        if not keys:
+            self._keys_of_room.pop(room_id, None)

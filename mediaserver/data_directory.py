@@ -1,0 +1,73 @@
+"""The folder for everything the server keeps, and the small secrets in it.
+
+A secret is made once, under a temporary name, and linked into place: processes that start at the same time
+all end up with the same one, and a crash leaves no half-written file.
+"""
+
+import os
+import secrets
+from pathlib import Path
+from typing import Final
+
+from mediaserver.config import Settings
+from mediaserver.errors import StartError
+
+SECRET_BYTES: Final = 32
+MAX_SECRET_FILE_BYTES: Final = 1024
+
+
+class DataDirectory:
+    """Made when missing. Raises StartError when it cannot be made or written."""
+
+    def __init__(self, path: Path) -> None:
+        self.path: Final = path.absolute()
+        try:
+            # As root, the embedded PostgreSQL runs as another user and must get through.
+            self.path.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StartError(f"data_dir {self.path}: {error.strerror}") from error
+        if not os.access(self.path, os.W_OK | os.X_OK):
+            raise StartError(f"data_dir {self.path}: cannot be written by this user")
+
+    @property
+    def postgres(self) -> Path:
+        return self.path / "postgres"
+
+    def secret_key(self, settings: Settings) -> bytes:
+        """The installation's secret: as set, or made once and kept in ``secret-key``."""
+        if settings.secret_key is not None:
+            return settings.secret_key.get_secret_value().encode()
+        return self._keep("secret-key").encode()
+
+    def node_id(self) -> str:
+        """The name under which this node is known to the others; it survives a restart."""
+        return self._keep("node-id")
+
+    def _keep(self, name: str) -> str:
+        path = self.path / name
+        try:
+            if not path.exists():
+                self._make(path)
+            with path.open() as file:
+                text = file.read(MAX_SECRET_FILE_BYTES).strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise StartError(f"{path}: {error}") from error
+        if len(text) < SECRET_BYTES:
+            raise StartError(f"{path}: is damaged; put the old one back, or remove it to get a new one")
+        return text
+
+    @staticmethod
+    def _make(path: Path) -> None:
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(file, "w") as writer:
+                writer.write(secrets.token_hex(SECRET_BYTES) + "\n")
+                writer.flush()
+                os.fsync(writer.fileno())
+            os.link(temporary, path)
+        except FileExistsError:
+            # Somebody else was faster; theirs counts.
+            return
+        finally:
+            temporary.unlink()

@@ -1,0 +1,92 @@
+"""The first start: an administrator, a room, and what to tell whoever started the server."""
+
+import secrets
+from dataclasses import dataclass
+from typing import Final
+
+from mediaserver.accounts import Accounts, find_room
+from mediaserver.addresses import Addresses
+from mediaserver.errors import AccountError
+from mediaserver.version import VERSION
+from storage.database import Executor
+from storage.passwords import Passwords
+from storage.repositories import Role, Room, Users, Visibility
+from storage.stream_keys import StreamKeyDigester
+
+ADMINISTRATOR: Final = "admin"
+ADMINISTRATOR_EMAIL: Final = "admin@localhost"
+PASSWORD_BYTES: Final = 12
+DEMO_SLUG: Final = "demo"
+DEMO_TITLE: Final = "Demo"
+
+
+@dataclass(frozen=True, slots=True)
+class FirstStart:
+    """The secrets of the first start. They are kept nowhere in clear and can be shown only now."""
+
+    username: str
+    password: str
+    stream_key: str
+
+
+async def prepare_first_start(
+    database: Executor, digester: StreamKeyDigester, passwords: Passwords
+) -> FirstStart | None:
+    """Make the administrator and the room ``demo``, both or neither; None if there is an administrator.
+
+    None, too, where somebody else has taken one of the names: then the installation is no new one.
+    """
+    if await Users(database).find_administrator() is not None:
+        return None
+    password = secrets.token_urlsafe(PASSWORD_BYTES)
+    try:
+        async with database.transaction() as transaction:
+            accounts = Accounts(transaction, digester, passwords)
+            await accounts.create_user(ADMINISTRATOR, ADMINISTRATOR_EMAIL, password, Role.SUPERADMIN)
+            made = await accounts.create_room(ADMINISTRATOR, DEMO_TITLE, DEMO_SLUG, Visibility.PUBLIC)
+    except AccountError:
+        return None
+    return FirstStart(ADMINISTRATOR, password, made.stream_key)
+
+
+async def demo_room(database: Executor, accounts: Accounts) -> Room:
+    """The room ``demo``, made again if it was deleted. Raises AccountError when nobody can own it."""
+    room = await find_room(database, DEMO_SLUG)
+    if room is not None:
+        return room
+    owner = await Users(database).find_administrator()
+    if owner is None:
+        raise AccountError(
+            f"there is no room {DEMO_SLUG}; make one: "
+            f"mediaserver admin create-room --user NAME --title {DEMO_TITLE} --slug {DEMO_SLUG}"
+        )
+    return (await accounts.create_room(owner.username, DEMO_TITLE, DEMO_SLUG, Visibility.PUBLIC)).room
+
+
+def welcome(addresses: Addresses, first_start: FirstStart | None, has_demo_room: bool, is_demo: bool) -> str:
+    """What to print when the server is ready: where to watch and publish, and the secrets if they are new."""
+    lines = [f"mediaserver {VERSION} is running", ""]
+    if is_demo:
+        lines += [f"A test pattern is being published to the room {DEMO_SLUG!r}.", ""]
+    if has_demo_room:
+        lines.append(f"  watch page     {addresses.watch(DEMO_SLUG)}")
+    lines.append(f"  live rooms     {addresses.base_url}/")
+    lines.append(f"  publish to     {addresses.rtmp_url}")
+    lines += _secrets(first_start) if first_start else _reminder()
+    if has_demo_room:
+        lines.append(f"  play as FLV    {addresses.flv(DEMO_SLUG)}")
+        lines.append(f"  play as HLS    {addresses.hls(DEMO_SLUG)}")
+    return "\n".join(lines)
+
+
+def _secrets(first_start: FirstStart) -> list[str]:
+    return [
+        f"  stream key     {first_start.stream_key}",
+        f"  administrator  {first_start.username}",
+        f"  password       {first_start.password}",
+        "  (the stream key and the password are shown this once; keep them)",
+    ]
+
+
+def _reminder() -> list[str]:
+    return ["  stream key     as shown when the room was made; mediaserver admin rotate-key gives a new one"]
