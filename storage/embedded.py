@@ -35,18 +35,20 @@ from storage.postgres_programs import PostgresPrograms
 
 LOCK_TIMEOUT_SECONDS: Final = 60.0
 START_TIMEOUT_SECONDS: Final = 60
-START_ATTEMPTS: Final = 5
+START_ATTEMPTS: Final = 10
+RETRY_SECONDS: Final = 0.5
 STOP_TIMEOUT_SECONDS: Final = 30
 POLL_SECONDS: Final = 0.05
 MAX_LOG_BYTES: Final = 10 * 1024 * 1024
 MAX_SOCKET_PATH_BYTES: Final = 103
 """sun_path is 104 bytes with its terminator on macOS and the BSDs, 108 on Linux."""
 
-SOCKET_NAME: Final = ".s.PGSQL.5432"
+PORT: Final = "5432"
+SOCKET_NAME: Final = f".s.PGSQL.{PORT}"
 
 SERVER_SETTINGS: Final = {
     "listen_addresses": "",
-    "port": "5432",
+    "port": PORT,
     "unix_socket_permissions": "0700",
     "max_connections": "250",
     "jit": "off",
@@ -66,7 +68,8 @@ class EmbeddedPostgres:
     @property
     def url(self) -> str:
         """Where to connect, for asyncpg and libpq alike."""
-        return f"postgresql://postgres@/postgres?host={quote(str(self._socket_directory()), safe='/')}"
+        host = quote(str(self._socket_directory()), safe="/")
+        return f"postgresql://postgres@/postgres?host={host}&port={PORT}"
 
     def join(self) -> None:
         """Become a user of the server: make and start it if need be. May be called again to revive it.
@@ -99,6 +102,7 @@ class EmbeddedPostgres:
                 return
             else:
                 self._stop()
+                self._remove_socket_directory()
             finally:
                 self._forget()
 
@@ -163,12 +167,13 @@ class EmbeddedPostgres:
                 )  # fmt: skip
                 return
             except subprocess.SubprocessError:
-                # Backends of a killed server may hold its shared memory for a moment longer.
-                if attempt == START_ATTEMPTS - 1:
+                reason = _last_fatal_line(log)
+                # Backends of a killed server may hold its memory for a moment longer: worth another try.
+                if attempt == START_ATTEMPTS - 1 or "shared memory" not in reason:
                     raise EmbeddedPostgresError(
-                        f"embedded PostgreSQL does not start: {_last_line(log)} (see {log})"
+                        f"embedded PostgreSQL does not start: {reason} (see {log})"
                     ) from None
-                time.sleep(0.5)
+                time.sleep(RETRY_SECONDS)
 
     def _stop(self) -> None:
         for mode in ("fast", "immediate"):
@@ -225,6 +230,12 @@ class EmbeddedPostgres:
             self._programs.make_private(directory)
         return directory
 
+    def _remove_socket_directory(self) -> None:
+        directory = self._socket_directory()
+        if directory != self._directory:
+            with suppress(OSError):
+                directory.rmdir()
+
 
 def _try_lock(file: int) -> bool:
     try:
@@ -234,7 +245,7 @@ def _try_lock(file: int) -> bool:
     return True
 
 
-def _last_line(log: Path) -> str:
+def _last_fatal_line(log: Path) -> str:
     try:
         lines = log.read_text(errors="replace").splitlines()
     except OSError:
