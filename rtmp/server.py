@@ -55,6 +55,14 @@ class RtmpServer:
         bound_port: int = listener.sockets[0].getsockname()[1]
         return bound_port
 
+    @property
+    def is_listening(self) -> bool:
+        return bool(self._listeners)
+
+    def apply(self, limits: RtmpLimits) -> None:
+        """Use other limits from now on; connections keep the sizes they began with."""
+        self._context.limits = limits
+
     async def drain(self, grace: float) -> int:
         """Take no new connections and publishers, ask those that can to reconnect, and wait for them to go.
 

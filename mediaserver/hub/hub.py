@@ -34,9 +34,9 @@ class Publisher(Protocol):
 class HubListener(Protocol):
     """Told of every start and end, once each; a resumed stream is the same stream."""
 
-    def started(self, stream: Stream) -> None: ...
+    def started(self, room_id: str) -> None: ...
 
-    def ended(self, stream: Stream, reason: str) -> None: ...
+    def ended(self, room_id: str, reason: str) -> None: ...
 
 
 class Hub:
@@ -86,7 +86,7 @@ class Hub:
         stream.set_tracks(tracks, metadata)
         if is_first and stream.tracks:
             for listener in self._listeners:
-                listener.started(stream)
+                listener.started(stream.room_id)
             for future in self._waiting.get(stream.room_id, ()):
                 if not future.done():
                     future.set_result(stream)
@@ -152,4 +152,4 @@ class Hub:
         stream.end()
         if was_live:
             for listener in self._listeners:
-                listener.ended(stream, reason)
+                listener.ended(room_id, reason)

@@ -17,6 +17,9 @@ from mediaserver.delivery.live import LiveDelivery
 from mediaserver.hub.hub import Hub
 from mediaserver.hub.stream import StreamState
 from mediaserver.observability.loop_lag import LoopLag
+from storage.database import Database
+
+GAUGE_PREFIXES = ("open_", "active_")
 
 MetricSource = Callable[[], Iterable[Metric]]
 
@@ -52,13 +55,27 @@ def counter(name: str, help_text: str, value: float) -> Metric:
 
 
 def counters_of(prefix: str, help_text: str, read: Callable[[], Any]) -> MetricSource:
-    """A source from a dataclass of plain integers: every field becomes ``{prefix}_{field}_total``."""
+    """A source from a dataclass of plain integers.
+
+    Every field becomes ``{prefix}_{field}_total``, but for those that go up and down: they begin with
+    ``open_`` or ``active_`` and become gauges.
+    """
 
     def source() -> Iterator[Metric]:
         counters = read()
         for field in dataclasses.fields(counters):
-            words = field.name.replace("_", " ")
-            yield counter(f"{prefix}_{field.name}", f"{help_text}: {words}.", getattr(counters, field.name))
+            make = gauge if field.name.startswith(GAUGE_PREFIXES) else counter
+            text = f"{help_text}: {field.name.replace('_', ' ')}."
+            yield make(f"{prefix}_{field.name}", text, getattr(counters, field.name))
+
+    return source
+
+
+def database_metrics(database: Database) -> MetricSource:
+    def source() -> Iterator[Metric]:
+        open_connections, idle = database.connections
+        yield gauge("database_connections", "Connections of the pool.", open_connections)
+        yield gauge("database_connections_idle", "Connections of the pool that are idle.", idle)
 
     return source
 

@@ -24,10 +24,10 @@ class RecordingListener:
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []
 
-    def started(self, stream: Stream) -> None:
-        self.told.append(("started", stream.room_id))
+    def started(self, room_id: str) -> None:
+        self.told.append(("started", room_id))
 
-    def ended(self, stream: Stream, reason: str) -> None:
+    def ended(self, room_id: str, reason: str) -> None:
         self.told.append(("ended", reason))
 
 

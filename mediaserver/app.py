@@ -1,0 +1,160 @@
+"""The composition root: what there is, in the order in which it is built, started, drained and stopped."""
+
+import asyncio
+import resource
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+import structlog
+
+from mediaserver.accounts import Accounts
+from mediaserver.addresses import Addresses
+from mediaserver.authorizer import Authorizer
+from mediaserver.config import Settings, SettingsError, reload_settings
+from mediaserver.data_directory import DataDirectory
+from mediaserver.demo import publish_test_pattern
+from mediaserver.first_start import FirstStart, demo_room, prepare_first_start, welcome
+from mediaserver.live_state import LiveState
+from mediaserver.media_plane import MediaPlane
+from mediaserver.observability.logging import configure_logging, set_log_level
+from mediaserver.observability.loop_lag import LoopLag
+from mediaserver.persistence import open_database
+from mediaserver.signals import Signals
+from mediaserver.web_front import WebFront
+from storage.bus import Bus
+from storage.database import Database
+from storage.notifications import Notifications
+from storage.passwords import Passwords
+from storage.stream_keys import StreamKeyDigester
+
+logger = structlog.get_logger("mediaserver")
+
+
+async def serve(settings: Settings, read_settings: Callable[[], Settings], is_demo: bool = False) -> None:
+    """Run until SIGTERM or SIGINT. ``read_settings`` reads the settings anew on SIGHUP.
+
+    Raises StartError or StorageError when something the server needs is missing.
+    """
+    configure_logging(settings.log.format, settings.log.level.value)
+    _raise_file_limit()
+    data = DataDirectory(settings.data_dir)
+    digester = StreamKeyDigester(data.secret_key(settings))
+    passwords = Passwords()
+    bus = Bus()
+    try:
+        async with (
+            open_database(settings, data) as database,
+            Authorizer(database, digester, bus, settings.authorization) as authorizer,
+        ):
+            first_start = await prepare_first_start(database, digester, passwords)
+            accounts = Accounts(database, digester, passwords)
+            demo_key = await _demo_key(database, accounts, authorizer) if is_demo else None
+            server = Server(settings, read_settings, database, authorizer, bus, data.node_id())
+            await server.run(first_start, demo_key)
+    finally:
+        passwords.close()
+
+
+class Server:
+    """The media plane, the web front and the tasks beside them."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        read_settings: Callable[[], Settings],
+        database: Database,
+        authorizer: Authorizer,
+        bus: Bus,
+        node: str,
+    ) -> None:
+        self._settings = settings
+        self._read_settings = read_settings
+        self._authorizer = authorizer
+        self._lag = LoopLag()
+        self._media = MediaPlane(settings, authorizer, bus)
+        self._live_state = LiveState(database, node, self._media.viewer_count)
+        self._media.hub.add_listener(self._live_state)
+        self._notifications = Notifications(database, bus)
+        self._web = WebFront(settings, self._media, authorizer, database, self._lag)
+
+    async def run(self, first_start: FirstStart | None, demo_key: str | None) -> None:
+        """Start, serve until told to stop, drain, stop."""
+        with Signals(self._reload) as signals:
+            try:
+                await self._start()
+                addresses = Addresses.of(self._settings, self._web.port, self._media.rtmp_port)
+                print(welcome(addresses, first_start, is_demo=demo_key is not None), flush=True)
+                await self._serve(signals, addresses.publish(demo_key) if demo_key else None)
+            finally:
+                await self._stop()
+
+    async def _start(self) -> None:
+        await self._media.start(self._settings)
+        await self._web.start(self._settings)
+        logger.info("started", http_port=self._web.port, rtmp_port=self._media.rtmp_port)
+
+    async def _serve(self, signals: Signals, demo_url: str | None) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(coroutine) for coroutine in self._tasks()]
+            demo = tasks.create_task(publish_test_pattern(demo_url)) if demo_url else None
+            await signals.drain.wait()
+            logger.info("draining", seconds=self._settings.drain.timeout_seconds)
+            if demo is not None:
+                demo.cancel()
+            await self._drain(signals)
+            for task in running:
+                task.cancel()
+
+    def _tasks(self) -> list[Coroutine[Any, Any, None]]:
+        return [
+            self._notifications.run(),
+            self._live_state.run(),
+            self._lag.run(),
+            self._web.run(),
+        ]
+
+    async def _drain(self, signals: Signals) -> None:
+        """Let publishers and viewers go; a second signal cuts it short."""
+        drained = asyncio.create_task(self._drain_all())
+        stop_now = asyncio.create_task(signals.stop_now.wait())
+        await asyncio.wait({drained, stop_now}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (drained, stop_now):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _drain_all(self) -> None:
+        await self._web.drain()
+        await self._media.drain(self._settings.drain.timeout_seconds)
+
+    async def _stop(self) -> None:
+        await self._media.close()
+        await self._web.close()
+        await self._live_state.close()
+        logger.info("stopped")
+
+    def _reload(self) -> None:
+        try:
+            changes = reload_settings(self._settings, self._read_settings())
+        except SettingsError as error:
+            logger.error("reload_refused", reason=str(error))
+            return
+        self._settings = changes.settings
+        set_log_level(changes.settings.log.level.value)
+        self._authorizer.apply(changes.settings.authorization)
+        self._media.apply(changes.settings)
+        self._web.apply(changes.settings)
+        logger.info("reloaded", applied=changes.applied, needs_restart=changes.needs_restart)
+
+
+async def _demo_key(database: Database, accounts: Accounts, authorizer: Authorizer) -> str:
+    room = await demo_room(database, accounts)
+    return authorizer.issue_temporary_key(str(room.id))
+
+
+def _raise_file_limit() -> None:
+    """Every viewer is an open file; take as many as the system lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,33 @@
+"""SIGTERM and SIGINT drain, a second one stops at once; SIGHUP reloads."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+
+
+class Signals:
+    """A context manager that owns the process's signal handlers while it is entered."""
+
+    _STOPPING = (signal.SIGTERM, signal.SIGINT)
+
+    def __init__(self, reload: Callable[[], None]) -> None:
+        self._reload = reload
+        self.drain = asyncio.Event()
+        self.stop_now = asyncio.Event()
+
+    def __enter__(self) -> "Signals":
+        loop = asyncio.get_running_loop()
+        for number in self._STOPPING:
+            loop.add_signal_handler(number, self._stop)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (*self._STOPPING, signal.SIGHUP):
+            loop.remove_signal_handler(number)
+
+    def _stop(self) -> None:
+        if self.drain.is_set():
+            self.stop_now.set()
+        self.drain.set()

@@ -1,0 +1,88 @@
+"""Everything HTTP: the doors of the media plane, the pages, health and metrics, on one port."""
+
+from mediaserver.authorizer import Authorizer
+from mediaserver.config import Settings
+from mediaserver.delivery.client_address import ClientAddress
+from mediaserver.delivery.gate import AuthorizedGate
+from mediaserver.delivery.http_app import create_http_app
+from mediaserver.delivery.http_server import HttpServer
+from mediaserver.delivery.live_routes import add_live_routes
+from mediaserver.errors import StartError
+from mediaserver.media_plane import MediaPlane
+from mediaserver.observability.health import add_health_routes
+from mediaserver.observability.loop_lag import LoopLag
+from mediaserver.observability.metrics import (
+    MetricSource,
+    add_metrics_route,
+    counters_of,
+    database_metrics,
+    delivery_metrics,
+    hub_metrics,
+    loop_metrics,
+)
+from storage.database import Database
+from storage.errors import StorageError
+
+
+class WebFront:
+    """``run`` is its one task; ``port`` is known after ``start``."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        media: MediaPlane,
+        authorizer: Authorizer,
+        database: Database,
+        lag: LoopLag,
+    ) -> None:
+        self._media = media
+        self._database = database
+        self._client_address = ClientAddress(settings.http.trusted_proxies)
+        gate = AuthorizedGate(authorizer, self._client_address)
+        app = create_http_app()
+        add_live_routes(app, media.live, gate)
+        add_health_routes(app, {"database": self._check_database, "rtmp": self._check_rtmp})
+        if settings.metrics.enabled:
+            add_metrics_route(app, self._metric_sources(lag))
+        self._server = HttpServer(app)
+        self.port = 0
+
+    async def start(self, settings: Settings) -> None:
+        """Listen. Raises StartError when the port cannot be had."""
+        host, port = settings.http.host, settings.http.port
+        try:
+            self.port = await self._server.start(host, port)
+        except OSError as error:
+            raise StartError(f"http.port: cannot listen on {host} port {port}: {error.strerror}") from error
+
+    async def run(self) -> None:
+        await self._server.run_sweeps()
+
+    def apply(self, settings: Settings) -> None:
+        self._client_address.trusted_proxies = settings.http.trusted_proxies
+
+    async def drain(self) -> None:
+        await self._server.stop_listening()
+
+    async def close(self) -> None:
+        await self._server.close()
+
+    def _metric_sources(self, lag: LoopLag) -> list[MetricSource]:
+        media = self._media
+        return [
+            hub_metrics(media.hub),
+            delivery_metrics(media.live),
+            counters_of("rtmp", "RTMP server", lambda: media.rtmp.counters),
+            database_metrics(self._database),
+            loop_metrics(lag),
+        ]
+
+    async def _check_database(self) -> str | None:
+        try:
+            await self._database.ping()
+        except StorageError as error:
+            return str(error)
+        return None
+
+    async def _check_rtmp(self) -> str | None:
+        return None if self._media.rtmp.is_listening else "not listening"
