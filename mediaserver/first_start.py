@@ -63,19 +63,21 @@ async def demo_room(database: Executor, accounts: Accounts) -> Room:
     return (await accounts.create_room(owner.username, DEMO_TITLE, DEMO_SLUG, Visibility.PUBLIC)).room
 
 
-def welcome(addresses: Addresses, first_start: FirstStart | None, has_demo_room: bool, is_demo: bool) -> str:
+def welcome(addresses: Addresses, first_start: FirstStart | None, is_demo: bool) -> str:
     """What to print when the server is ready: where to watch and publish, and the secrets if they are new."""
     lines = [f"mediaserver {VERSION} is running", ""]
     if is_demo:
         lines += [f"A test pattern is being published to the room {DEMO_SLUG!r}.", ""]
-    if has_demo_room:
-        lines.append(f"  watch page     {addresses.watch(DEMO_SLUG)}")
-    lines.append(f"  live rooms     {addresses.base_url}/")
-    lines.append(f"  publish to     {addresses.rtmp_url}")
+    lines += [
+        f"  watch page     {addresses.watch(DEMO_SLUG)}",
+        f"  live rooms     {addresses.base_url}/",
+        f"  publish to     {addresses.rtmp_url}",
+    ]
     lines += _secrets(first_start) if first_start else _reminder()
-    if has_demo_room:
-        lines.append(f"  play as FLV    {addresses.flv(DEMO_SLUG)}")
-        lines.append(f"  play as HLS    {addresses.hls(DEMO_SLUG)}")
+    lines += [
+        f"  play as FLV    {addresses.flv(DEMO_SLUG)}",
+        f"  play as HLS    {addresses.hls(DEMO_SLUG)}",
+    ]
     return "\n".join(lines)
 
 

@@ -20,6 +20,7 @@ from uuid import UUID
 
 import structlog
 
+from mediaserver.hub.stream import Stream
 from storage.database import Database
 from storage.errors import DatabaseUnavailable, StorageError
 from storage.ids import new_id
@@ -54,7 +55,9 @@ class _Ended:
 
 
 class LiveState:
-    """``viewers_of`` says how many watch a room now. ``run`` is the one task; ``close`` writes the rest."""
+    """Implements mediaserver.hub.hub.HubListener.
+
+    ``viewers_of`` says how many watch a room now. ``run`` is the one task; ``close`` writes the rest."""
 
     def __init__(self, database: Database, node: str, viewers_of: Callable[[str], int]) -> None:
         self._broadcasts = Broadcasts(database)
@@ -70,19 +73,18 @@ class LiveState:
         """Starts and ends that are not in the database yet."""
         return len(self._ended) + sum(not broadcast.is_written for broadcast in self._running.values())
 
-    def started(self, room_id: str) -> None:
-        """The room went live. A room that is live already stays the same broadcast."""
-        if room_id not in self._running:
-            self._running[room_id] = _Running(new_id(), room_id, datetime.now(UTC))
-            self._changed.set()
+    def started(self, stream: Stream) -> None:
+        """A room went live."""
+        self._running[stream.room_id] = _Running(new_id(), stream.room_id, datetime.now(UTC))
+        self._changed.set()
 
-    def ended(self, room_id: str, reason: str) -> None:
-        """The room's stream is over for good (a publisher that drops and comes back is no end)."""
-        broadcast = self._running.pop(room_id, None)
+    def ended(self, stream: Stream, reason: str) -> None:
+        """A stream is over for good; a publisher that drops and comes back in time ends nothing."""
+        broadcast = self._running.pop(stream.room_id, None)
         if broadcast is None:
             return
         if len(self._ended) >= MAX_ENDED:
-            logger.error("broadcast_not_recorded", room_id=room_id, waiting=MAX_ENDED)
+            logger.error("broadcast_not_recorded", room_id=stream.room_id, waiting=MAX_ENDED)
             return
         self._ended.append(_Ended(broadcast, datetime.now(UTC), reason))
         self._changed.set()

@@ -32,7 +32,7 @@ def connect(settings: Settings, data: DataDirectory, patience: float) -> Databas
 
 @asynccontextmanager
 async def open_database(
-    settings: Settings, data: DataDirectory, patience: float = COMMAND_PATIENCE_SECONDS
+    settings: Settings, data: DataDirectory, patience: float = SERVER_PATIENCE_SECONDS
 ) -> AsyncIterator[Database]:
     """The database with its schema up to date."""
     async with connect(settings, data, patience) as database:

@@ -12,7 +12,7 @@ from mediaserver.cli.output import quiet_logs, show
 from mediaserver.config import Settings
 from mediaserver.data_directory import DataDirectory
 from mediaserver.errors import AccountError
-from mediaserver.persistence import open_database
+from mediaserver.persistence import COMMAND_PATIENCE_SECONDS, open_database
 from storage.passwords import MAX_PASSWORD_LENGTH, Passwords
 from storage.repositories import Role, Visibility
 from storage.stream_keys import StreamKeyDigester
@@ -43,7 +43,7 @@ async def run_admin(settings: Settings, arguments: argparse.Namespace) -> int:
     digester = StreamKeyDigester(data.secret_key(settings))
     passwords = Passwords()
     try:
-        async with open_database(settings, data) as database:
+        async with open_database(settings, data, COMMAND_PATIENCE_SECONDS) as database:
             accounts = Accounts(database, digester, passwords)
             result = await _ACTIONS[arguments.admin_command](accounts, arguments, Addresses.of(settings))
     finally:

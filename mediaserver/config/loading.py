@@ -128,8 +128,14 @@ def _describe(error: ValidationError, values: FlatValues) -> str:
     message = problems[0]["msg"].removeprefix("Value error, ")
     given = values.get(name)
     blame = f" ({_shown(name, given[0])}from {given[1]})" if given else ""
-    others = f"; {len(problems) - 1} more settings are wrong" if len(problems) > 1 else ""
+    others = _others(len({problem["loc"][:2] for problem in problems}) - 1)
     return f"{name}: {message[:1].lower()}{message[1:]}{blame}{others}".replace("\n", " ")
+
+
+def _others(count: int) -> str:
+    if count == 0:
+        return ""
+    return f"; {count} more {'setting is' if count == 1 else 'settings are'} wrong"
 
 
 def _prefixes(location: tuple[int | str, ...]) -> Iterator[str]:

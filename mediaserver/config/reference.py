@@ -21,8 +21,8 @@ or `MEDIASERVER_CONFIG`), from an environment variable or from a flag; the later
     [http]                          MEDIASERVER_HTTP__PORT=8081          mediaserver serve --http.port 8081
     port = 8081
 
-Lists are written `a, b` in variables and flags. An unknown or wrong setting stops the start with one line that
-names it. *Reload* says whether SIGHUP applies a change to the running server.
+Lists are written `a, b` in variables and flags. An unknown or wrong setting stops the start with one line
+that names it. *Reload* says whether SIGHUP applies a change to the running server.
 """
 
 

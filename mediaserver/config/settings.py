@@ -135,7 +135,7 @@ class RtmpSettings(Group):
     handshake_timeout_seconds: Annotated[PositiveSeconds, LIVE] = 10
     """A peer that has not finished its handshake after this long is closed."""
 
-    connect_timeout_seconds: Annotated[PositiveSeconds, LIVE] = 10
+    connect_timeout_seconds: Annotated[PositiveSeconds, LIVE] = 15
     """A peer that neither publishes nor plays this long after its handshake is closed."""
 
     idle_timeout_seconds: Annotated[PositiveSeconds, LIVE] = 30
@@ -144,13 +144,13 @@ class RtmpSettings(Group):
     max_message_bytes: Annotated[int, Field(ge=64 * 1024, le=256 * MIB), LIVE] = 10 * MIB
     """Longest RTMP message taken; a longer one closes the publisher."""
 
-    max_chunk_bytes: Annotated[int, Field(ge=128, le=16_777_215), LIVE] = MIB
+    max_chunk_bytes: Annotated[int, Field(ge=128, le=16_777_215), LIVE] = 16_777_215
     """Largest chunk size a peer may set."""
 
     max_connections: Annotated[Count, LIVE] = 10_000
     """RTMP connections at once, over all addresses."""
 
-    max_connections_per_address: Annotated[Count, LIVE] = 100
+    max_connections_per_address: Annotated[Count, LIVE] = 1024
     """RTMP connections at once from one IP address."""
 
     publish_grace_seconds: Annotated[Seconds, LIVE] = 10
