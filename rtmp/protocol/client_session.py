@@ -89,6 +89,11 @@ class RtmpClientSession(Session):
 
     # For the embedder.
 
+    @property
+    def message_stream_id(self) -> int:
+        """The stream that createStream gave us, or 0: for embedders that cut chunks themselves."""
+        return self._message_stream_id
+
     def publish(self, stream_name: str) -> None:
         """Ask to publish; ``PublishStarted`` or ``RequestRefused`` follows. The name may carry a query."""
         self._begin(ClientActivity.PUBLISH_REQUESTED, stream_name)
