@@ -83,8 +83,8 @@ class RtmpClient(asyncio.Protocol):
         """Connect to the server and application of ``rtmp[s]://host[:port]/app/name[?query]``.
 
         The server has ``timeout`` seconds for each answer; while media flows it may be silent, or read
-        nothing, for ``idle_timeout`` seconds. ``ssl`` replaces the default context of rtmps. Raises ValueError
-        for an address that is none, and OSError when nobody listens there.
+        nothing, for ``idle_timeout`` seconds. ``ssl`` replaces the default context of rtmps. Raises
+        ValueError for an address that is none, and OSError when nobody listens there.
         """
         parts = parse_url(url)
         context = (ssl or tls.create_default_context()) if parts.is_tls else None

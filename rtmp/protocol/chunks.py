@@ -213,6 +213,7 @@ class ChunkReader:
         remaining = self._chunk_remaining
         if not assembly and remaining == length and position + length <= end:
             self._is_inside_chunk = False
+            self._check_buffered(length)
             self._finish(stream, data[position : position + length])
             return position + length
         if len(assembly) + remaining < length and end - position > remaining:
@@ -246,12 +247,14 @@ class ChunkReader:
         return after_run
 
     def _buffer(self, assembly: bytearray, payload: bytes | bytearray) -> None:
+        self._check_buffered(len(payload))
         self._buffered += len(payload)
-        if self._buffered > self._limits.max_buffered_bytes:
-            raise LimitExceededError(
-                f"unfinished messages are over the limit of {self._limits.max_buffered_bytes} bytes"
-            )
         assembly += payload
+
+    def _check_buffered(self, size: int) -> None:
+        limit = self._limits.max_buffered_bytes
+        if self._buffered + size > limit:
+            raise LimitExceededError(f"unfinished messages are over the limit of {limit} bytes")
 
     def _finish_assembly(self, stream: _ChunkStream) -> None:
         payload = bytes(stream.assembly)
