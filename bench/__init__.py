@@ -1,1 +1,1 @@
-"""Load generators and reports: `python -m bench`."""
+"""Load generators and reports: ``python -m bench``."""

@@ -1,0 +1,1 @@
+"""What a run measures about machine, server and itself."""

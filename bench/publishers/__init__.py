@@ -1,0 +1,1 @@
+"""RTMP publishers that replay one clip from one process."""

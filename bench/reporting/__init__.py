@@ -1,0 +1,1 @@
+"""What a run leaves behind: values, JSON, terminal table, HTML page."""

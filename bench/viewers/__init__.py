@@ -1,0 +1,1 @@
+"""Viewers that parse just enough."""
