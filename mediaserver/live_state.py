@@ -20,7 +20,6 @@ from uuid import UUID
 
 import structlog
 
-from mediaserver.hub.stream import Stream
 from storage.database import Database
 from storage.errors import DatabaseUnavailable, StorageError
 from storage.ids import new_id
@@ -57,7 +56,8 @@ class _Ended:
 class LiveState:
     """Implements mediaserver.hub.hub.HubListener.
 
-    ``viewers_of`` says how many watch a room now. ``run`` is the one task; ``close`` writes the rest."""
+    ``viewers_of`` says how many watch a room now. ``run`` is the one task; ``close`` writes the rest.
+    """
 
     def __init__(self, database: Database, node: str, viewers_of: Callable[[str], int]) -> None:
         self._broadcasts = Broadcasts(database)
@@ -73,18 +73,18 @@ class LiveState:
         """Starts and ends that are not in the database yet."""
         return len(self._ended) + sum(not broadcast.is_written for broadcast in self._running.values())
 
-    def started(self, stream: Stream) -> None:
+    def started(self, room_id: str) -> None:
         """A room went live."""
-        self._running[stream.room_id] = _Running(new_id(), stream.room_id, datetime.now(UTC))
+        self._running[room_id] = _Running(new_id(), room_id, datetime.now(UTC))
         self._changed.set()
 
-    def ended(self, stream: Stream, reason: str) -> None:
+    def ended(self, room_id: str, reason: str) -> None:
         """A stream is over for good; a publisher that drops and comes back in time ends nothing."""
-        broadcast = self._running.pop(stream.room_id, None)
+        broadcast = self._running.pop(room_id, None)
         if broadcast is None:
             return
         if len(self._ended) >= MAX_ENDED:
-            logger.error("broadcast_not_recorded", room_id=stream.room_id, waiting=MAX_ENDED)
+            logger.error("broadcast_not_recorded", room_id=room_id, waiting=MAX_ENDED)
             return
         self._ended.append(_Ended(broadcast, datetime.now(UTC), reason))
         self._changed.set()

@@ -43,11 +43,12 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
+    settings = _settings(arguments)
+
     import uvloop
 
     from mediaserver.app import serve
 
-    settings = _settings(arguments)
     is_demo = arguments.command == "demo"
     uvloop.run(serve(settings, read_settings=lambda: _settings(arguments), is_demo=is_demo))
     return 0

@@ -1,0 +1,212 @@
+"""Who may publish and watch; changes count at once, and an outage is survived."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import pytest
+
+from mediaserver.authorizer import (
+    NO_SUCH_APPLICATION,
+    NO_SUCH_KEY,
+    NO_SUCH_ROOM,
+    NOT_OPEN,
+    OWNER_INACTIVE,
+    UNAVAILABLE,
+    Authorizer,
+    RoomAccess,
+)
+from mediaserver.config.settings import AuthorizationSettings
+from rtmp.ports import PlayGrant, PublishGrant, Refusal
+from storage.bus import Bus, ChangesMissed, RoomOwnerChanged, StreamKeyRotated
+from storage.database import Database
+from storage.notifications import Notifications
+from storage.repositories import Rooms, StreamKeys, Users, UserState, Visibility
+from storage.stream_keys import StreamKeyDigester, new_stream_key
+from tests.helpers.waiting import eventually
+
+DIGESTER = StreamKeyDigester(b"secret")
+LONG = AuthorizationSettings(cache_seconds=3600, negative_cache_seconds=3600)
+ADDRESS = "192.0.2.1"
+
+
+class World:
+    """A database with one user and one room, and an authorizer over it."""
+
+    def __init__(self, database: Database, authorizer: Authorizer, bus: Bus) -> None:
+        self.database = database
+        self.authorizer = authorizer
+        self.bus = bus
+        self.room_id = UUID(int=0)
+        self.owner_id = UUID(int=0)
+        self.key = ""
+
+    async def populate(self) -> None:
+        owner = await Users(self.database).add("alice", "a@example.com", "hash")
+        self.owner_id = owner.id
+        self.room_id = await Rooms(self.database).add(owner.id, "A room", "my-room")
+        await self.rotate()
+
+    async def rotate(self) -> None:
+        self.key = new_stream_key()
+        await StreamKeys(self.database).set(self.room_id, DIGESTER.digest(self.key))
+
+    async def publish(self, key: str | None = None) -> PublishGrant | Refusal:
+        return await self.authorizer.may_publish("live", self.key if key is None else key, {}, ADDRESS)
+
+    async def watch(self, room_ref: str) -> RoomAccess | Refusal:
+        return await self.authorizer.may_watch(room_ref, None, ADDRESS)
+
+
+@pytest.fixture
+async def world(database: Database) -> AsyncIterator[World]:
+    bus = Bus()
+    async with Authorizer(database, DIGESTER, bus, LONG) as authorizer:
+        world = World(database, authorizer, bus)
+        await world.populate()
+        yield world
+
+
+@pytest.fixture
+async def notified(world: World) -> AsyncIterator[World]:
+    """The same, told of changes by the database."""
+    notifications = Notifications(world.database, world.bus)
+    task = asyncio.create_task(notifications.run())
+    async with asyncio.timeout(10):
+        await notifications.listening.wait()
+    yield world
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_the_right_key_opens_its_room(world: World) -> None:
+    assert await world.publish() == PublishGrant(str(world.room_id))
+    grant = await world.authorizer.may_publish("live/", world.key, {"x": "y"}, ADDRESS)
+    assert grant == PublishGrant(str(world.room_id))
+
+
+@pytest.mark.parametrize("key", ["", "demo", "0" * 40, "../" * 20, "x" * 100_000, "0" * 39 + "\0"])
+async def test_a_wrong_key_does_not(world: World, key: str) -> None:
+    assert await world.publish(key) == NO_SUCH_KEY
+    assert await world.publish(key) == NO_SUCH_KEY
+
+
+async def test_the_room_is_not_a_key_and_the_key_not_a_room(world: World) -> None:
+    assert await world.publish(str(world.room_id)) == NO_SUCH_KEY
+    assert await world.watch(world.key) == NO_SUCH_ROOM
+
+
+async def test_other_applications_are_refused(world: World) -> None:
+    assert await world.authorizer.may_publish("vod", world.key, {}, ADDRESS) == NO_SUCH_APPLICATION
+    assert await world.authorizer.may_play("vod", "my-room", {}, ADDRESS) == NO_SUCH_APPLICATION
+
+
+async def test_a_room_is_watched_by_id_and_by_slug(world: World) -> None:
+    room_id = str(world.room_id)
+    expected = RoomAccess(room_id, "my-room", "A room", "alice")
+    assert await world.watch(room_id) == expected
+    assert await world.watch("MY-ROOM") == expected
+    assert await world.authorizer.may_play("live", "my-room", {}, ADDRESS) == PlayGrant(room_id)
+    for other in ("other-room", str(UUID(int=1)), "../my-room", "my-room/", "", "x" * 100_000):
+        assert await world.watch(other) == NO_SUCH_ROOM
+
+
+@pytest.mark.parametrize("visibility", Visibility)
+async def test_visibility_decides_who_watches(world: World, visibility: Visibility) -> None:
+    await Rooms(world.database).set_visibility(world.room_id, visibility)
+    is_open = visibility in (Visibility.PUBLIC, Visibility.UNLISTED)
+    assert isinstance(await world.watch("my-room"), RoomAccess) is is_open
+    if not is_open:
+        assert await world.watch("my-room") == NOT_OPEN
+
+
+@pytest.mark.parametrize("state", [state for state in UserState if state is not UserState.ACTIVE])
+async def test_only_an_active_owner_publishes(world: World, state: UserState) -> None:
+    await Users(world.database).set_state(world.owner_id, state)
+    assert await world.publish() == OWNER_INACTIVE
+
+
+async def test_a_temporary_key_opens_its_room_beside_the_real_one(world: World) -> None:
+    key = world.authorizer.issue_temporary_key(str(world.room_id))
+    assert await world.publish(key) == PublishGrant(str(world.room_id))
+    assert await world.publish() == PublishGrant(str(world.room_id))
+
+
+async def test_a_rotated_key_stops_working_at_once(notified: World) -> None:
+    rotated: list[StreamKeyRotated] = []
+    notified.bus.subscribe(StreamKeyRotated, rotated.append)
+    old = notified.key
+    assert isinstance(await notified.publish(), PublishGrant)
+    await notified.rotate()
+    await eventually(lambda: rotated)
+    assert rotated == [StreamKeyRotated(str(notified.room_id))]
+    assert await notified.publish(old) == NO_SUCH_KEY
+    assert isinstance(await notified.publish(), PublishGrant)
+
+
+async def test_a_ban_and_a_visibility_count_at_once(notified: World) -> None:
+    changes: list[RoomOwnerChanged] = []
+    notified.bus.subscribe(RoomOwnerChanged, changes.append)
+    assert isinstance(await notified.publish(), PublishGrant)
+    assert isinstance(await notified.watch("my-room"), RoomAccess)
+    await Rooms(notified.database).set_visibility(notified.room_id, Visibility.PRIVATE)
+    await Users(notified.database).set_state(notified.owner_id, UserState.BANNED)
+    await eventually(lambda: changes)
+    assert await notified.publish() == OWNER_INACTIVE
+    assert await notified.watch("my-room") == NOT_OPEN
+
+
+async def test_a_new_room_is_found_although_it_was_asked_for_before(notified: World) -> None:
+    assert await notified.watch("new-room") == NO_SUCH_ROOM
+    await Rooms(notified.database).add(notified.owner_id, "New", "new-room")
+    async with asyncio.timeout(10):
+        while await notified.watch("new-room") == NO_SUCH_ROOM:  # noqa: ASYNC110 (nothing says it)
+            await asyncio.sleep(0.005)
+
+
+async def test_what_changed_while_nobody_listened_is_found_out(world: World) -> None:
+    """The key and the account of those who were let in are checked again after a gap."""
+    events: list[object] = []
+    world.bus.subscribe(StreamKeyRotated, events.append)
+    world.bus.subscribe(RoomOwnerChanged, events.append)
+    room_id = str(world.room_id)
+    await world.publish()
+
+    world.bus.publish(ChangesMissed())
+    await world.rotate()
+    world.bus.publish(ChangesMissed())
+    await eventually(lambda: events)
+    assert events == [StreamKeyRotated(room_id)]
+
+    await world.publish()
+    await Users(world.database).set_state(world.owner_id, UserState.SUSPENDED)
+    world.bus.publish(ChangesMissed())
+    await eventually(lambda: len(events) == 2)
+    assert events[1] == RoomOwnerChanged(room_id, is_active=False)
+
+
+async def test_an_outage_is_survived_by_what_is_known(database_url: str) -> None:
+    bus = Bus()
+    settings = AuthorizationSettings(cache_seconds=0, negative_cache_seconds=0)
+    database = Database(database_url)
+    async with Authorizer(database, DIGESTER, bus, settings) as authorizer:
+        world = World(database, authorizer, bus)
+        async with database:
+            await world.populate()
+            assert isinstance(await world.publish(), PublishGrant)
+            assert isinstance(await world.watch("my-room"), RoomAccess)
+
+        # The pool is closed now: every question fails.
+        assert isinstance(await world.publish(), PublishGrant)
+        assert isinstance(await world.watch("my-room"), RoomAccess)
+        assert await world.publish(new_stream_key()) == UNAVAILABLE
+        assert await world.watch("other-room") == UNAVAILABLE
+
+        authorizer.apply(AuthorizationSettings(cache_seconds=0, stale_seconds=0))
+        assert await world.publish() == UNAVAILABLE
+        assert await world.watch("my-room") == UNAVAILABLE
+
+
+async def test_a_thousand_viewers_at_once_are_few_questions(world: World) -> None:
+    answers = await asyncio.gather(*(world.watch("my-room") for _ in range(1000)))
+    assert {type(answer) for answer in answers} == {RoomAccess}

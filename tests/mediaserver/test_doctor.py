@@ -1,0 +1,116 @@
+"""The doctor finds what is wrong and says what to do."""
+
+import json
+import socket
+from pathlib import Path
+
+import psutil
+import pytest
+
+from mediaserver import doctor
+from mediaserver.cli.doctor import doctor as run_doctor
+from mediaserver.config import Settings, load_settings
+from mediaserver.doctor import Check, Verdict, examine
+
+
+def settings_for(tmp_path: Path, database_url: str, **flags: str) -> Settings:
+    given = {"data_dir": str(tmp_path), "database_url": database_url, "http.host": "127.0.0.1"}
+    given |= {"rtmp.host": "127.0.0.1", "http.port": "0", "rtmp.port": "0"}
+    given |= {name.replace("__", "."): value for name, value in flags.items()}
+    return load_settings({}, given)
+
+
+async def find(settings: Settings, name: str) -> Check:
+    (check,) = [check for check in await examine(settings) if check.name == name]
+    return check
+
+
+async def test_all_is_well_here(
+    tmp_path: Path, database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = settings_for(tmp_path, database_url)
+    assert await run_doctor(settings, is_json=False) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("✓ database: PostgreSQL at database_url") for line in lines)
+    assert not any(line.startswith("✗") for line in lines)
+
+    assert await run_doctor(settings, is_json=True) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["ok"] is True
+    assert {check["name"] for check in report["checks"]} >= {
+        "data directory", "database", "http.port", "rtmp.port", "clock", "open files", "memory", "codecs"
+    }  # fmt: skip
+
+
+async def test_a_port_in_use_is_named(
+    tmp_path: Path, database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        settings = settings_for(tmp_path, database_url, rtmp__port=str(port))
+        check = await find(settings, "rtmp.port")
+        assert check.verdict is Verdict.FAILED
+        assert str(port) in check.detail and "rtmp.port" in check.advice
+        assert await run_doctor(settings, is_json=False) == 1
+    assert f"✗ rtmp.port: 127.0.0.1:{port}" in capsys.readouterr().out
+
+
+async def test_a_database_that_is_away_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "COMMAND_PATIENCE_SECONDS", 0.1)
+    settings = settings_for(tmp_path, "postgresql://nobody@127.0.0.1:1/nothing")
+    check = await find(settings, "database")
+    assert (check.verdict, "database_url" in check.advice) == (Verdict.FAILED, True)
+
+
+async def test_a_data_directory_that_cannot_be_is_said(tmp_path: Path, database_url: str) -> None:
+    (tmp_path / "file").write_text("")
+    settings = settings_for(tmp_path / "file", database_url)
+    assert (await find(settings, "data directory")).verdict is Verdict.FAILED
+    assert (await find(settings, "database")).verdict is Verdict.FAILED
+
+
+async def test_a_certificate_that_is_none_is_said(tmp_path: Path, database_url: str) -> None:
+    (tmp_path / "x.pem").write_text("nonsense")
+    pem = str(tmp_path / "x.pem")
+    files = {"rtmps__port": "0", "rtmps__certificate_file": pem, "rtmps__key_file": pem}
+    check = await find(settings_for(tmp_path, database_url, **files), "certificate")
+    assert check.verdict is Verdict.FAILED and "x.pem" in check.detail
+
+
+async def test_a_schema_to_be_migrated_is_a_warning(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def two_pending(_: object) -> tuple[str, ...]:
+        return ("0008-more", "0009-most")
+
+    monkeypatch.setattr(doctor, "pending_migrations", two_pending)
+    settings = settings_for(tmp_path, database_url)
+    check = await find(settings, "database")
+    assert (check.verdict, "2 migrations" in check.detail) == (Verdict.WARNING, True)
+    assert await run_doctor(settings, is_json=True) == 0
+
+
+async def test_a_small_machine_is_warned_of(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Little:
+        available = 1024
+
+    monkeypatch.setattr(psutil, "virtual_memory", Little)
+    monkeypatch.setattr(doctor, "ENOUGH_DISK_BYTES", 1 << 62)
+    monkeypatch.setattr(doctor, "ENOUGH_FILES", 1 << 62)
+    monkeypatch.setattr(doctor.resource, "getrlimit", lambda _: (256, 256))
+    monkeypatch.setattr(doctor, "DECODERS", ("h264", "no-such-codec"))
+    settings = settings_for(tmp_path, database_url)
+    for name in ("memory", "disk", "open files", "codecs"):
+        check = await find(settings, name)
+        assert check.verdict is Verdict.WARNING, name
+        assert check.advice
+    assert "decoder no-such-codec" in (await find(settings, "codecs")).detail
+
+
+async def test_a_clock_that_was_never_set_is_said(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "EARLIEST_TIME", 1 << 40)
+    assert (await find(settings_for(tmp_path, database_url), "clock")).verdict is Verdict.FAILED
