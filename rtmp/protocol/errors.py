@@ -8,6 +8,8 @@
     │   ├── ChunkError
     │   ├── AmfError
     │   ├── MessageError
+    │   │   └── FlvTagError
+    │   │       └── UnsupportedCodecError
     │   └── LimitExceededError
     ├── LocalProtocolError       we asked a session for a move it cannot make now
     ├── RequestRefusedError      the server answered a request of ours with an error status
@@ -37,6 +39,14 @@ class AmfError(ProtocolError):
 
 class MessageError(ProtocolError):
     """A whole message whose content is malformed or comes at the wrong time."""
+
+
+class FlvTagError(MessageError):
+    """An audio or video body that is malformed; the text names the field or byte."""
+
+
+class UnsupportedCodecError(FlvTagError):
+    """A well-formed audio or video body of a codec that is not supported; the text names it."""
 
 
 class LimitExceededError(ProtocolError):
