@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from struct import Struct
-from typing import Final
+from typing import Any, Final
 
 from rtmp.protocol.errors import AmfError
 
@@ -30,21 +30,12 @@ class EcmaArray(dict[str, object]):
     """An associative array; a dict that is written with the ECMA array marker."""
 
 
-class TypedObject(dict[str, object]):
+@dataclass(frozen=True, slots=True)
+class TypedObject:
     """An object with a registered class name."""
 
-    def __init__(self, class_name: str, properties: Mapping[str, object] | None = None) -> None:
-        super().__init__(properties or {})
-        self.class_name = class_name
-
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, TypedObject)
-            and self.class_name == other.class_name
-            and dict.__eq__(self, other)
-        )
-
-    __hash__ = None
+    class_name: str
+    properties: dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,8 +255,14 @@ def _encode_value(value: object, parts: list[bytes], depth: int) -> None:
             parts.append(bytes((Marker.STRICT_ARRAY,)) + len(value).to_bytes(4, "big"))
             for element in value:
                 _encode_value(element, parts, depth + 1)
+        case EcmaArray():
+            parts.append(bytes((Marker.ECMA_ARRAY,)) + len(value).to_bytes(4, "big"))
+            _encode_properties(value, parts, depth)
+        case TypedObject():
+            parts.append(bytes((Marker.TYPED_OBJECT,)) + _sized_text(value.class_name, 2))
+            _encode_properties(value.properties, parts, depth)
         case Mapping():
-            parts.append(_mapping_head(value))
+            parts.append(bytes((Marker.OBJECT,)))
             _encode_properties(value, parts, depth)
         case _:
             raise AmfError(f"AMF0 has no form for {type(value).__name__}")
@@ -273,7 +270,7 @@ def _encode_value(value: object, parts: list[bytes], depth: int) -> None:
 
 def _encode_number(value: float) -> bytes:
     try:
-        return bytes((Marker.NUMBER,)) + _DOUBLE.pack(value)
+        return bytes((Marker.NUMBER,)) + _DOUBLE.pack(float(value))
     except OverflowError as error:
         raise AmfError("an integer too large for a double") from error
 
@@ -299,15 +296,7 @@ def _sized_text(text: str, length_size: int) -> bytes:
     return len(encoded).to_bytes(length_size, "big") + encoded
 
 
-def _mapping_head(value: Mapping[object, object]) -> bytes:
-    if isinstance(value, EcmaArray):
-        return bytes((Marker.ECMA_ARRAY,)) + len(value).to_bytes(4, "big")
-    if isinstance(value, TypedObject):
-        return bytes((Marker.TYPED_OBJECT,)) + _sized_text(value.class_name, 2)
-    return bytes((Marker.OBJECT,))
-
-
-def _encode_properties(value: Mapping[object, object], parts: list[bytes], depth: int) -> None:
+def _encode_properties(value: Mapping[Any, object], parts: list[bytes], depth: int) -> None:
     for name, member in value.items():
         if not isinstance(name, str):
             raise AmfError(f"a property name of type {type(name).__name__}")
