@@ -1,0 +1,15 @@
+"""Decoder configurations and coded headers, one module per codec, and the table of their facts."""
+
+from mediaserver.media.codecs.description import AudioDescription, VideoDescription
+from mediaserver.media.codecs.table import BY_FOUR_CC, CODECS, CodecFacts, describe, describe_config, primary
+
+__all__ = [
+    "BY_FOUR_CC",
+    "CODECS",
+    "AudioDescription",
+    "CodecFacts",
+    "VideoDescription",
+    "describe",
+    "describe_config",
+    "primary",
+]
