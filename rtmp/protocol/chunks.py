@@ -92,6 +92,8 @@ class ChunkReader:
     def __init__(self, deliver: Deliver, limits: ChunkLimits | None = None) -> None:
         self._deliver = deliver
         self._limits = limits or ChunkLimits()
+        self.max_message_size = self._limits.max_message_size
+        """The limit in force: may be changed at any time, and holds from the next header on."""
         self._chunk_size = DEFAULT_CHUNK_SIZE
         self._streams: dict[int, _ChunkStream] = {}
         self._current = _ChunkStream(b"")
@@ -195,9 +197,9 @@ class ChunkReader:
         return position
 
     def _checked_length(self, length: int) -> int:
-        if length > self._limits.max_message_size:
+        if length > self.max_message_size:
             raise LimitExceededError(
-                f"message length {length} is over the limit of {self._limits.max_message_size} bytes"
+                f"message length {length} is over the limit of {self.max_message_size} bytes"
             )
         return length
 

@@ -26,6 +26,9 @@ from rtmp.protocol.messages import (
 )
 from rtmp.protocol.session import WINDOW_SIZE, Session, SessionLimits, SessionState
 
+_MESSAGE_OVERHEAD = 12
+"""Counted for each message before a publish or play on top of its payload."""
+
 Request = PublishRequested | PlayRequested
 
 
@@ -61,6 +64,7 @@ class RtmpServerSession(Session):
         self._request: Request | None = None
         self.activity = Activity.NONE
         self.capabilities = Capabilities()
+        self._restrict()
 
     # For the embedder.
 
@@ -104,18 +108,16 @@ class RtmpServerSession(Session):
 
     # Receiving.
 
-    def _feed(self, data: bytes) -> None:
-        """Pass bytes on, but only so many until the client publishes or plays."""
+    def _on_message(self, type_id: int, timestamp: int, message_stream_id: int, payload: bytes) -> None:
+        if self._request is None:
+            self._count_before_request(_MESSAGE_OVERHEAD + len(payload))
+        super()._on_message(type_id, timestamp, message_stream_id, payload)
+
+    def _count_before_request(self, size: int) -> None:
+        self._bytes_before_request += size
         limit = self._limits.max_bytes_before_request
-        while data and self._request is None:
-            allowance = limit - self._bytes_before_request
-            if allowance <= 0:
-                raise LimitExceededError(f"{limit} bytes received without a publish or play")
-            head, data = data[:allowance], data[allowance:]
-            self._bytes_before_request += len(head)
-            self._reader.receive(head)
-        if data:
-            self._reader.receive(data)
+        if self._bytes_before_request > limit:
+            raise LimitExceededError(f"more than {limit} bytes of messages without a publish or play")
 
     def _on_command(self, message_stream_id: int, command: Command) -> None:
         if self.state is SessionState.CONNECTING and command.name != "connect":
@@ -227,6 +229,7 @@ class RtmpServerSession(Session):
     def _begin(self, request: Request, activity: Activity) -> None:
         self._move_activity(activity)
         self._request = request
+        self._reader.max_message_size = self._limits.chunks.max_message_size
         self._events.append(request)
 
     def _end_activity(self, request: Request) -> None:
@@ -241,7 +244,13 @@ class RtmpServerSession(Session):
         self._move_activity(Activity.NONE)
         self._request = None
         self._media_stream_id = -1
+        self._restrict()
+
+    def _restrict(self) -> None:
+        """Allow little until the client publishes or plays: it may never do either."""
         self._bytes_before_request = 0
+        limits = self._limits
+        self._reader.max_message_size = min(limits.chunks.max_message_size, limits.max_bytes_before_request)
 
     def _move_activity(self, activity: Activity) -> None:
         if activity not in _MOVES[self.activity]:

@@ -46,7 +46,7 @@ class SessionLimits:
 
     chunks: ChunkLimits = ChunkLimits()  # noqa: RUF009  (frozen)
     max_bytes_before_request: int = 65_536
-    """Bytes a client may send while it neither publishes nor plays, the handshake not counted."""
+    """Bytes of messages a client may send while it neither publishes nor plays."""
     max_message_streams: int = 8
     """Message streams open at once."""
 
@@ -97,7 +97,7 @@ class Session:
             if self.state is SessionState.HANDSHAKING:
                 self._shake_hands(data)
             else:
-                self._feed(data)
+                self._reader.receive(data)
             self._acknowledge()
         except ProtocolError as error:
             self._move(SessionState.CLOSED)
@@ -126,9 +126,6 @@ class Session:
 
     # Receiving.
 
-    def _feed(self, data: bytes) -> None:
-        self._reader.receive(data)
-
     def _shake_hands(self, data: bytes) -> None:
         reply = self._handshake.receive(data)
         if reply:
@@ -136,7 +133,7 @@ class Session:
         if self._handshake.state is HandshakeState.DONE:
             self._move(SessionState.CONNECTING)
             self._on_handshake_done()
-            self._feed(self._handshake.trailing_data)
+            self._reader.receive(self._handshake.trailing_data)
 
     def _on_handshake_done(self) -> None:
         """Queue what opens the conversation."""
