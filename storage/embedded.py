@@ -20,7 +20,6 @@ import os
 import shlex
 import shutil
 import socket
-import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -60,7 +59,7 @@ class EmbeddedPostgres:
     """The server in ``directory``; ``server_settings`` are added to SERVER_SETTINGS."""
 
     def __init__(self, directory: Path, server_settings: Mapping[str, str] | None = None) -> None:
-        self._directory = directory.absolute()
+        self._directory = directory.resolve()
         self._settings = {**SERVER_SETTINGS, **(server_settings or {})}
         self._users_file: int | None = None
         self._programs = PostgresPrograms(self._directory)
@@ -84,7 +83,7 @@ class EmbeddedPostgres:
                     self._initialize()
                 if not self._is_accepting():
                     self._start()
-        except (OSError, subprocess.SubprocessError) as error:
+        except OSError as error:
             self._forget()
             raise EmbeddedPostgresError(f"embedded PostgreSQL in {self._directory}: {error}") from error
         except EmbeddedPostgresError:
@@ -158,15 +157,16 @@ class EmbeddedPostgres:
         log = self._directory / "server.log"
         if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
             log.unlink()
+        options = self._server_options()
         for attempt in range(START_ATTEMPTS):
             try:
                 self._programs.run(
                     "pg_ctl", "start", "--wait", f"--timeout={START_TIMEOUT_SECONDS}",
-                    f"--pgdata={self._directory}", f"--log={log}", f"--options={self._server_options()}",
+                    f"--pgdata={self._directory}", f"--log={log}", f"--options={options}",
                     timeout=START_TIMEOUT_SECONDS + 5, is_daemon=True,
                 )  # fmt: skip
                 return
-            except subprocess.SubprocessError:
+            except EmbeddedPostgresError:
                 reason = _last_fatal_line(log)
                 # Backends of a killed server may hold its memory for a moment longer: worth another try.
                 if attempt == START_ATTEMPTS - 1 or "shared memory" not in reason:
@@ -183,7 +183,7 @@ class EmbeddedPostgres:
                     f"--pgdata={self._directory}", timeout=STOP_TIMEOUT_SECONDS + 5,
                 )  # fmt: skip
                 return
-            except subprocess.SubprocessError:
+            except EmbeddedPostgresError:
                 if not self._is_accepting():
                     return
 

@@ -30,7 +30,7 @@ class PostgresPrograms:
         self._directory = directory
 
     def run(self, program: str, *arguments: str, timeout: float, is_daemon: bool = False) -> None:
-        """Run a program to its end. Raises subprocess.SubprocessError, for CalledProcessError with stderr.
+        """Run a program to its end. Raises EmbeddedPostgresError with the first line of its complaint.
 
         ``is_daemon``: the program leaves a child behind that keeps its output open, so none is collected.
         """
@@ -42,10 +42,10 @@ class PostgresPrograms:
                 timeout=timeout, cwd="/", env=_environment(), **self._identity(),
             )  # fmt: skip
         except subprocess.CalledProcessError as error:
-            if error.stderr:
-                message = error.stderr.decode(errors="replace").strip().splitlines()[0]
-                raise EmbeddedPostgresError(f"{program}: {message}") from error
-            raise
+            complaint = (error.stderr or b"it failed").decode(errors="replace").strip().splitlines()[0]
+            raise EmbeddedPostgresError(f"{program}: {complaint}") from error
+        except (OSError, subprocess.SubprocessError) as error:
+            raise EmbeddedPostgresError(f"{program}: {error}") from error
 
     def prepare(self, directory: Path) -> None:
         """Let the system user own ``directory`` and reach it and the programs.

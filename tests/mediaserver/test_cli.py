@@ -1,5 +1,6 @@
 """The command line as a process of its own: what it prints, and with which status it ends."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -12,6 +13,11 @@ import pytest
 from mediaserver.addresses import Addresses
 from mediaserver.cli.arguments import given_settings, parse_arguments
 from mediaserver.config import Settings
+from storage.bus import Bus, StreamKeyRotated
+from storage.database import Database
+from storage.embedded import EmbeddedPostgres
+from storage.migrating import migrate
+from storage.notifications import Notifications
 
 PROJECT = Path(__file__).parents[2]
 USER = ("admin", "create-user", "--username", "alice", "--email", "a@example.com")
@@ -192,4 +198,24 @@ def test_many_commands_at_once_share_the_embedded_database(bare: CommandLine) ->
     ]  # fmt: skip
     results = [json.loads(process.communicate(timeout=60)[0]) for process in running]
     assert {result["username"] for result in results} == {f"user_{number}" for number in range(5)}
+    assert not (bare.folder / "data" / "postgres" / "postmaster.pid").exists()
+
+
+@pytest.mark.slow
+async def test_admin_beside_a_running_server_is_noticed_by_it(bare: CommandLine) -> None:
+    """The server holds the embedded database; a command in another process rotates a key."""
+    bus, rotated = Bus(), asyncio.Event()
+    bus.subscribe(StreamKeyRotated, lambda _: rotated.set())
+    async with Database(EmbeddedPostgres(bare.folder / "data" / "postgres")) as database:
+        await migrate(database)
+        await asyncio.to_thread(bare.json, *USER, "--password", "correct horse")
+        room = await asyncio.to_thread(bare.json, *ROOM)
+        async with asyncio.TaskGroup() as tasks, asyncio.timeout(30):
+            notifications = Notifications(database, bus)
+            listening = tasks.create_task(notifications.run())
+            await notifications.listening.wait()
+            await asyncio.to_thread(bare.json, "admin", "rotate-key", "--room", str(room["roomId"]))
+            await rotated.wait()
+            listening.cancel()
+        await database.ping()
     assert not (bare.folder / "data" / "postgres" / "postmaster.pid").exists()

@@ -143,6 +143,31 @@ def test_a_killed_server_is_started_again_and_keeps_what_was_committed(cluster: 
     server.leave()
 
 
+def test_the_last_user_may_leave_after_the_server_was_killed(cluster: Path) -> None:
+    server = EmbeddedPostgres(cluster)
+    server.join()
+    process = postmaster(cluster)
+    process.kill()
+    process.wait(10)
+    server.leave()
+    server.join()
+    assert answer(server) == 1
+    server.leave()
+    assert is_stopped(cluster)
+
+
+def test_a_symbolic_link_leads_to_the_same_server(tmp_path: Path) -> None:
+    name = "long " * 30
+    (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / name)
+    direct, by_link = (EmbeddedPostgres(tmp_path / folder / "postgres") for folder in (name, "link"))
+    direct.join()
+    by_link.join()
+    direct.leave()
+    assert answer(by_link) == 1
+    by_link.leave()
+
+
 def test_a_pid_file_whose_number_is_somebody_elses_is_no_server(cluster: Path) -> None:
     server = EmbeddedPostgres(cluster)
     server.join()
