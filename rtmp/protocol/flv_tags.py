@@ -276,16 +276,16 @@ def _parse_tracks(
         raise FlvTagError(f"multitrack type {layout} is not known")
     codec = reader.four_cc() if layout != _MANY_TRACKS_MANY_CODECS else ""
     tags: list[Tag] = []
-    while not reader.is_at_end:
-        if len(tags) == MAX_TRACKS:
-            raise FlvTagError(f"more than {MAX_TRACKS} tracks in one tag")
+    for _ in range(MAX_TRACKS):
         track_codec = codec or reader.four_cc()
         track_id = reader.integer(1, "track id")
         size = len(reader.body) - reader.position
         if layout != _ONE_TRACK:
             size = reader.integer(3, "size of track")
         tags.append(make(track_codec, packet_type, reader.take(size, "track payload"), track_id))
-    return tags
+        if reader.is_at_end:
+            return tags
+    raise FlvTagError(f"more than {MAX_TRACKS} tracks in one tag")
 
 
 def _kind_of(kinds: dict[int, PacketKind], packet_type: int, field: str) -> PacketKind:
