@@ -21,6 +21,7 @@ from bench.commands.command import (
     utc_now,
 )
 from bench.commands.publishing import add_publish_arguments, publish_for
+from bench.errors import BenchError
 from bench.measure.limits import reserve_descriptors
 from bench.measure.progress import Progress
 from bench.measure.sampling import IntervalFigures, ServerProbe, Share
@@ -94,6 +95,7 @@ async def _run(arguments: Namespace) -> Sequence[Report]:
         stack.push_async_callback(fleet.close)
         progress.show(f"connecting {arguments.viewers} viewers")
         await fleet.connect(STARTUP_SECONDS)
+        _check_served(await fleet.finish(), target)
         await fleet.begin()
         phase = f"measuring {arguments.viewers} viewers for {arguments.seconds:g} s"
         interval = await measure(arguments, own_pids, lambda gone: progress.show(phase, f"{gone:.0f} s"))
@@ -108,10 +110,17 @@ async def _run(arguments: Namespace) -> Sequence[Report]:
             parameters=_parameters(arguments, target),
             metrics=tuple(metrics),
             series=(*_curves(viewers), *server_series(interval)),
-            problems=tuple([*interval_problems(interval), *_problems(viewers)]),
+            problems=tuple(interval_problems(interval)),
             notes=tuple([*interval_notes(interval), *_notes(viewers)]),
         )
     ]
+
+
+def _check_served(viewers: Sequence[ViewerFigures], target: Target) -> None:
+    """Raises BenchError when there is nothing to measure."""
+    if all(viewer.media_at is None for viewer in viewers):
+        reason, _ = Counter(viewer.error for viewer in viewers).most_common(1)[0]
+        raise BenchError(f"{target.authority}: no viewer got any media: {reason}")
 
 
 def _metrics(
@@ -150,11 +159,6 @@ def _latency_metrics(served: Sequence[ViewerFigures]) -> Iterator[Metric]:
     hold_back = percentile([v.hold_back for v in served if v.hold_back is not None], 0.5)
     if hold_back is not None:
         yield Metric("hold-back", scaled(hold_back, 1000), "ms", Better.LOWER)
-
-
-def _problems(viewers: Sequence[ViewerFigures]) -> Iterator[str]:
-    if all(viewer.media_at is None for viewer in viewers):
-        yield "no viewer got any media"
 
 
 def _notes(viewers: Sequence[ViewerFigures]) -> Iterator[str]:

@@ -22,6 +22,7 @@ from bench.commands.command import (
     utc_now,
 )
 from bench.commands.publishing import add_clip_arguments, make_clip, publish_targets, read_keys
+from bench.errors import BenchError
 from bench.measure.limits import reserve_descriptors
 from bench.measure.progress import Progress
 from bench.measure.sampling import IntervalFigures
@@ -30,6 +31,7 @@ from bench.publishers.fleet import PublisherFleet
 from bench.publishers.publisher import PublisherFigures
 from bench.reporting.machine import machine_name
 from bench.reporting.model import Better, Metric, Report
+from bench.targets import Target
 
 DEFAULT_PUBLISHERS: Final = 10
 DEFAULT_SECONDS: Final = 20.0
@@ -72,6 +74,7 @@ async def _run(arguments: Namespace) -> Sequence[Report]:
         stack.push_async_callback(fleet.close)
         progress.show(f"connecting {arguments.publishers} publishers")
         await fleet.connect()
+        _check_accepted(fleet.finish(), targets[0])
         fleet.restart()
         phase = f"measuring {arguments.publishers} publishers for {arguments.seconds:g} s"
         interval = await measure(arguments, [os.getpid()], lambda gone: progress.show(phase, f"{gone:.0f} s"))
@@ -89,6 +92,13 @@ async def _run(arguments: Namespace) -> Sequence[Report]:
             notes=tuple([*interval_notes(interval), *_notes(publishers)]),
         )
     ]
+
+
+def _check_accepted(publishers: Sequence[PublisherFigures], target: Target) -> None:
+    """Raises BenchError when there is nothing to measure."""
+    if all(publisher.refusal is not None for publisher in publishers):
+        reason, _ = Counter(publisher.refusal for publisher in publishers).most_common(1)[0]
+        raise BenchError(f"{target.authority}: no publisher was accepted: {reason}")
 
 
 def _metrics(publishers: Sequence[PublisherFigures], interval: IntervalFigures) -> Iterator[Metric]:
@@ -114,8 +124,6 @@ def _metrics(publishers: Sequence[PublisherFigures], interval: IntervalFigures) 
 
 
 def _problems(publishers: Sequence[PublisherFigures]) -> Iterator[str]:
-    if all(publisher.refusal is not None for publisher in publishers):
-        yield "no publisher was accepted"
     lateness = max(publisher.lateness for publisher in publishers)
     if lateness > LATENESS_LIMIT:
         yield f"the load generator sent up to {lateness * 1000:.0f} ms late"

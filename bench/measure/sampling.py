@@ -50,8 +50,11 @@ class ServerProbe:
         """Usage by share. Raises BenchError when the server is gone."""
         try:
             processes = [self._process, *self._process.children(recursive=True)]
+            is_over = self._process.status() == psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
-            raise BenchError(f"the server, process {self._process.pid}, ended during the run") from None
+            is_over = True
+        if is_over:
+            raise BenchError(f"the server, process {self._process.pid}, ended during the run")
         shares: dict[Share, list[psutil.Process]] = {share: [] for share in Share}
         for process in processes:
             shares[_share(process)].append(process)

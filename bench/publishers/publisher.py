@@ -76,6 +76,7 @@ class Publisher(asyncio.Protocol):
         except (OSError, TimeoutError) as error:
             self._fail(f"cannot connect: {type(error).__name__}")
         finally:
+            self._closed.set()
             self._leave()
 
     # Protocol

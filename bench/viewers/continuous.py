@@ -48,6 +48,7 @@ class ContinuousViewer(asyncio.BufferedProtocol):
         except (OSError, TimeoutError) as error:
             self.figures.error = f"cannot connect: {type(error).__name__}"
         finally:
+            self._closed.set()
             if self._transport is not None:
                 self._transport.abort()
 
