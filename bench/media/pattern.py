@@ -1,6 +1,7 @@
 """The clip that is published when no file is given: a moving test picture and a tone, at exactly 2 Mb/s."""
 
 import io
+from functools import cache
 from typing import Final
 
 import av
@@ -28,8 +29,9 @@ X264_PARAMETERS: Final = (
 )
 
 
+@cache
 def generate_clip() -> Clip:
-    """Encode the test clip, which takes about a second."""
+    """Encode the test clip, once per process since it takes about a second."""
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="flv") as sink:
         video, audio = _add_video(sink), _add_audio(sink)
