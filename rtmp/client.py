@@ -243,8 +243,6 @@ class RtmpClient(asyncio.Protocol):
                 """The session's activity tells."""
 
     def _enqueue(self, message: PlayedMessage) -> None:
-        if self._session.activity is not ClientActivity.PLAYING:
-            return
         self._queue.append(message)
         self._queued_bytes += _size(message)
         if self._queued_bytes > MAX_QUEUED_BYTES and not self._is_read_paused and self._transport is not None:
