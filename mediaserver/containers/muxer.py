@@ -10,24 +10,24 @@ class Muxer(Protocol):
     """MediaPackets to container bytes, without I/O.
 
     One muxer serves all viewers of one stream in one container: what it renders is written to all of them,
-    so nothing in it may depend on who receives it or since when.
+    so nothing in it may depend on who receives it or since when. ``configure`` comes first.
     """
 
-    content_type: str
-    """The container's media type without parameters."""
+    @property
+    def mime_type(self) -> str:
+        """The media type, with RFC 6381 codecs where players need them before the first byte."""
 
-    def mime_type(self, tracks: Sequence[Track]) -> str:
-        """``content_type``, with RFC 6381 codecs where players need them before the first byte."""
+    def configure(self, tracks: Sequence[Track], metadata: Mapping[str, object]) -> bool:
+        """Take over the tracks and the metadata, at first and whenever they change.
 
-    def header(self, tracks: Sequence[Track], metadata: Mapping[str, object]) -> bytes:
-        """What every viewer receives first. Has no side effects."""
-
-    def update(self, tracks: Sequence[Track], metadata: Mapping[str, object]) -> bytes | None:
-        """What running viewers need when tracks, a configuration or the metadata changed.
-
-        Also sent to a viewer that missed a part, in front of the keyframe it resumes at. Empty when they need
-        nothing; None when the container cannot go on and viewers have to reconnect.
+        False when running viewers cannot go on in this container and have to start anew.
         """
 
+    def header(self) -> bytes:
+        """What every viewer receives first."""
+
+    def resumption(self) -> bytes:
+        """What running viewers need after a change, or in front of a keyframe after a gap; often nothing."""
+
     def render(self, packets: Sequence[MediaPacket]) -> bytes:
-        """The packets in order; a batch that begins with a keyframe of the primary video is a random access point."""
+        """The packets in order. A batch that begins with a keyframe of the primary video can be joined at."""

@@ -133,8 +133,7 @@ class Broadcast:
             group = self._groups[viewer.framing] = _Group(self._counters_of(viewer.framing))
         if group.burst is None:
             history = b"".join(data for _, data in self._history)
-            header = self._muxer.header(self._tracks, self._stream.metadata)
-            group.burst = frame(viewer.framing, header + history)
+            group.burst = frame(viewer.framing, self._muxer.header() + history)
         viewer.write(group.burst)
         viewer.allowance = len(group.burst)
         group.counters.bytes_sent += len(group.burst)
@@ -159,10 +158,11 @@ class Broadcast:
         is_first, is_changed = not self._tracks, any(track not in new for track in self._tracks)
         self._tracks = new
         self._primary_video = next((t.id for t in new if t.kind is TrackKind.VIDEO), None)
+        can_go_on = self._muxer.configure(new, metadata)
         if is_first or is_changed:
             self._restart_history(is_decodable=self._primary_video is None)
         if not is_first:
-            self._send_update(self._muxer.update(new, metadata), is_changed)
+            self._announce_change(can_go_on, is_changed)
         self._forget_bursts()
 
     def on_packet(self, packet: MediaPacket) -> None:
@@ -290,8 +290,7 @@ class Broadcast:
 
     def _resumption(self, framing: Framing, decodable: bytes) -> bytes:
         """What a viewer gets that missed a part: sequence headers anew, then the keyframe."""
-        headers = self._muxer.update(self._tracks, self._stream.metadata)
-        return frame(framing, (headers or b"") + decodable)
+        return frame(framing, self._muxer.resumption() + decodable)
 
     def _cut(self, group: _Group, viewer: Viewer) -> None:
         group.remove(viewer)
@@ -302,13 +301,13 @@ class Broadcast:
 
     # Changes and the end
 
-    def _send_update(self, update: bytes | None, is_changed: bool) -> None:
-        if update is None:
-            # This container cannot change its tracks: those who reconnect get a new broadcast.
+    def _announce_change(self, can_go_on: bool, is_changed: bool) -> None:
+        if not can_go_on:
+            # Those who reconnect get a new broadcast.
             self._stop()
             self._stream.detach(self)
             self._finish_viewers()
-        elif update:
+        elif update := self._muxer.resumption():
             if not is_changed and self._history:
                 self._append_history(self._history[-1][0], update)
             self._send(update, None)

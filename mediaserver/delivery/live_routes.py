@@ -121,8 +121,9 @@ def add_live_routes(app: web.Application, delivery: LiveDelivery, gate: Playback
 
 
 def _headers(container: str, stream: Stream) -> dict[str, str]:
-    content_type = MUXERS[container]().mime_type(stream.tracks)
-    return {hdrs.CONTENT_TYPE: content_type, hdrs.CACHE_CONTROL: "no-store"}
+    muxer = MUXERS[container]()
+    muxer.configure(stream.tracks, stream.metadata)
+    return {hdrs.CONTENT_TYPE: muxer.mime_type, hdrs.CACHE_CONTROL: "no-store"}
 
 
 def _retry_later() -> dict[str, str]:

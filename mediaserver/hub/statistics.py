@@ -81,6 +81,12 @@ class StreamStatistics:
     def bytes_per_second(self) -> float:
         return self._bitrate / 8
 
+    @property
+    def last_received_at(self) -> float | None:
+        """Loop time of the newest packet, None before the first."""
+        received = [p.received_at for p in (self._last_audio, self._last_video) if p is not None]
+        return max(received, default=None)
+
     def _note_keyframe(self, packet: MediaPacket) -> None:
         last = self._last_keyframe
         if last is not None and last.track.id == packet.track.id:

@@ -18,6 +18,7 @@ from mediaserver.hub.gop_cache import GopCache, GopCacheLimits
 from mediaserver.hub.ports import Metadata, Output
 from mediaserver.hub.statistics import StreamStatistics
 from mediaserver.media.packet import MediaPacket, Track
+from mediaserver.media.timestamps import Timeline
 
 logger = structlog.get_logger("mediaserver.hub")
 
@@ -42,7 +43,7 @@ class Stream:
         self.tracks: tuple[Track, ...] = ()
         self.metadata: Metadata = {}
         self.statistics: Final = StreamStatistics()
-        self.timestamp_repairs = 0
+        self.timeline: Final = Timeline()
         self._gop_cache = GopCache(limits)
         self._outputs: list[Output] = []
         self._shared: dict[str, Output] = {}
@@ -100,6 +101,11 @@ class Stream:
 
     def find_shared(self, name: str) -> Output | None:
         return self._shared.get(name)
+
+    def resume_timeline(self, now: float) -> None:
+        """Another publisher begins at ``now`` (loop time): its media follows the last after the real gap."""
+        last = self.statistics.last_received_at
+        self.timeline.resume(int((now - last) * 1000) if last is not None else 0)
 
     def interrupt(self) -> None:
         if self.state is StreamState.LIVE:

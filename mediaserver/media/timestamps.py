@@ -3,7 +3,7 @@
 Rules:
 
 * Everything is integer arithmetic on what arrived; no clock is read.
-* All tracks of a publisher share one offset. A jump moves it for all of them, so audio and video stay in step.
+* All tracks of a publisher share one offset. A jump moves it for all, so audio and video stay in step.
 * What comes out never goes back by more than packets interleave, and a track's dts always rises.
 """
 

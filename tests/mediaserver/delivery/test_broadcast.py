@@ -27,20 +27,22 @@ class NullPublisher:
 class TextMuxer:
     """Renders payloads as they are, so that tests can read what a viewer got."""
 
-    content_type = "text/plain"
+    mime_type = "text/plain"
 
-    def __init__(self, update: bytes | None = b"U;") -> None:
+    def __init__(self, can_go_on: bool = True) -> None:
         self.rendered: list[MediaPacket] = []
-        self._update = update
+        self._can_go_on = can_go_on
+        self._track_count = 0
 
-    def mime_type(self, tracks: Sequence[Track]) -> str:
-        return self.content_type
+    def configure(self, tracks: Sequence[Track], metadata: object) -> bool:
+        self._track_count = len(tracks)
+        return self._can_go_on
 
-    def header(self, tracks: Sequence[Track], metadata: object) -> bytes:
-        return b"H%d;" % len(tracks)
+    def header(self) -> bytes:
+        return b"H%d;" % self._track_count
 
-    def update(self, tracks: Sequence[Track], metadata: object) -> bytes | None:
-        return self._update
+    def resumption(self) -> bytes:
+        return b"U;"
 
     def render(self, packets: Sequence[MediaPacket]) -> bytes:
         self.rendered.extend(packets)
@@ -250,7 +252,7 @@ async def test_after_a_changed_configuration_newcomers_wait_for_its_keyframe(sce
 
 
 async def test_viewers_of_a_container_that_cannot_change_are_ended_and_start_anew(scene):
-    scene.muxer = TextMuxer(update=None)
+    scene.muxer = TextMuxer(can_go_on=False)
     scene.publish(video(0, is_keyframe=True))
     before = scene.broadcast
     viewer, _ = scene.join()

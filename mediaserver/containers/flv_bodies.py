@@ -1,0 +1,109 @@
+"""Tracks and packets as FLV tag bodies: what an FLV file and an RTMP message have in common."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from mediaserver.media.codecs import (
+    CODECS,
+    AudioDescription,
+    VideoDescription,
+    describe,
+    primary,
+)
+from mediaserver.media.packet import Codec, MediaPacket, Track, TrackKind
+from rtmp.protocol.amf0 import EcmaArray, encode
+from rtmp.protocol.flv_tags import PacketKind, audio_header, video_header
+
+METADATA_EVENT: Final = "onMetaData"
+MAX_METADATA_FIELDS: Final = 64
+MAX_METADATA_TEXT: Final = 256
+
+_LEGACY_CODEC_IDS: Final = {Codec.H264: 7.0, Codec.AAC: 10.0, Codec.MP3: 2.0}
+
+
+def carried_tracks(tracks: Sequence[Track]) -> tuple[Track, ...]:
+    """The primary video and audio: FLV players know no others."""
+    found = (primary(tracks, kind) for kind in TrackKind)
+    return tuple(track for track in found if track is not None)
+
+
+def metadata_body(tracks: Sequence[Track], metadata: Mapping[str, object]) -> bytes:
+    """onMetaData with the publisher's plain values, and what the codecs say where they say it."""
+    plain = (
+        (name, value)
+        for name, value in metadata.items()
+        if isinstance(value, bool | float | int)
+        or (isinstance(value, str) and len(value) <= MAX_METADATA_TEXT)
+    )
+    values = EcmaArray(dict(list(plain)[:MAX_METADATA_FIELDS]))
+    for track in carried_tracks(tracks):
+        values.update(_facts(track))
+    return encode(METADATA_EVENT) + encode(values)
+
+
+def _facts(track: Track) -> dict[str, object]:
+    four_cc = float(int.from_bytes(CODECS[track.codec].four_cc.encode("latin-1"), "big"))
+    codec_id = _LEGACY_CODEC_IDS.get(track.codec, four_cc)
+    description = describe(track)
+    if isinstance(description, AudioDescription):
+        return {
+            "audiocodecid": codec_id,
+            "audiosamplerate": float(description.sample_rate),
+            "stereo": description.channels > 1,
+        }
+    return {"videocodecid": codec_id, **_picture_facts(description)}
+
+
+def _picture_facts(description: VideoDescription) -> dict[str, object]:
+    facts: dict[str, object] = {}
+    if description.width:
+        facts.update(width=float(description.width), height=float(description.height))
+    if description.frame_rate:
+        facts["framerate"] = float(description.frame_rate)
+    return facts
+
+
+def sequence_body(track: Track) -> bytes:
+    """The sequence header of a track, empty for codecs that have none."""
+    if not track.config:
+        return b""
+    four_cc = CODECS[track.codec].four_cc
+    if track.kind is TrackKind.VIDEO:
+        return video_header(four_cc, PacketKind.SEQUENCE_START, True, 0) + track.config
+    return audio_header(four_cc, PacketKind.SEQUENCE_START) + track.config
+
+
+def milliseconds(ticks: int, clock_rate: int) -> int:
+    """Ticks to ms, rounded to the nearest."""
+    return (ticks * 2000 + clock_rate) // (2 * clock_rate)
+
+
+class FrameHeaders:
+    """What stands in front of coded frames, looked up instead of built: the same few recur for ever."""
+
+    def __init__(self) -> None:
+        self._headers: dict[tuple[Codec, bool, int], bytes] = {}
+
+    def of(self, packet: MediaPacket, timestamp: int) -> bytes:
+        """``timestamp`` is the packet's dts in ms as it will be written, so that pts comes out right."""
+        track = packet.track
+        composition_time = 0
+        if packet.pts != packet.dts:
+            composition_time = milliseconds(packet.pts, track.clock_rate) - timestamp
+        key = (track.codec, packet.is_keyframe, composition_time)
+        header = self._headers.get(key)
+        if header is None:
+            header = self._build(track, packet.is_keyframe, composition_time)
+            if len(self._headers) < MAX_CACHED_HEADERS:
+                self._headers[key] = header
+        return header
+
+    @staticmethod
+    def _build(track: Track, is_keyframe: bool, composition_time: int) -> bytes:
+        four_cc = CODECS[track.codec].four_cc
+        if track.kind is TrackKind.AUDIO:
+            return audio_header(four_cc, PacketKind.FRAME)
+        return video_header(four_cc, PacketKind.FRAME, is_keyframe, composition_time)
+
+
+MAX_CACHED_HEADERS: Final = 4096
