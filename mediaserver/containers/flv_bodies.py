@@ -65,9 +65,10 @@ def _picture_facts(description: VideoDescription) -> dict[str, object]:
 
 def sequence_body(track: Track) -> bytes:
     """The sequence header of a track, empty for codecs that have none."""
-    if not track.config:
+    facts = CODECS[track.codec]
+    if facts.config_of is not None:
         return b""
-    four_cc = CODECS[track.codec].four_cc
+    four_cc = facts.four_cc
     if track.kind is TrackKind.VIDEO:
         return video_header(four_cc, PacketKind.SEQUENCE_START, True, 0) + track.config
     return audio_header(four_cc, PacketKind.SEQUENCE_START) + track.config
