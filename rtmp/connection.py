@@ -294,6 +294,8 @@ class RtmpConnection(asyncio.Protocol):
         """Write what is left, let go of the embedder and discard input until the peer closes."""
         self._flush()
         self._is_closing = True
+        if self._decision is not None:
+            self._decision.cancel()
         self._deadlines.enter(Phase.CLOSING, self._loop.time())
         self._release(is_clean=False)
         transport = self.transport

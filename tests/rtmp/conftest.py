@@ -1,7 +1,9 @@
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 import pytest
+import uvloop
 
 from rtmp.limits import RtmpLimits
 from rtmp.server import RtmpServer
@@ -17,6 +19,11 @@ class RunningServer:
     @property
     def url(self) -> str:
         return f"rtmp://127.0.0.1:{self.port}/live"
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run on the event loop of production."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 StartServer = Callable[..., Awaitable[RunningServer]]
