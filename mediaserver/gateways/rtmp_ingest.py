@@ -211,12 +211,16 @@ class RtmpPublication:
         self._deliver(MediaPacket(known.track, dts, dts, True, tag.payload, self._now()))
 
     def _self_describing(self, tag: AudioTag) -> _TrackInput | None:
-        """The input of a codec that needs no sequence header, made by its first frame."""
+        """The input of a codec that has no sequence header, made by its first frame."""
         codec = BY_FOUR_CC.get(tag.codec)
         if codec is None:
             self._refuse(tag.codec)
-        elif not CODECS[codec].needs_config:
-            self._set_track(TrackKind.AUDIO, tag.track_id, codec, b"")
+        elif (config_of := CODECS[codec].config_of) is not None and tag.payload:
+            try:
+                config = config_of(tag.payload)
+            except MediaError as error:
+                raise FlvTagError(f"{codec.value} frame: {error}") from error
+            self._set_track(TrackKind.AUDIO, tag.track_id, codec, config)
         return self._inputs.get((TrackKind.AUDIO, tag.track_id))
 
     def _place(self, track_id: int, timestamp: int) -> int:

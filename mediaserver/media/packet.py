@@ -40,7 +40,7 @@ class Track:
     ``id`` is unique within the stream: 0 is the primary video, 1 the primary audio, further tracks of a
     multitrack publisher count on from 2. ``config`` is the codec's decoder configuration as stored in the
     sample entry: avcC, hvcC, av1C or vpcC record (without the box header), AudioSpecificConfig, OpusHead,
-    dfLa metadata blocks, or empty where the codec needs none.
+    FLAC metadata blocks, dac3; for MP3 the header of a frame.
     """
 
     id: int

@@ -3,14 +3,17 @@
 from mediaserver.media.errors import CodecConfigError
 
 MAX_GOLOMB_BITS = 32
+MAX_HEADER_SIZE = 4096
+"""Bytes that are looked at: reading costs more the longer the header, and none in use is near that long."""
 
 
 class BitReader:
     """Most significant bit first. Running out of bits is a CodecConfigError."""
 
     def __init__(self, data: bytes) -> None:
-        self._value = int.from_bytes(data, "big")
-        self._left = len(data) * 8
+        header = data[:MAX_HEADER_SIZE]
+        self._value = int.from_bytes(header, "big")
+        self._left = len(header) * 8
 
     def bits(self, count: int) -> int:
         if count > self._left:

@@ -5,45 +5,40 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from mediaserver.media.codecs import aac, av1, h264, hevc, opus, vp9
+from mediaserver.media.codecs import aac, ac3, av1, flac, h264, hevc, mp3, opus, vp9
 from mediaserver.media.codecs.description import AudioDescription, VideoDescription
+from mediaserver.media.errors import CodecConfigError
 from mediaserver.media.packet import Codec, Track, TrackKind
 
 Description = VideoDescription | AudioDescription
 
-MP3_SAMPLES: Final = 1152
-AC3_SAMPLES: Final = 1536
-ASSUMED_SAMPLE_RATE: Final = 44_100
+MAX_CONFIG_SIZE: Final = 64 * 1024
+"""Bytes; configurations are kept as long as their track and in a cache besides."""
 
 
 @dataclass(frozen=True, slots=True)
 class CodecFacts:
-    """``four_cc`` is Enhanced RTMP's. ``describe`` reads the configuration; ``needs_config`` says whether
-    packets can be decoded without one. ``transport_stream_type`` is None where MPEG-TS cannot carry it."""
+    """``four_cc`` is Enhanced RTMP's. ``describe`` reads the configuration. ``config_of`` is there for codecs
+    whose frames say it all: it makes a configuration for our own use out of the first frame.
+    ``transport_stream_type`` is None where MPEG-TS cannot carry the codec."""
 
     kind: TrackKind
     four_cc: str
     describe: Callable[[bytes], Description]
-    needs_config: bool = True
     transport_stream_type: int | None = None
-
-
-def _assume(codec_string: str, samples: int) -> Callable[[bytes], Description]:
-    """For codecs whose every frame says it all: sample rate and channels as most have them."""
-    description = AudioDescription(codec_string, ASSUMED_SAMPLE_RATE, 2, samples)
-    return lambda _: description
+    config_of: Callable[[bytes], bytes] | None = None
 
 
 CODECS: Final = {
-    Codec.H264: CodecFacts(TrackKind.VIDEO, "avc1", h264.describe, transport_stream_type=0x1B),
-    Codec.HEVC: CodecFacts(TrackKind.VIDEO, "hvc1", hevc.describe, transport_stream_type=0x24),
+    Codec.H264: CodecFacts(TrackKind.VIDEO, "avc1", h264.describe, 0x1B),
+    Codec.HEVC: CodecFacts(TrackKind.VIDEO, "hvc1", hevc.describe, 0x24),
     Codec.AV1: CodecFacts(TrackKind.VIDEO, "av01", av1.describe),
     Codec.VP9: CodecFacts(TrackKind.VIDEO, "vp09", vp9.describe),
-    Codec.AAC: CodecFacts(TrackKind.AUDIO, "mp4a", aac.describe, transport_stream_type=0x0F),
-    Codec.OPUS: CodecFacts(TrackKind.AUDIO, "Opus", opus.describe, transport_stream_type=0x06),
-    Codec.MP3: CodecFacts(TrackKind.AUDIO, ".mp3", _assume("mp3", MP3_SAMPLES), False, 0x03),
-    Codec.AC3: CodecFacts(TrackKind.AUDIO, "ac-3", _assume("ac-3", AC3_SAMPLES), False, 0x81),
-    Codec.FLAC: CodecFacts(TrackKind.AUDIO, "fLaC", _assume("flac", 0)),
+    Codec.AAC: CodecFacts(TrackKind.AUDIO, "mp4a", aac.describe, 0x0F),
+    Codec.OPUS: CodecFacts(TrackKind.AUDIO, "Opus", opus.describe, 0x06),
+    Codec.MP3: CodecFacts(TrackKind.AUDIO, ".mp3", mp3.describe, 0x03, mp3.config_of),
+    Codec.AC3: CodecFacts(TrackKind.AUDIO, "ac-3", ac3.describe, 0x81, ac3.config_of),
+    Codec.FLAC: CodecFacts(TrackKind.AUDIO, "fLaC", flac.describe),
 }
 
 BY_FOUR_CC: Final = {facts.four_cc: codec for codec, facts in CODECS.items()}
@@ -54,9 +49,11 @@ def describe(track: Track) -> Description:
     return describe_config(track.codec, track.config)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def describe_config(codec: Codec, config: bytes) -> Description:
     """As ``describe``, before there is a track."""
+    if len(config) > MAX_CONFIG_SIZE:
+        raise CodecConfigError(f"configuration of {len(config)} bytes is over {MAX_CONFIG_SIZE}")
     return CODECS[codec].describe(config)
 
 
