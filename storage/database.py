@@ -173,7 +173,9 @@ class Database(Executor):
         while True:
             try:
                 with translated_errors():
-                    return await self._try_create_pool()
+                    pool = await self._create_idle_pool()
+                    await pool.fetchval("SELECT 1")
+                    return pool
             except DatabaseUnavailable:
                 if asyncio.get_running_loop().time() > deadline:
                     raise
@@ -181,10 +183,11 @@ class Database(Executor):
             except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
                 raise StorageError(f"PostgreSQL cannot be used: {error}") from error
 
-    async def _try_create_pool(self) -> Any:
+    async def _create_idle_pool(self) -> Any:
         return await asyncpg.create_pool(
             self._url,
-            min_size=1,
+            # With a floor, asyncpg would itself try to hold it through an outage, and log every attempt.
+            min_size=0,
             max_size=self._options.size,
             timeout=CONNECT_TIMEOUT_SECONDS,
             command_timeout=self._options.command_timeout,

@@ -188,14 +188,16 @@ class EmbeddedPostgres:
                     return
 
     def _clear_remains(self) -> None:
-        """Remove what an unclean end left: a pid file whose number now belongs to someone else keeps
-        PostgreSQL from starting, and a server whose socket is gone can serve nobody."""
+        """Remove what an unclean end left.
+
+        A lock file whose process id now belongs to somebody else, or to a killed server that nobody has
+        waited for yet, keeps PostgreSQL from starting; a server whose socket is gone can serve nobody.
+        """
         pid_file = self._directory / "postmaster.pid"
-        if not pid_file.exists():
-            return
         if self._is_server(pid_file):
             self._stop()
         pid_file.unlink(missing_ok=True)
+        (self._socket_directory() / f"{SOCKET_NAME}.lock").unlink(missing_ok=True)
 
     def _is_server(self, pid_file: Path) -> bool:
         """Whether the process named in ``pid_file`` is a PostgreSQL at work in our folder."""

@@ -1,7 +1,10 @@
 """Fixtures for every test that needs PostgreSQL: one embedded server per run, a fresh database per test."""
 
 import asyncio
+import os
 import secrets
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,6 +17,25 @@ from storage.migrating import migrate
 
 TEMPLATE = "migrated"
 UNSAFE_BUT_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+_own_folder = pytest.StashKey[str]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """As root, keep temporary files in a folder of our own.
+
+    PostgreSQL then runs as another user, and each pytest that starts closes the folder they all share to
+    everyone else, also under the servers of those that run.
+    """
+    if os.geteuid() == 0 and config.option.basetemp is None:
+        config.stash[_own_folder] = config.option.basetemp = tempfile.mkdtemp(prefix="mediaserver-tests-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    folder = config.stash.get(_own_folder, None)
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

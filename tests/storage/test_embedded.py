@@ -173,7 +173,8 @@ def test_a_pid_file_whose_number_is_somebody_elses_is_no_server(cluster: Path) -
     server.join()
     lines = (cluster / "postmaster.pid").read_text().splitlines()
     server.leave()
-    (cluster / "postmaster.pid").write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
+    for name in ("postmaster.pid", f"{SOCKET_NAME}.lock"):
+        (cluster / name).write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
 
     server.join()
     assert answer(server) == 1
