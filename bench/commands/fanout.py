@@ -1,16 +1,15 @@
 """``bench fanout``: many viewers of one stream."""
 
+import asyncio
 from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from typing import Final
 
-from bench.commands.command import (
-    MAX_CONNECTIONS,
-    Command,
-    add_load_arguments,
-    bounded,
+from bench.commands.command import MAX_CONNECTIONS, Command, add_load_arguments, bounded
+from bench.commands.publishing import add_publish_arguments, publish_for
+from bench.commands.steady import (
     interval_notes,
     interval_problems,
     measure,
@@ -20,7 +19,6 @@ from bench.commands.command import (
     server_series,
     utc_now,
 )
-from bench.commands.publishing import add_publish_arguments, publish_for
 from bench.errors import BenchError
 from bench.measure.limits import reserve_descriptors
 from bench.measure.progress import Progress
@@ -38,6 +36,8 @@ DEFAULT_SECONDS: Final = 20.0
 CONNECTS_PER_SECOND: Final = 200.0
 PARSE_EVERY: Final = 10
 STARTUP_SECONDS: Final = 15.0
+SETTLE_SECONDS: Final = 1.0
+"""Between the last viewer's first media and the steady interval, for what is sent at joining to drain."""
 SHORT_OF_DATA: Final = 0.95
 """A viewer with less than this share of the median bitrate was short of data."""
 CURVE_POINTS: Final = 100
@@ -96,6 +96,7 @@ async def _run(arguments: Namespace) -> Sequence[Report]:
         progress.show(f"connecting {arguments.viewers} viewers")
         await fleet.connect(STARTUP_SECONDS)
         _check_served(await fleet.finish(), target)
+        await asyncio.sleep(SETTLE_SECONDS)
         await fleet.begin()
         phase = f"measuring {arguments.viewers} viewers for {arguments.seconds:g} s"
         interval = await measure(arguments, own_pids, lambda gone: progress.show(phase, f"{gone:.0f} s"))

@@ -8,10 +8,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
-from bench.commands.command import (
-    Command,
-    add_load_arguments,
-    bounded,
+from bench.commands.command import Command, add_load_arguments, bounded
+from bench.commands.publishing import add_clip_arguments, make_clip, publish_targets, read_keys
+from bench.commands.steady import (
     interval_notes,
     interval_problems,
     measure,
@@ -21,7 +20,6 @@ from bench.commands.command import (
     server_series,
     utc_now,
 )
-from bench.commands.publishing import add_clip_arguments, make_clip, publish_targets, read_keys
 from bench.errors import BenchError
 from bench.measure.limits import reserve_descriptors
 from bench.measure.progress import Progress

@@ -11,7 +11,7 @@ Rules:
 import asyncio
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
@@ -98,8 +98,8 @@ class Sampler:
         self._server = server
         self._own = [psutil.Process(pid) for pid in own_pids or (os.getpid(),)]
 
-    async def run(self, seconds: float) -> IntervalFigures:
-        """Sample for ``seconds`` from now."""
+    async def run(self, seconds: float, tick: Callable[[float], object]) -> IntervalFigures:
+        """Sample for ``seconds`` from now; ``tick`` is told about once a second how many are over."""
         first = previous = self._read()
         series: list[tuple[float, float]] = []
         memory: list[tuple[float, float]] = []
@@ -107,6 +107,7 @@ class Sampler:
         while (remaining := end - time.monotonic()) > 0:
             await asyncio.sleep(min(remaining, SAMPLE_SECONDS))
             reading = self._read()
+            tick(reading.at - first.at)
             if self._server is not None:
                 series.append((reading.at - first.at, _server_cores(previous, reading, Share.SERVER)))
                 memory.append((reading.at - first.at, reading.server[Share.SERVER].memory_bytes / 1e6))

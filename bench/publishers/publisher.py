@@ -20,6 +20,8 @@ from rtmp.protocol.events import (
 )
 
 ANSWER_SECONDS: Final = 15.0
+TIMER_SLACK: Final = 0.0005
+"""Half the resolution of uvloop's timers: a frame due this soon is due now, or a timer of 0 would be set."""
 MAX_UNSENT_BYTES: Final = 8 * 1024 * 1024
 """More unsent than this (over 30 s at 2 Mb/s) means that the server has stopped reading."""
 
@@ -179,11 +181,11 @@ class _ReplayClock:
             self._timer.cancel()
 
     def _tick(self) -> None:
-        now = self._loop.time()
+        now = self._loop.time() + TIMER_SLACK
         while not self._is_stopped and (due := self._began + self._frames[self._next].at / 1000) <= now:
             frame = self._frames[self._next]
             self._advance()
-            self._send(frame, self._stamped, now - due)
+            self._send(frame, self._stamped, max(0.0, now - due - TIMER_SLACK))
             self._stamped += bool(frame.tail)
         if not self._is_stopped:
             self._timer = self._loop.call_at(due, self._tick)

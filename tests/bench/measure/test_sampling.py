@@ -17,6 +17,10 @@ while True:
 """
 
 
+def ignore(_seconds: float) -> None:
+    pass
+
+
 @pytest.fixture
 def busy():
     process = subprocess.Popen([sys.executable, "-c", BUSY_WITH_A_CHILD], stdout=subprocess.PIPE)
@@ -35,7 +39,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 async def test_cpu_and_memory_of_the_server_are_told_apart_from_ours(busy):
-    figures = await Sampler(ServerProbe(busy.pid)).run(0.5)
+    figures = await Sampler(ServerProbe(busy.pid)).run(0.5, ignore)
     assert figures.server_cores > figures.own_cores
     assert figures.database_cores == 0
     assert figures.server_memory > 1_000_000
@@ -49,12 +53,14 @@ def test_children_count(busy):
 
 
 async def test_without_a_server_only_the_generator_is_sampled():
-    figures = await Sampler(None).run(0.05)
+    ticks: list[float] = []
+    figures = await Sampler(None).run(0.05, ticks.append)
     assert figures.server_cores is None and figures.seconds >= 0.05
+    assert ticks == [figures.seconds]
 
 
 async def test_a_server_that_ends_during_the_run_is_told(busy):
-    sampling = asyncio.create_task(Sampler(ServerProbe(busy.pid)).run(30))
+    sampling = asyncio.create_task(Sampler(ServerProbe(busy.pid)).run(30, ignore))
     await asyncio.sleep(0)
     end(busy)
     with pytest.raises(BenchError, match="ended during the run"):
