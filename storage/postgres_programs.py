@@ -62,8 +62,14 @@ class PostgresPrograms:
             return
         if directory.stat().st_uid == 0:
             os.chown(directory, self._uid(), -1)
-        for path in (directory, self._folder() / "postgres"):
+        server = self._folder() / "postgres"
+        for path in (directory, server):
             _open_way_to(path)
+        if not server.stat().st_mode & stat.S_IXOTH:
+            # Installed under a umask that keeps others out.
+            package = server.parents[2]
+            make_readable(package)
+            make_readable(package.with_name(f"{package.name}.libs"))
 
     def short_directory(self) -> Path:
         """A folder for the socket whose path is short, the same for everyone who uses this cluster."""
@@ -156,6 +162,15 @@ def _open_way_to(path: Path) -> None:
         if not mode & stat.S_IXOTH:
             folder.chmod(mode | stat.S_IXOTH)
             logger.warning("folder_opened", folder=str(folder), reason="PostgreSQL cannot run as root")
+
+
+def make_readable(folder: Path) -> None:
+    """Give everyone what the owner of each file below ``folder`` has, except writing."""
+    for path in (folder, *folder.rglob("*")):
+        mode = path.stat().st_mode
+        readable = stat.S_IROTH if mode & stat.S_IRUSR else 0
+        executable = stat.S_IXOTH if mode & stat.S_IXUSR else 0
+        path.chmod(mode | readable | executable)
 
 
 def _user_name(uid: int) -> str:

@@ -38,7 +38,7 @@ async def run_admin(settings: Settings, arguments: argparse.Namespace) -> int:
     """Do one admin command and print its result. Raises AccountError, StartError, StorageError."""
     quiet_logs()
     if arguments.admin_command == "create-user":
-        arguments.password = _password(arguments)
+        arguments.password = read_password(arguments)
     data = DataDirectory(settings.data_dir)
     digester = StreamKeyDigester(data.secret_key(settings))
     passwords = Passwords()
@@ -96,7 +96,7 @@ def _room_key(made: RoomKey, addresses: Addresses) -> Result:
     }
 
 
-def _password(arguments: argparse.Namespace) -> str:
+def read_password(arguments: argparse.Namespace) -> str:
     """From the flag, from standard input, or asked for twice."""
     if arguments.password is not None:
         return str(arguments.password)

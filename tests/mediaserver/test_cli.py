@@ -1,6 +1,8 @@
 """The command line as a process of its own: what it prints, and with which status it ends."""
 
 import asyncio
+import getpass
+import io
 import json
 import os
 import subprocess
@@ -11,8 +13,10 @@ from uuid import UUID
 import pytest
 
 from mediaserver.addresses import Addresses
+from mediaserver.cli.admin import read_password
 from mediaserver.cli.arguments import given_settings, parse_arguments
 from mediaserver.config import Settings
+from mediaserver.errors import AccountError
 from storage.bus import Bus, StreamKeyRotated
 from storage.database import Database
 from storage.embedded import EmbeddedPostgres
@@ -219,3 +223,18 @@ async def test_admin_beside_a_running_server_is_noticed_by_it(bare: CommandLine)
             listening.cancel()
         await database.ping()
     assert not (bare.folder / "data" / "postgres" / "postmaster.pid").exists()
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_at_a_terminal_the_password_is_asked_for_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = parse_arguments(list(USER))
+    typed = iter(["correct horse", "correct horse", "correct horse", "corect horse"])
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    monkeypatch.setattr(getpass, "getpass", lambda prompt: next(typed))
+    assert read_password(arguments) == "correct horse"
+    with pytest.raises(AccountError, match="differ"):
+        read_password(arguments)
