@@ -1,7 +1,7 @@
 """Viewers in several processes, for machines where one cannot take in what the server gives out.
 
-A worker is told what to do over a pipe, one word at a time: ``connect``, ``begin``, ``finish``, ``close``. It
-ends when the pipe does, so no worker outlives the bench.
+A worker is told what to do over a pipe, one word at a time: ``connect``, ``begin``, ``finish``. It ends when
+the pipe does, so no worker outlives the bench.
 """
 
 import asyncio
@@ -63,13 +63,13 @@ class WorkerFleets:
         return [figures for answer in answers for figures in answer]
 
     async def close(self) -> None:
-        """End the workers, by force where they do not listen."""
-        for connection in self._connections:
-            connection.close()
+        """End the workers; viewers have no goodbye to say, so a signal will do."""
+        for process in self._processes:
+            process.terminate()
         for process in self._processes:
             await asyncio.to_thread(process.join, JOIN_SECONDS)
-            if process.is_alive():
-                process.kill()
+        for connection in self._connections:
+            connection.close()
 
     async def _all(self, word: str, *arguments: float) -> list[Any]:
         for connection in self._connections:

@@ -37,6 +37,10 @@ class TinyServer:
         self._http: dict[asyncio.WriteTransport, Framing] = {}
         self._players: set[PlayerConnection] = set()
 
+    @property
+    def viewers(self) -> int:
+        return len(self._http) + len(self._players)
+
     def rtmp_url(self, name: str) -> str:
         return f"rtmp://{HOST}:{self.rtmp_port}/live/{name}"
 
