@@ -1,0 +1,56 @@
+"""Writes the committed corpus from the tables of cases; run it after changing one.
+
+Run: python -m tests.fuzz.seeds
+"""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from tests.rtmp.protocol import amf0_cases, chunk_cases
+from tests.rtmp.protocol.dialogue import (
+    CONNECT,
+    CREATE_STREAM,
+    HANDSHAKE,
+    PLAY,
+    PUBLISH,
+    command_bytes,
+    media_bytes,
+)
+
+CORPUS = Path(__file__).parent / "corpus"
+MAX_SEED_SIZE = 8192
+
+CONVERSATIONS = (
+    HANDSHAKE + CONNECT,
+    HANDSHAKE[:2000],
+    CONNECT + CREATE_STREAM + PUBLISH + media_bytes(9, 5, bytes(300)) + command_bytes("deleteStream", 4, 1),
+    CONNECT + CREATE_STREAM + PLAY + command_bytes("pause", 4, True, message_stream_id=1),
+    CONNECT + command_bytes("FCPublish", 2, "key") + command_bytes("FCUnpublish", 3, "key", amf3=True),
+)
+
+
+def amf0_seeds() -> Iterable[bytes]:
+    for case in (*amf0_cases.CASES, *amf0_cases.MALFORMED):
+        yield case.wire
+
+
+def rtmp_chunks_seeds() -> Iterable[bytes]:
+    for wire in (case.wire for case in (*chunk_cases.CASES, *chunk_cases.MALFORMED)):
+        yield b"\x01\x06" + wire
+        yield b"\x02\x06" + wire
+    for wire in CONVERSATIONS:
+        yield (b"\x00\x63" if wire.startswith(b"\x03\x00") else b"\x01\x09") + wire
+
+
+def write(name: str, seeds: Iterable[bytes]) -> None:
+    folder = CORPUS / name
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed in seeds:
+        if len(seed) <= MAX_SEED_SIZE:
+            (folder / hashlib.sha256(seed).hexdigest()[:16]).write_bytes(seed)
+
+
+if __name__ == "__main__":
+    write("amf0", amf0_seeds())
+    write("rtmp_chunks", rtmp_chunks_seeds())
