@@ -8,7 +8,7 @@ from fractions import Fraction
 class VideoDescription:
     """``codec_string`` after RFC 6381; sizes in pixels as displayed, 0 where the configuration does not say.
 
-    ``frame_rate`` is None where it is not fixed. ``has_reordering`` tells whether pts may differ from dts.
+    ``frame_rate`` is None where it is not told. ``has_reordering`` tells whether pts may differ from dts.
     """
 
     codec_string: str

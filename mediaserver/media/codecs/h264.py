@@ -16,6 +16,8 @@ ACCESS_UNIT_DELIMITER: Final = b"\x09\xf0"
 MAX_PARAMETER_SETS: Final = 64
 MAX_SIZE_IN_BLOCKS: Final = 1024
 """Macroblocks along one edge: 16,384 pixels."""
+MAX_NOMINAL_FRAME_RATE: Final = 240
+"""Without a fixed rate, encoders name either the nominal one or the ticks of their clock, 1000 and more."""
 
 _HIGH_PROFILES: Final = frozenset((100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135))
 _EXTENDED_ASPECT_RATIO: Final = 255
@@ -201,7 +203,10 @@ def _usability(reader: BitReader) -> tuple[Fraction | None, int | None]:
 
 def _timing(reader: BitReader) -> Fraction | None:
     units, scale, is_fixed = reader.bits(32), reader.bits(32), reader.flag()
-    return Fraction(scale, 2 * units) if units and scale and is_fixed else None
+    if not units or not scale:
+        return None
+    frame_rate = Fraction(scale, 2 * units)
+    return frame_rate if is_fixed or frame_rate <= MAX_NOMINAL_FRAME_RATE else None
 
 
 def _skip_hypothetical_decoder(reader: BitReader) -> None:
