@@ -2,7 +2,13 @@
 
 from typing import Final
 
-from bench.commands import compare, fanout, ingest, quick
+from bench.commands import compare, fanout, ingest, ladder, quick
 from bench.commands.command import Command
 
-COMMANDS: Final[tuple[Command, ...]] = (ingest.COMMAND, fanout.COMMAND, quick.COMMAND, compare.COMMAND)
+COMMANDS: Final[tuple[Command, ...]] = (
+    ingest.COMMAND,
+    fanout.COMMAND,
+    ladder.COMMAND,
+    quick.COMMAND,
+    compare.COMMAND,
+)
