@@ -275,9 +275,8 @@ class RtmpServerSession(Session):
         self._send_user_control(UserControlType.STREAM_BEGIN, message_stream_id)
         self._send_status(message_stream_id, "status", "NetStream.Play.Reset", "Playing anew.")
         self._send_status(message_stream_id, "status", "NetStream.Play.Start", "Playing started.")
-        for values in (("|RtmpSampleAccess", True, True), ("onStatus", {"code": "NetStream.Data.Start"})):
-            payload = amf0.encode(*values)
-            self._send(ChunkStreamId.DATA, 0, MessageType.DATA_AMF0, message_stream_id, payload)
+        payload = amf0.encode("|RtmpSampleAccess", True, True)
+        self._send(ChunkStreamId.DATA, 0, MessageType.DATA_AMF0, message_stream_id, payload)
 
 
 def _text(properties: dict[str, object], name: str) -> str:

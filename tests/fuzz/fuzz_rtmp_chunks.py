@@ -1,7 +1,7 @@
 """Handshake, chunks and sessions.
 
 The first byte of an input picks what is fed (see ``_TARGETS``), the second how the rest is cut. Whatever
-comes, the same events come out cut or whole, only ProtocolViolated tells of a fault, and memory stays bounded.
+comes, the same events come out cut or whole, only ProtocolViolated tells of a fault, and memory is bounded.
 
 Run: python tests/fuzz/fuzz_rtmp_chunks.py [libFuzzer options] folder...
 """
