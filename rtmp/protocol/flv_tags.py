@@ -138,9 +138,11 @@ def parse_video(body: bytes) -> list[VideoTag]:
     kind = _LEGACY_KINDS.get(body[1])
     if kind is None:
         raise FlvTagError(f"AVCPacketType {body[1]} in byte 1 is not 0, 1 or 2")
-    composition_time = (body[2] << 16 | body[3] << 8 | body[4]) if kind is PacketKind.FRAME else 0
-    if composition_time & 0x800000:
-        composition_time -= 0x1000000
+    composition_time = 0
+    if kind is PacketKind.FRAME and codec in _VIDEO_WITH_COMPOSITION_TIME:
+        composition_time = body[2] << 16 | body[3] << 8 | body[4]
+        if composition_time & 0x800000:
+            composition_time -= 0x1000000
     return [VideoTag(codec, kind, first >> 4 in _KEYFRAME_TYPES, composition_time, body[5:])]
 
 
@@ -200,9 +202,10 @@ _MANY_TRACKS_MANY_CODECS: Final = 2
 class _Reader:
     """Takes fields off a body; running out of bytes is a FlvTagError that names the field."""
 
-    def __init__(self, body: bytes, position: int) -> None:
+    def __init__(self, body: bytes, position: int, codecs: frozenset[str]) -> None:
         self.body = body
         self.position = position
+        self.codecs = codecs
 
     @property
     def is_at_end(self) -> bool:
@@ -214,7 +217,7 @@ class _Reader:
     def four_cc(self) -> str:
         raw = self.take(4, "FourCC")
         codec = raw.decode("latin-1")
-        if codec not in _FOUR_CCS:
+        if codec not in self.codecs:
             raise UnsupportedCodecError(f"codec {codec!r} is not supported")
         return codec
 
@@ -229,12 +232,13 @@ class _Reader:
 
 Tag = TypeVar("Tag", VideoTag, AudioTag)
 
-_FOUR_CCS: Final = frozenset((AVC, HEVC, VVC, AV1, VP9, VP8, AAC, OPUS, MP3, AC3, EAC3, FLAC))
+_VIDEO_CODECS: Final = frozenset((AVC, HEVC, VVC, AV1, VP9, VP8))
+_AUDIO_CODECS: Final = frozenset((AAC, OPUS, MP3, AC3, EAC3, FLAC))
 
 
 def _parse_enhanced_video(body: bytes) -> list[VideoTag]:
     frame_type = (body[0] >> 4) & 7
-    reader = _Reader(body, 1)
+    reader = _Reader(body, 1, _VIDEO_CODECS)
     packet_type = _skip_modifiers(reader, body[0] & 0x0F)
     if frame_type == _COMMAND_FRAME and packet_type != _VIDEO_METADATA:
         return []
@@ -254,7 +258,7 @@ def _parse_enhanced_video(body: bytes) -> list[VideoTag]:
 
 
 def _parse_enhanced_audio(body: bytes) -> list[AudioTag]:
-    reader = _Reader(body, 1)
+    reader = _Reader(body, 1, _AUDIO_CODECS)
     packet_type = _skip_modifiers(reader, body[0] & 0x0F)
 
     def make(codec: str, packet_type: int, payload: bytes, track_id: int) -> AudioTag:

@@ -7,7 +7,9 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.rtmp.protocol import amf0_cases, chunk_cases
+from mediaserver.media.packet import Codec
+from tests.mediaserver.media.codecs import vectors
+from tests.rtmp.protocol import amf0_cases, chunk_cases, flv_tag_cases
 from tests.rtmp.protocol.dialogue import (
     CONNECT,
     CREATE_STREAM,
@@ -43,6 +45,18 @@ def rtmp_chunks_seeds() -> Iterable[bytes]:
         yield (b"\x00\x63" if wire.startswith(b"\x03\x00") else b"\x01\x09") + wire
 
 
+def flv_tags_seeds() -> Iterable[bytes]:
+    for video in (*flv_tag_cases.VIDEO_CASES, *flv_tag_cases.MALFORMED_VIDEO):
+        yield b"\x00" + video.wire
+    for audio in (*flv_tag_cases.AUDIO_CASES, *flv_tag_cases.MALFORMED_AUDIO):
+        yield b"\x01" + audio.wire
+
+
+def media_seeds() -> Iterable[bytes]:
+    for codec, config, frame in vectors.STREAMS:
+        yield bytes((list(Codec).index(codec),)) + len(config).to_bytes(2, "big") + config + frame
+
+
 def write(name: str, seeds: Iterable[bytes]) -> None:
     folder = CORPUS / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -54,3 +68,5 @@ def write(name: str, seeds: Iterable[bytes]) -> None:
 if __name__ == "__main__":
     write("amf0", amf0_seeds())
     write("rtmp_chunks", rtmp_chunks_seeds())
+    write("flv_tags", flv_tags_seeds())
+    write("media", media_seeds())

@@ -65,6 +65,9 @@ VIDEO_CASES = (
     VideoCase(
         "HEVC as codec id 12", hexed("1c 01 000000 aa"), [VideoTag("hvc1", FRAME, True, 0, b"\xaa")], False
     ),
+    VideoCase(
+        "AV1 as codec id 13", hexed("1d 01 000021 aa"), [VideoTag("av01", FRAME, True, 0, b"\xaa")], False
+    ),
     VideoCase("HEVC configuration", hexed("90", HVC1, "0101"), [VideoTag("hvc1", START, True, 0, b"\1\1")]),
     VideoCase("HEVC frame", hexed("a1", HVC1, "000021 aa"), [VideoTag("hvc1", FRAME, False, 33, b"\xaa")]),
     VideoCase(
@@ -179,6 +182,7 @@ MALFORMED_VIDEO = (
     MalformedTag("half a FourCC", hexed("91 6176"), "FourCC at byte 1"),
     MalformedTag("unknown FourCC", hexed("91 58585858 00"), "'XXXX'", UnsupportedCodecError),
     MalformedTag("FourCC that is not text", hexed("91 ff000000 00"), "not supported", UnsupportedCodecError),
+    MalformedTag("audio in a video tag", hexed("91", MP4A, "21"), "'mp4a'", UnsupportedCodecError),
     MalformedTag("packet type 8", hexed("98", HVC1), "VideoPacketType 8"),
     MalformedTag("HEVC without its time", hexed("91", HVC1, "0000"), "composition time"),
     MalformedTag("multitrack without layout", hexed("96"), "multitrack type"),
@@ -204,6 +208,7 @@ MALFORMED_AUDIO = (
     MalformedTag("AACPacketType 2", hexed("af 02"), "AACPacketType 2"),
     MalformedTag("header alone", hexed("91"), "FourCC at byte 1"),
     MalformedTag("unknown FourCC", hexed("91 73706578 00"), "'spex'", UnsupportedCodecError),
+    MalformedTag("video in an audio tag", hexed("91", AV01, "12"), "'av01'", UnsupportedCodecError),
     MalformedTag("packet type 3", hexed("93", OPUS), "AudioPacketType 3"),
     MalformedTag("multitrack inside multitrack", hexed("95 05", OPUS, "00"), "AudioPacketType 5"),
     MalformedTag("track past the end", hexed("95 11", OPUS, "00 000009 aa"), "track payload"),

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from mediaserver.media.packet import Codec
+
 # x264 with the options named.
 H264_720P: Final = bytes.fromhex(
     "0164001fffe1001a6764001facd9405005bb0110000003001000000303c0f183196001000468ef8fcbfdf8f800"
@@ -70,3 +72,30 @@ AC3_5_1_FRAME: Final = bytes.fromhex("0b77b50b1e40ebf8403eff99")
 FLAC_BLOCKS: Final = bytes.fromhex(
     "80000022040004000000fa0001840ac442f000005622ba7ed542b5cf1c48269e1b81681b54ee"
 )
+
+H264_FRAME: Final = bytes.fromhex("00000002 09f0 00000003 06ffff 00000004 65b80040")
+HEVC_FRAME: Final = bytes.fromhex("00000003 460150 00000005 2801af084c")
+AV1_FRAME: Final = bytes.fromhex("1200 0a0c0200000d6627fb38d5f30080 3203616263")
+
+STREAMS: Final = (
+    (Codec.H264, H264_720P, H264_FRAME),
+    (Codec.H264, H264_1080P_BASELINE, H264_FRAME),
+    (Codec.H264, H264_INTERLACED, H264_FRAME),
+    (Codec.H264, H264_422, H264_FRAME),
+    (Codec.H264, H264_444_SCALING, H264_FRAME),
+    (Codec.H264, H264_NTSC, H264_FRAME),
+    (Codec.HEVC, HEVC_360P, HEVC_FRAME),
+    (Codec.HEVC, HEVC_1080P_10_BIT, HEVC_FRAME),
+    (Codec.AV1, AV1_360P, AV1_FRAME),
+    (Codec.AV1, AV1_10_BIT, AV1_FRAME),
+    (Codec.VP9, VP9_360P, b"\x82\x49\x83\x42"),
+    (Codec.AAC, AAC_STEREO, b"\xde\x02\x00\x4c"),
+    (Codec.AAC, AAC_MONO, b"\xde\x02\x00\x4c"),
+    (Codec.AAC, AAC_5_1, b"\xde\x02\x00\x4c"),
+    (Codec.OPUS, OPUS_STEREO, b"\xfc\x7e\x02\x99"),
+    (Codec.OPUS, OPUS_5_1, b"\xfc\x02\xff\xfe"),
+    (Codec.MP3, MP3_FRAME[:4], MP3_FRAME),
+    (Codec.AC3, AC3_RECORD, AC3_FRAME),
+    (Codec.FLAC, FLAC_BLOCKS, b"\xff\xf8\xa9\x88"),
+)
+"""(codec, configuration, beginning of a frame)."""
