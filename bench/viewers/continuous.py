@@ -17,6 +17,8 @@ from bench.viewers.probe import MediaProbe
 
 RECEIVE_BUFFER_BYTES: Final = 256 * 1024
 CONNECT_SECONDS: Final = 15.0
+HEADER_BYTES: Final = 2048
+"""Container and sequence headers are shorter than this; what comes after it is media."""
 
 _receive_buffer: Final = memoryview(bytearray(RECEIVE_BUFFER_BYTES))
 
@@ -108,12 +110,11 @@ class ContinuousViewer(asyncio.BufferedProtocol):
     def _media(self, data: memoryview) -> None:
         now = time.monotonic()
         figures = self.figures
-        if figures.media_at is None:
-            figures.media_at = figures.last_at = now
         figures.arrived(len(data), now)
-        if self._unframer is None:
-            self._is_only_counting = True
-        else:
+        if figures.media_at is None and figures.bytes >= HEADER_BYTES:
+            figures.media_at = now
+            self._is_only_counting = self._unframer is None
+        if self._unframer is not None:
             self._unframe(self._unframer, data)
 
     def _unframe(self, unframer: Unframer, data: memoryview) -> None:

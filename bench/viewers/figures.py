@@ -14,7 +14,7 @@ class ViewerFigures:
 
     started_at: float | None = None
     media_at: float | None = None
-    """First media byte."""
+    """First media that is more than headers."""
     last_at: float = 0.0
     bytes: int = 0
     longest_silence: float = 0.0
@@ -35,9 +35,9 @@ class ViewerFigures:
         return self.media_at - self.started_at
 
     def arrived(self, count: int, now: float) -> None:
-        """Media of ``count`` bytes came at ``now``."""
+        """Media of ``count`` bytes came at ``now``; silence counts from the first on."""
         self.bytes += count
-        silence = now - self.last_at
+        silence = now - (self.last_at or now)
         self.last_at = now
         if silence > self.longest_silence:
             self.longest_silence = silence
