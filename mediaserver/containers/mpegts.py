@@ -1,7 +1,8 @@
 """MPEG-2 transport stream (ISO 13818-1) with H.264, HEVC, AAC, MP3, AC-3 and Opus.
 
 PAT and PMT stand in front of every keyframe and so at the beginning of every segment; with audio alone, in
-front of every batch. Parameter sets are repeated before each keyframe, since nothing carries them out of band.
+front of every batch. Keyframes that do not bring their parameter sets get those of the configuration, since
+nothing carries them out of band.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Final
 from mediaserver.containers.mpegts_tables import (
     FIRST_PID,
     PMT_PID,
+    TABLE_VERSIONS,
     program_association,
     program_map,
 )
@@ -46,7 +48,7 @@ class _Elementary:
 
 
 class MpegTsMuxer:
-    """A Muxer. Tracks of codecs that a transport stream cannot carry are left out."""
+    """A Muxer. Tracks of codecs or configurations that a transport stream cannot carry are left out."""
 
     mime_type = "video/mp2t"
 
@@ -54,23 +56,25 @@ class MpegTsMuxer:
         self._streams: dict[int, _Elementary] = {}
         self._clock_track = -1
         self._has_video = False
-        self._map = b""
+        self._map_streams: list[tuple[Track, int]] = []
+        self._map_version = 0
+        self._map = program_map([], 0)
         self._table_continuity = 0
 
     def configure(self, tracks: Sequence[Track], metadata: Mapping[str, object]) -> bool:
-        carried = [track for track in tracks if track.codec in _CONVERTERS]
-        found = (primary(carried, kind) for kind in TrackKind)
-        chosen = [track for track in found if track is not None]
-        before = self._streams
-        self._streams = {track.id: _Elementary(track, FIRST_PID + track.id % 2) for track in chosen}
-        for track_id, stream in self._streams.items():
-            if track_id in before:
-                stream.continuity = before[track_id].continuity
-        self._has_video = any(track.kind is TrackKind.VIDEO for track in chosen)
-        self._clock_track = chosen[0].id if chosen else -1
-        types = [(CODECS[track.codec].transport_stream_type or 0, track) for track in chosen]
-        pids = [self._streams[track.id].pid for track in chosen]
-        self._map = program_map(types, pids)
+        found = (_open(primary(tracks, kind)) for kind in TrackKind)
+        chosen = [stream for stream in found if stream is not None]
+        for stream in chosen:
+            if stream.track.id in self._streams:
+                stream.continuity = self._streams[stream.track.id].continuity
+        self._streams = {stream.track.id: stream for stream in chosen}
+        self._has_video = any(stream.track.kind is TrackKind.VIDEO for stream in chosen)
+        self._clock_track = chosen[0].track.id if chosen else -1
+        map_streams = [(stream.track, stream.pid) for stream in chosen]
+        if map_streams != self._map_streams:
+            self._map_streams = map_streams
+            self._map_version = (self._map_version + 1) % TABLE_VERSIONS
+            self._map = program_map(map_streams, self._map_version)
         return True
 
     def header(self) -> bytes:
@@ -121,6 +125,15 @@ class MpegTsMuxer:
             flags = 0x50 if is_random_access else 0x10
             adaptation = bytes((flags,)) + _clock_reference(dts - START_DELAY // 2)
         stream.continuity = _append_packets(parts, stream.pid, stream.continuity, pes, adaptation)
+
+
+def _open(track: Track | None) -> _Elementary | None:
+    if track is None or CODECS[track.codec].transport_stream_type is None:
+        return None
+    try:
+        return _Elementary(track, FIRST_PID + (0 if track.kind is TrackKind.VIDEO else 1))
+    except MediaError:
+        return None
 
 
 def _append_packets(parts: list[bytes], pid: int, continuity: int, pes: bytes, adaptation: bytes) -> int:
@@ -197,25 +210,40 @@ def _stream_id(track: Track) -> int:
 def _h264(config: bytes) -> Convert:
     configuration = h264.AvcConfiguration.parse(config)
     sets = [*configuration.sequence_parameter_sets, *configuration.picture_parameter_sets]
-    left_out = frozenset((h264.UNIT_SPS, h264.UNIT_PPS, h264.UNIT_DELIMITER))
-
-    def convert(packet: MediaPacket) -> bytes:
-        units = split_units(packet.payload, configuration.length_size)
-        head = [h264.ACCESS_UNIT_DELIMITER, *sets] if packet.is_keyframe else [h264.ACCESS_UNIT_DELIMITER]
-        return to_byte_stream([*head, *(u for u in units if h264.unit_type(u) not in left_out)])
-
-    return convert
+    return _annex_b(
+        configuration.length_size, sets, h264.unit_type, h264.ACCESS_UNIT_DELIMITER, h264.UNIT_SPS
+    )
 
 
 def _hevc(config: bytes) -> Convert:
     configuration = hevc.HevcConfiguration.parse(config)
-    left_out = frozenset((hevc.UNIT_VPS, hevc.UNIT_SPS, hevc.UNIT_PPS, hevc.UNIT_DELIMITER))
+    return _annex_b(
+        configuration.length_size,
+        configuration.parameter_sets,
+        hevc.unit_type,
+        hevc.ACCESS_UNIT_DELIMITER,
+        hevc.UNIT_SPS,
+    )
+
+
+def _annex_b(
+    length_size: int,
+    parameter_sets: Sequence[bytes],
+    type_of: Callable[[bytes], int],
+    delimiter: bytes,
+    type_of_sps: int,
+) -> Convert:
+    """Samples to access units of a byte stream, each behind one ``delimiter``."""
+    type_of_delimiter = type_of(delimiter)
 
     def convert(packet: MediaPacket) -> bytes:
-        units = split_units(packet.payload, configuration.length_size)
-        sets = configuration.parameter_sets if packet.is_keyframe else ()
-        kept = (u for u in units if hevc.unit_type(u) not in left_out)
-        return to_byte_stream([hevc.ACCESS_UNIT_DELIMITER, *sets, *kept])
+        units = list(split_units(packet.payload, length_size))
+        types = [type_of(unit) for unit in units]
+        if type_of_delimiter in types:
+            units = [unit for unit in units if type_of(unit) != type_of_delimiter]
+        if packet.is_keyframe and type_of_sps not in types:
+            return to_byte_stream([delimiter, *parameter_sets, *units])
+        return to_byte_stream([delimiter, *units])
 
     return convert
 

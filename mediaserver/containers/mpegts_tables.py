@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from struct import pack
 from typing import Final
 
-from mediaserver.media.codecs import AudioDescription, describe
+from mediaserver.media.codecs import CODECS, AudioDescription, describe
 from mediaserver.media.packet import Codec, Track
 
 PMT_PID: Final = 0x1000
 FIRST_PID: Final = 0x100
+NULL_PID: Final = 0x1FFF
 PROGRAM: Final = 1
+TABLE_VERSIONS: Final = 32
 _POLYNOMIAL: Final = 0x04C11DB7
 
 
@@ -18,14 +20,18 @@ def program_association() -> bytes:
     return _PROGRAM_ASSOCIATION
 
 
-def program_map(streams: Sequence[tuple[int, Track]], pids: Sequence[int]) -> bytes:
-    """The PMT for (stream_type, Track) pairs on ``pids``; the first one carries the clock."""
-    clock_pid = pids[0] if pids else 0x1FFF
+def program_map(streams: Sequence[tuple[Track, int]], version: int) -> bytes:
+    """The PMT for (Track, PID) pairs; the first one carries the clock.
+
+    Receivers take no notice of a change of streams unless ``version``, modulo TABLE_VERSIONS, changes too.
+    """
+    clock_pid = streams[0][1] if streams else NULL_PID
     body = pack(">HH", 0xE000 | clock_pid, 0xF000)
-    for (stream_type, track), pid in zip(streams, pids, strict=True):
+    for track, pid in streams:
         descriptors = _descriptors(track)
+        stream_type = CODECS[track.codec].transport_stream_type or 0
         body += pack(">BHH", stream_type, 0xE000 | pid, 0xF000 | len(descriptors)) + descriptors
-    return _section(2, PROGRAM, body)
+    return _section(2, PROGRAM, version, body)
 
 
 def _descriptors(track: Track) -> bytes:
@@ -38,10 +44,10 @@ def _descriptors(track: Track) -> bytes:
     return b""
 
 
-def _section(table_id: int, extension: int, body: bytes) -> bytes:
-    """A section of version 0 with its checksum."""
+def _section(table_id: int, extension: int, version: int, body: bytes) -> bytes:
+    """A section, in force at once, with its checksum."""
     length = len(body) + 9
-    section = pack(">BHHBBB", table_id, 0xB000 | length, extension, 0xC1, 0, 0) + body
+    section = pack(">BHHBBB", table_id, 0xB000 | length, extension, 0xC1 | version << 1, 0, 0) + body
     return section + pack(">I", _checksum(section))
 
 
@@ -55,4 +61,4 @@ def _checksum(data: bytes) -> int:
     return register
 
 
-_PROGRAM_ASSOCIATION: Final = _section(0, 1, pack(">HH", PROGRAM, 0xE000 | PMT_PID))
+_PROGRAM_ASSOCIATION: Final = _section(0, 1, 0, pack(">HH", PROGRAM, 0xE000 | PMT_PID))

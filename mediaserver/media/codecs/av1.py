@@ -9,6 +9,8 @@ from mediaserver.media.errors import CodecConfigError
 OBU_SEQUENCE_HEADER: Final = 1
 OBU_TEMPORAL_DELIMITER: Final = 2
 MAX_LEB128_BYTES: Final = 8
+MAX_SIZE: Final = 16_384
+"""Pixels along one edge, the most of any level."""
 _HEADER_SIZE: Final = 4
 _MAX_OPERATING_POINTS: Final = 32
 
@@ -80,7 +82,10 @@ def _parse_sequence_header(reader: BitReader) -> tuple[int, int]:
     else:
         _skip_operating_points(reader)
     width_bits, height_bits = reader.bits(4) + 1, reader.bits(4) + 1
-    return reader.bits(width_bits) + 1, reader.bits(height_bits) + 1
+    width, height = reader.bits(width_bits) + 1, reader.bits(height_bits) + 1
+    if width > MAX_SIZE or height > MAX_SIZE:
+        raise CodecConfigError(f"sequence header: size {width} x {height}")
+    return width, height
 
 
 def _skip_operating_points(reader: BitReader) -> None:
