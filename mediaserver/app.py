@@ -13,7 +13,6 @@ from mediaserver.addresses import Addresses
 from mediaserver.authorizer import Authorizer
 from mediaserver.config import Settings, SettingsError, reload_settings
 from mediaserver.data_directory import DataDirectory
-from mediaserver.demo import publish_test_pattern
 from mediaserver.first_start import FirstStart, demo_room, prepare_first_start, welcome
 from mediaserver.live_state import LiveState
 from mediaserver.media_plane import MediaPlane
@@ -97,7 +96,7 @@ class Server:
     async def _serve(self, signals: Signals, demo_url: str | None) -> None:
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(coroutine) for coroutine in self._tasks()]
-            demo = tasks.create_task(publish_test_pattern(demo_url)) if demo_url else None
+            demo = tasks.create_task(_publish_demo(demo_url)) if demo_url else None
             await signals.drain.wait()
             logger.info("draining", seconds=self._settings.drain.timeout_seconds)
             if demo is not None:
@@ -151,6 +150,12 @@ class Server:
 async def _demo_key(database: Database, accounts: Accounts, authorizer: Authorizer) -> str:
     room = await demo_room(database, accounts)
     return authorizer.issue_temporary_key(str(room.id))
+
+
+async def _publish_demo(url: str) -> None:
+    from mediaserver.demo import publish_test_pattern  # PyAV is large and only the demo needs it here
+
+    await publish_test_pattern(url)
 
 
 def _raise_file_limit() -> None:

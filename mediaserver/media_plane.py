@@ -10,6 +10,8 @@ import structlog
 from mediaserver.authorizer import Authorizer
 from mediaserver.config import Settings
 from mediaserver.delivery.broadcast import BroadcastOptions
+from mediaserver.delivery.hls.directory import HlsDirectory
+from mediaserver.delivery.hls.options import HlsOptions
 from mediaserver.delivery.live import LiveDelivery
 from mediaserver.errors import StartError
 from mediaserver.gateways.rtmp_ingest import RtmpIngest
@@ -34,6 +36,8 @@ class MediaPlane:
         )
         self.hub = Hub(settings.rtmp.publish_grace_seconds, gop_cache)
         self.live = LiveDelivery(self.hub, BroadcastOptions(), gop_cache)
+        self.hls = HlsDirectory(self.hub, _hls_options(settings))
+        self.hub.add_listener(self.hls)
         self.ingest = RtmpIngest(self.hub)
         self.rtmp = RtmpServer(authorizer, self.ingest, RtmpPlayback(self.live), rtmp_limits(settings))
         self.rtmp_port = 0
@@ -104,6 +108,11 @@ def rtmp_limits(settings: Settings) -> RtmpLimits:
         max_connections=rtmp.max_connections,
         max_connections_per_address=rtmp.max_connections_per_address,
     )
+
+
+def _hls_options(settings: Settings) -> HlsOptions:
+    hls = settings.hls
+    return HlsOptions(hls.part_target_ms / 1000, hls.segment_target_seconds, hls.playlist_segments)
 
 
 def _tls_context(settings: Settings) -> ssl.SSLContext:

@@ -4,6 +4,7 @@ from mediaserver.authorizer import Authorizer
 from mediaserver.config import Settings
 from mediaserver.delivery.client_address import ClientAddress
 from mediaserver.delivery.gate import AuthorizedGate
+from mediaserver.delivery.hls.routes import add_hls_routes
 from mediaserver.delivery.http_app import create_http_app
 from mediaserver.delivery.http_server import HttpServer
 from mediaserver.delivery.live_routes import add_live_routes
@@ -41,6 +42,7 @@ class WebFront:
         gate = AuthorizedGate(authorizer, self._client_address)
         app = create_http_app()
         add_live_routes(app, media.live, gate)
+        add_hls_routes(app, media.hls, gate, self._client_address)
         add_health_routes(app, {"database": self._check_database, "rtmp": self._check_rtmp})
         if settings.metrics.enabled:
             add_metrics_route(app, self._metric_sources(lag))

@@ -71,10 +71,9 @@ class LiveRoutes:
         else:
             response.force_close()
         await response.prepare(request)
-        ended = asyncio.get_running_loop().create_future()
-        viewer = Viewer(_transport(request), framing, lambda: ended.done() or ended.set_result(None))
-        with self._watching(stream, container, viewer):
-            await ended
+        ended = asyncio.Event()
+        with self._watching(stream, container, Viewer(_transport(request), framing, ended.set)):
+            await ended.wait()
         return response
 
     async def _serve_websocket(self, request: web.Request, stream: Stream) -> web.StreamResponse:

@@ -1,0 +1,1 @@
+"""HLS and LL-HLS (RFC 8216bis): packaging, playlists and their routes."""
