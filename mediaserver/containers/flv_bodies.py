@@ -18,6 +18,15 @@ METADATA_EVENT: Final = "onMetaData"
 MAX_METADATA_FIELDS: Final = 64
 MAX_METADATA_TEXT: Final = 256
 
+_OWN_FIELDS: Final = frozenset(
+    (
+        *("videocodecid", "width", "height", "framerate"),
+        *("audiocodecid", "audiosamplerate", "audiosamplesize", "stereo"),
+        *("duration", "filesize", "lasttimestamp", "canSeekToEnd", "hasAudio", "hasVideo", "hasKeyframes"),
+    )
+)
+"""Said by us where they hold: a publisher's may be about a file, or a track it never sends."""
+
 _LEGACY_CODEC_IDS: Final = {Codec.H264: 7.0, Codec.AAC: 10.0, Codec.MP3: 2.0}
 
 
@@ -32,13 +41,18 @@ def metadata_body(tracks: Sequence[Track], metadata: Mapping[str, object]) -> by
     plain = (
         (name, value)
         for name, value in metadata.items()
-        if isinstance(value, bool | float | int)
-        or (isinstance(value, str) and len(value) <= MAX_METADATA_TEXT)
+        if name not in _OWN_FIELDS and _is_plain(value)
     )
     values = EcmaArray(dict(list(plain)[:MAX_METADATA_FIELDS]))
     for track in carried_tracks(tracks):
         values.update(_facts(track))
     return encode(METADATA_EVENT) + encode(values)
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, str):
+        return len(value) <= MAX_METADATA_TEXT
+    return isinstance(value, bool | float | int)
 
 
 def _facts(track: Track) -> dict[str, object]:

@@ -8,7 +8,10 @@ from functools import lru_cache
 from typing import Final
 
 import av
+from av.audio import AudioStream
 from av.container import InputContainer, OutputContainer
+from av.video import VideoStream
+from av.video.frame import PictureType
 
 from mediaserver.media.codecs import CODECS
 from mediaserver.media.packet import Codec, MediaPacket, Track, TrackKind
@@ -66,12 +69,14 @@ def encode(video: Codec | None, audio: Codec | None, b_frames: int = 0) -> Encod
     buffer = io.BytesIO()
     # As their own elementary streams: these two have no mapping to MP4 that all versions write.
     name = "matroska" if audio in (Codec.MP3, Codec.FLAC) else "mp4"
-    options = {"use_editlist": "0"} if name == "mp4" else {}
-    with av.open(buffer, "w", format=name, options=options) as sink:
-        if video is not None:
-            _encode_video(sink, video, b_frames)
-        if audio is not None:
-            _encode_audio(sink, audio)
+    with av.open(buffer, "w", format=name) as sink:
+        # All streams have to be there before the first packet.
+        pictures = _add_video(sink, video, b_frames) if video is not None else None
+        sounds = _add_audio(sink, audio) if audio is not None else None
+        if pictures is not None:
+            _encode_video(sink, pictures)
+        if sounds is not None:
+            _encode_audio(sink, sounds)
     buffer.seek(0)
     with av.open(buffer) as source:
         return _read(source, [codec for codec in (video, audio) if codec is not None])
@@ -100,26 +105,34 @@ def decoded_frames(data: bytes, container: str) -> int:
         return sum(1 for _ in source.decode(video=0))
 
 
-def _encode_video(sink: OutputContainer, codec: Codec, b_frames: int) -> None:
+def _add_video(sink: OutputContainer, codec: Codec, b_frames: int) -> VideoStream:
     encoder, options = _ENCODERS[codec]
     stream = sink.add_stream(encoder, rate=FRAME_RATE, options=options)
     stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
     stream.gop_size = GOP_FRAMES
     stream.max_b_frames = b_frames
+    return stream
+
+
+def _add_audio(sink: OutputContainer, codec: Codec) -> AudioStream:
+    encoder, options = _ENCODERS[codec]
+    stream = sink.add_stream(encoder, rate=SAMPLE_RATE, options=options)
+    stream.layout = "stereo"
+    return stream
+
+
+def _encode_video(sink: OutputContainer, stream: VideoStream) -> None:
     with av.open(f"testsrc2=size={WIDTH}x{HEIGHT}:rate={FRAME_RATE}", format="lavfi") as source:
         for number, frame in enumerate(source.decode(video=0)):
             if number == FRAMES:
                 break
             picture = frame.reformat(format="yuv420p")
-            picture.pict_type = 0
+            picture.pict_type = PictureType.NONE
             sink.mux(stream.encode(picture))
     sink.mux(stream.encode(None))
 
 
-def _encode_audio(sink: OutputContainer, codec: Codec) -> None:
-    encoder, options = _ENCODERS[codec]
-    stream = sink.add_stream(encoder, rate=SAMPLE_RATE, options=options)
-    stream.layout = "stereo"
+def _encode_audio(sink: OutputContainer, stream: AudioStream) -> None:
     seconds = FRAMES / FRAME_RATE
     with av.open(f"sine=sample_rate={SAMPLE_RATE}:duration={seconds}", format="lavfi") as source:
         for frame in source.decode(audio=0):
