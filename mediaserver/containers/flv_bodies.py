@@ -20,8 +20,7 @@ MAX_METADATA_TEXT: Final = 256
 
 _OWN_FIELDS: Final = frozenset(
     (
-        *("videocodecid", "width", "height", "framerate"),
-        *("audiocodecid", "audiosamplerate", "audiosamplesize", "stereo"),
+        *("videocodecid", "audiocodecid", "audiosamplerate", "audiosamplesize", "stereo"),
         *("duration", "filesize", "lasttimestamp", "canSeekToEnd", "hasAudio", "hasVideo", "hasKeyframes"),
     )
 )
