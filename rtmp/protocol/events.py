@@ -5,7 +5,7 @@ dataclass costs four times as much as a plain slotted class.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from rtmp.protocol.capabilities import Capabilities
@@ -83,10 +83,10 @@ class PublishRequested:
 
     message_stream_id: int
     app: str
-    name: str
-    """The stream name without parameters: for a publisher usually a secret key."""
-    query: Mapping[str, str]
-    """Parameters of tcUrl and stream name, the latter winning, not decoded."""
+    name: str = field(repr=False)
+    """The stream name without parameters: usually a secret key, so it is kept out of the representation."""
+    query: Mapping[str, str] = field(repr=False)
+    """Parameters of tcUrl and stream name, the latter winning, not decoded; may hold secrets too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,8 @@ class PlayRequested:
     message_stream_id: int
     app: str
     name: str
-    query: Mapping[str, str]
+    query: Mapping[str, str] = field(repr=False)
+    """As in PublishRequested."""
 
 
 @dataclass(frozen=True, slots=True)

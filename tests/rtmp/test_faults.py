@@ -188,6 +188,26 @@ async def test_a_flood_of_requests_by_one_who_does_not_read_is_held_back(start_s
     writer.transport.abort()
 
 
+async def test_a_request_withdrawn_before_the_decision_opens_nothing(start_server: StartServer) -> None:
+    decided = asyncio.Event()
+
+    async def wait(name: str) -> None:
+        await decided.wait()
+
+    server = await start_server(Embedder(decide=wait))
+    _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    withdrawn = command_bytes("closeStream", 0, message_stream_id=1)
+    again = command_bytes("publish", 4, "second", message_stream_id=1)
+    writer.write(HANDSHAKE + CONNECT + CREATE_STREAM + PUBLISH + media_bytes(9, 0, b"v") + withdrawn + again)
+    await until(lambda: server.embedder.requests)
+    decided.set()
+    await until(lambda: server.embedder.publications)
+    assert [name for _, _, name, _ in server.embedder.requests] == ["key", "second"]
+    [publication] = server.embedder.publications
+    assert (publication.room_id, publication.messages) == ("room-of-second", [])
+    writer.close()
+
+
 async def test_too_much_sent_while_the_authorizer_decides(start_server: StartServer) -> None:
     async def never(name: str) -> None:
         await asyncio.Event().wait()

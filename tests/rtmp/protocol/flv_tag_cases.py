@@ -109,6 +109,12 @@ VIDEO_CASES = (
         False,
     ),
     VideoCase(
+        "many codecs, one unknown",
+        hexed("96 20 58585858 00 000002 0102", AV01, "01 000001 81"),
+        [VideoTag("av01", START, True, 0, b"\x81", 1)],
+        False,
+    ),
+    VideoCase(
         "an empty track",
         hexed("96 11", HVC1, "01 000003 000000"),
         [VideoTag("hvc1", FRAME, True, 0, b"", 1)],
@@ -192,6 +198,12 @@ MALFORMED_VIDEO = (
     MalformedTag("track without size", hexed("96 11", HVC1, "00 0000"), "size of track"),
     MalformedTag("track past the end", hexed("96 11", HVC1, "00 000009 aa"), "track payload"),
     MalformedTag("track too short for its time", hexed("96 11", HVC1, "00 000002 aabb"), "composition time"),
+    MalformedTag(
+        "many codecs, all unknown",
+        hexed("96 20 58585858 00 000001 01 59595959 01 000001 02"),
+        "'YYYY'",
+        UnsupportedCodecError,
+    ),
     MalformedTag("a third of a second track", hexed("96 21", AV01, "00 000001 aa 61"), "FourCC"),
     MalformedTag("65 tracks", hexed("96 11", AV01, "00 000001 aa" * 65), "more than 64 tracks"),
     MalformedTag("ModEx without size", hexed("97"), "modExDataSize"),

@@ -150,6 +150,11 @@ def test_publish_conversation_pipelined_as_obs_does() -> None:
     assert dialogue.commands()[3].arguments == (1.0,)
 
 
+def test_secrets_are_not_in_the_representation_of_requests() -> None:
+    assert repr(connected().say(PUBLISH)) == "[PublishRequested(message_stream_id=1, app='live')]"
+    assert "abc" not in repr(connected().say(PLAY))
+
+
 def test_accept_sends_stream_begin_and_publish_start() -> None:
     dialogue = connected()
     [request] = dialogue.say(PUBLISH)
