@@ -21,6 +21,8 @@ from mediaserver.media.packet import MediaPacket, Track
 TRACK_NUMBER: Final = 1
 MINIMUM_SEGMENTS: Final = 3
 """Fewer would break the hold-back of three target durations."""
+JITTER: Final = 0.002
+"""Seconds by which rounding to milliseconds makes frames seem longer than they are."""
 SEGMENTS_WITH_PARTS: Final = 6
 """Newest segments whose parts can be fetched; they are listed for three target durations only."""
 
@@ -56,6 +58,7 @@ class Rendition:
         self.track = track
         self._nominal = nominal_duration(track)
         self._target_ticks = int(self.part_target * track.clock_rate)
+        self._jitter_ticks = int(JITTER * track.clock_rate)
         name = f"{self.name}-init{len(self._maps)}-{self._fragments}.mp4"
         self._resources[name] = init_segment([(TRACK_NUMBER, track)])
         self._maps.append(name)
@@ -86,7 +89,7 @@ class Rendition:
             self._close_part(last.dts)
             self._samples = [last]
             return self.add(packet)
-        if elapsed + (packet.dts - samples[-1].dts) > self._target_ticks:
+        if elapsed + (packet.dts - samples[-1].dts) > self._target_ticks + self._jitter_ticks:
             self._close_part(packet.dts)
             self._samples = [packet]
         else:
