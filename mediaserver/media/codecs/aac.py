@@ -18,11 +18,20 @@ ADTS_HEADER_SIZE: Final = 7
 _OBJECT_SBR: Final = 5
 _OBJECT_PARAMETRIC_STEREO: Final = 29
 _EXPLICIT_RATE: Final = 15
+_LOW_DELAY: Final = frozenset((23, 39))
+_EXTENSIBLE: Final = frozenset((1, 2, 3, 4))
+"""Object types behind which SBR may be signalled, if their channels are those of a number (4.4.1)."""
+_HAS_FRAME_LENGTH: Final = _EXTENSIBLE | _LOW_DELAY | {6, 7}
+_SBR_SYNC: Final = 0x2B7
+_PARAMETRIC_STEREO_SYNC: Final = 0x548
 
 
 @dataclass(frozen=True, slots=True)
 class AacConfiguration:
-    """``sample_rate`` is the core's; ``output_rate`` twice that with explicit SBR."""
+    """``object_type`` is SBR or parametric stereo if either is signalled, in front or behind the core's part.
+
+    ``sample_rate`` is the core's, which frames and timestamps count in; ``output_rate`` twice that with SBR.
+    """
 
     object_type: int
     core_object_type: int
@@ -41,7 +50,11 @@ class AacConfiguration:
         if object_type in (_OBJECT_SBR, _OBJECT_PARAMETRIC_STEREO):
             output_rate = _sample_rate(reader)
             core = _object_type(reader)
-        samples = 960 if core in (1, 2, 3, 4) and reader.flag() else 1024
+        samples = 512 if core in _LOW_DELAY else 1024
+        if core in _HAS_FRAME_LENGTH and reader.flag():  # frameLengthFlag
+            samples = samples * 15 // 16
+        if core in _EXTENSIBLE and object_type == core and channels:
+            object_type, output_rate = _backward_compatible_extension(reader, core, sample_rate)
         return cls(object_type, core, sample_rate, output_rate, channels, samples)
 
     @property
@@ -50,6 +63,21 @@ class AacConfiguration:
             return 2
         known = self.channel_configuration < len(CHANNELS)
         return CHANNELS[self.channel_configuration] if known else 2
+
+
+def _backward_compatible_extension(reader: BitReader, core: int, sample_rate: int) -> tuple[int, int]:
+    """Object type and output rate, for decoders that look behind the part every decoder knows (1.6.6.1)."""
+    if reader.flag():  # dependsOnCoreCoder
+        reader.skip(14)
+    reader.skip(1)
+    if reader.remaining < 16 or reader.bits(11) != _SBR_SYNC or _object_type(reader) != _OBJECT_SBR:
+        return core, sample_rate
+    if not reader.flag():  # sbrPresentFlag
+        return core, sample_rate
+    output_rate = _sample_rate(reader)
+    if reader.remaining >= 12 and reader.bits(11) == _PARAMETRIC_STEREO_SYNC and reader.flag():
+        return _OBJECT_PARAMETRIC_STEREO, output_rate
+    return _OBJECT_SBR, output_rate
 
 
 def _object_type(reader: BitReader) -> int:

@@ -15,6 +15,11 @@ class BitReader:
         self._value = int.from_bytes(header, "big")
         self._left = len(header) * 8
 
+    @property
+    def remaining(self) -> int:
+        """Bits not read yet."""
+        return self._left
+
     def bits(self, count: int) -> int:
         if count > self._left:
             raise CodecConfigError(f"header ends {count - self._left} bits too early")

@@ -16,6 +16,13 @@ from tests.mediaserver.media.codecs import vectors
         # HE-AAC: SBR named first, at 24 kHz with output at 48 kHz; then with parametric stereo.
         ("2b118800", "mp4a.40.5", 24_000, 2, 1024),
         ("eb098800", "mp4a.40.29", 24_000, 2, 1024),
+        # The same signalled behind a configuration that every decoder knows.
+        ("131056e598", "mp4a.40.5", 24_000, 2, 1024),
+        ("130856e59d4880", "mp4a.40.29", 24_000, 2, 1024),
+        ("131202695b9660", "mp4a.40.5", 24_000, 2, 1024),
+        ("131056e500", "mp4a.40.2", 24_000, 2, 1024),
+        ("b990", "mp4a.40.23", 48_000, 2, 512),
+        ("f8e650", "mp4a.40.39", 48_000, 2, 480),
         ("17800bb810", "mp4a.40.2", 6_000, 2, 1024),
         ("f94640", "mp4a.40.42", 48_000, 2, 1024),
         ("11b8", "mp4a.40.2", 48_000, 8, 1024),
@@ -28,8 +35,9 @@ def test_describes(config: str, codec_string: str, sample_rate: int, channels: i
     assert description.samples_per_frame == samples
 
 
-def test_explicit_sbr_doubles_the_output_rate() -> None:
-    parsed = AacConfiguration.parse(bytes.fromhex("2b118800"))
+@pytest.mark.parametrize("config", ["2b118800", "131056e598"])
+def test_sbr_doubles_the_output_rate(config: str) -> None:
+    parsed = AacConfiguration.parse(bytes.fromhex(config))
     assert (parsed.sample_rate, parsed.output_rate, parsed.core_object_type) == (24_000, 48_000, 2)
 
 
