@@ -4,7 +4,9 @@ Rules:
 
 * What cannot be parsed ends the publisher (the server does that); what can be parsed but not carried, such as
   an unknown codec on one track, costs that track only.
-* Frames before their track's sequence header are dropped and counted: nothing could decode them.
+* A publisher none of whose codecs can be carried is told so and closed, after a second of its media.
+* Frames before their track's sequence header are dropped and counted: nothing could decode them. So are
+  frames of another codec than the one their track's last sequence header announced.
 * Time is placed on the stream's timeline, which outlives the publisher: whoever resumes goes on from there.
 """
 
@@ -15,10 +17,11 @@ from typing import Final, TypeVar
 
 import structlog
 
+from mediaserver.gateways.codec_refusals import CodecRefusals
 from mediaserver.gateways.track_gathering import TrackGathering
 from mediaserver.hub.hub import Hub
 from mediaserver.hub.stream import Stream
-from mediaserver.media.codecs import BY_FOUR_CC, CODECS, AudioDescription, describe_config
+from mediaserver.media.codecs import BY_FOUR_CC, CODECS, AudioDescription, Description, describe_config
 from mediaserver.media.codecs.av1 import without_temporal_delimiters
 from mediaserver.media.codecs.opus import packet_samples
 from mediaserver.media.errors import MediaError
@@ -31,9 +34,12 @@ from rtmp.protocol.flv_tags import AudioTag, PacketKind, VideoTag, parse_audio, 
 VIDEO_CLOCK_RATE: Final = 90_000
 VIDEO_TICKS_PER_MS: Final = VIDEO_CLOCK_RATE // 1000
 MAX_METADATA_FIELDS: Final = 256
+MAX_TRACKS: Final = 32
+"""Of one publisher; each costs a clock and its configuration."""
 
 REPLACED: Final = "NetStream.Publish.Rejected"
 KICKED: Final = "NetStream.Publish.Rejected"
+NOT_CARRIED: Final = "NetStream.Publish.Rejected"
 
 AnyTag = TypeVar("AnyTag", VideoTag, AudioTag)
 
@@ -69,7 +75,7 @@ class _TrackInput:
     def __init__(self, track: Track, samples_of: Callable[[bytes], int]) -> None:
         self.track = track
         self.clock = TickClock(track.clock_rate)
-        self.samples_of: Final = samples_of
+        self.samples_of = samples_of
 
 
 class RtmpPublication:
@@ -89,7 +95,7 @@ class RtmpPublication:
         self._unwrapper = TimestampUnwrapper()
         self._inputs: dict[tuple[TrackKind, int], _TrackInput] = {}
         self._is_over = False
-        self._refused_codecs: set[str] = set()
+        self._refusals = CodecRefusals()
 
     # Publication
 
@@ -103,22 +109,24 @@ class RtmpPublication:
             self._announce()
 
     def video(self, timestamp: int, body: bytes) -> None:
-        if self._is_over:
-            return
-        for tag in self._parsed(parse_video, body):
-            if tag.kind is PacketKind.FRAME:
-                self._video_frame(timestamp, tag)
+        for tag in self._parsed(parse_video, timestamp, body):
+            codec = BY_FOUR_CC.get(tag.codec)
+            if codec is None:
+                self._refuse(f"codec {tag.codec!r} is not supported", timestamp)
+            elif tag.kind is PacketKind.FRAME:
+                self._video_frame(timestamp, tag, codec)
             elif tag.kind is PacketKind.SEQUENCE_START:
-                self._configure(TrackKind.VIDEO, tag)
+                self._set_track(TrackKind.VIDEO, tag.track_id, codec, tag.payload)
 
     def audio(self, timestamp: int, body: bytes) -> None:
-        if self._is_over:
-            return
-        for tag in self._parsed(parse_audio, body):
-            if tag.kind is PacketKind.FRAME:
-                self._audio_frame(timestamp, tag)
+        for tag in self._parsed(parse_audio, timestamp, body):
+            codec = BY_FOUR_CC.get(tag.codec)
+            if codec is None:
+                self._refuse(f"codec {tag.codec!r} is not supported", timestamp)
+            elif tag.kind is PacketKind.FRAME:
+                self._audio_frame(timestamp, tag, codec)
             elif tag.kind is PacketKind.SEQUENCE_START:
-                self._configure(TrackKind.AUDIO, tag)
+                self._set_track(TrackKind.AUDIO, tag.track_id, codec, tag.payload)
 
     def closed(self, is_clean: bool) -> None:
         if not self._is_over:
@@ -138,31 +146,23 @@ class RtmpPublication:
 
     # Tracks
 
-    def _configure(self, kind: TrackKind, tag: VideoTag | AudioTag) -> None:
-        """A sequence header: a new track, or a new configuration of one."""
-        codec = BY_FOUR_CC.get(tag.codec)
-        if codec is None:
-            self._refuse(tag.codec)
-            return
-        self._set_track(kind, tag.track_id, codec, tag.payload)
-
     def _set_track(self, kind: TrackKind, publisher_track: int, codec: Codec, config: bytes) -> None:
+        """A new track, or a new configuration of one."""
         try:
             description = describe_config(codec, config)
         except MediaError as error:
             raise FlvTagError(f"{codec.value} configuration: {error}") from error
-        rate, samples = VIDEO_CLOCK_RATE, 0
-        if isinstance(description, AudioDescription):
-            rate, samples = description.sample_rate, description.samples_per_frame
+        rate = description.sample_rate if isinstance(description, AudioDescription) else VIDEO_CLOCK_RATE
         track = Track(_track_id(kind, publisher_track), kind, codec, rate, config)
         known = self._inputs.get((kind, publisher_track))
-        if known is not None and known.track.clock_rate == rate and known.track.codec is codec:
-            if known.track == track:
-                return
-            known.track = track
+        if known is not None and known.track == track:
+            return
+        if known is not None and known.track.clock_rate == rate:
+            known.track, known.samples_of = track, _samples_of(codec, description)
+        elif known is None and len(self._inputs) >= MAX_TRACKS:
+            raise FlvTagError(f"more than {MAX_TRACKS} tracks")
         else:
-            samples_of = packet_samples if codec is Codec.OPUS else lambda _: samples
-            self._inputs[kind, publisher_track] = _TrackInput(track, samples_of)
+            self._inputs[kind, publisher_track] = _TrackInput(track, _samples_of(codec, description))
         self._track_changed(track)
 
     def _track_changed(self, track: Track) -> None:
@@ -186,23 +186,23 @@ class RtmpPublication:
 
     # Frames
 
-    def _video_frame(self, timestamp: int, tag: VideoTag) -> None:
+    def _video_frame(self, timestamp: int, tag: VideoTag, codec: Codec) -> None:
         known = self._inputs.get((TrackKind.VIDEO, tag.track_id))
-        if known is None or not tag.payload:
+        if known is None or known.track.codec is not codec or not tag.payload:
             self._counters.dropped_packets += 1
             return
         track = known.track
         payload = tag.payload
-        if track.codec is Codec.AV1:
+        if codec is Codec.AV1:
             payload = self._parsed_av1(payload)
         dts = known.clock.ticks(self._place(track.id, timestamp))
         pts = dts + tag.composition_time * VIDEO_TICKS_PER_MS
         self._deliver(MediaPacket(track, dts, pts, tag.is_keyframe, payload, self._now()))
 
-    def _audio_frame(self, timestamp: int, tag: AudioTag) -> None:
+    def _audio_frame(self, timestamp: int, tag: AudioTag, codec: Codec) -> None:
         known = self._inputs.get((TrackKind.AUDIO, tag.track_id))
-        if known is None:
-            known = self._self_describing(tag)
+        if known is None or known.track.codec is not codec:
+            known = self._self_describing(tag, codec)
         if known is None or not tag.payload:
             self._counters.dropped_packets += 1
             return
@@ -210,18 +210,17 @@ class RtmpPublication:
         dts = known.clock.ticks(placed, known.samples_of(tag.payload))
         self._deliver(MediaPacket(known.track, dts, dts, True, tag.payload, self._now()))
 
-    def _self_describing(self, tag: AudioTag) -> _TrackInput | None:
+    def _self_describing(self, tag: AudioTag, codec: Codec) -> _TrackInput | None:
         """The input of a codec that has no sequence header, made by its first frame."""
-        codec = BY_FOUR_CC.get(tag.codec)
-        if codec is None:
-            self._refuse(tag.codec)
-        elif (config_of := CODECS[codec].config_of) is not None and tag.payload:
-            try:
-                config = config_of(tag.payload)
-            except MediaError as error:
-                raise FlvTagError(f"{codec.value} frame: {error}") from error
-            self._set_track(TrackKind.AUDIO, tag.track_id, codec, config)
-        return self._inputs.get((TrackKind.AUDIO, tag.track_id))
+        config_of = CODECS[codec].config_of
+        if config_of is None or not tag.payload:
+            return None
+        try:
+            config = config_of(tag.payload)
+        except MediaError as error:
+            raise FlvTagError(f"{codec.value} frame: {error}") from error
+        self._set_track(TrackKind.AUDIO, tag.track_id, codec, config)
+        return self._inputs[TrackKind.AUDIO, tag.track_id]
 
     def _place(self, track_id: int, timestamp: int) -> int:
         timeline = self._stream.timeline
@@ -242,11 +241,13 @@ class RtmpPublication:
 
     # Refusals
 
-    def _parsed(self, parse: Callable[[bytes], list[AnyTag]], body: bytes) -> list[AnyTag]:
+    def _parsed(self, parse: Callable[[bytes], list[AnyTag]], timestamp: int, body: bytes) -> list[AnyTag]:
+        if self._is_over:
+            return []
         try:
             return parse(body)
         except UnsupportedCodecError as error:
-            self._refuse(str(error))
+            self._refuse(str(error), timestamp)
             return []
 
     def _parsed_av1(self, payload: bytes) -> bytes:
@@ -255,15 +256,23 @@ class RtmpPublication:
         except MediaError as error:
             raise FlvTagError(f"AV1 frame: {error}") from error
 
-    def _refuse(self, codec: str) -> None:
-        """Say once per codec that it is not carried; the publisher's other tracks go on."""
+    def _refuse(self, reason: str, timestamp: int) -> None:
+        """Say once per codec that it is not carried; the publisher's other tracks go on, if it has any."""
         self._counters.dropped_packets += 1
-        if codec not in self._refused_codecs and len(self._refused_codecs) < MAX_REFUSED_CODECS:
-            self._refused_codecs.add(codec)
-            logger.warning("codec_not_carried", room_id=self._stream.room_id, reason=codec)
+        if self._refusals.add(reason, timestamp):
+            logger.warning("codec_not_carried", room_id=self._stream.room_id, reason=reason)
+        if self._refusals.is_hopeless and not self._inputs and not self._is_over:
+            logger.warning("publisher_not_carried", room_id=self._stream.room_id, reason=str(self._refusals))
+            self.closed(is_clean=False)
+            self._connection.close(NOT_CARRIED, f"nothing here can be carried: {self._refusals}")
 
 
-MAX_REFUSED_CODECS: Final = 16
+def _samples_of(codec: Codec, description: Description) -> Callable[[bytes], int]:
+    """How many samples a frame holds; 0 where only the next one tells."""
+    if codec is Codec.OPUS:
+        return packet_samples
+    samples = description.samples_per_frame if isinstance(description, AudioDescription) else 0
+    return lambda _: samples
 
 
 def _track_id(kind: TrackKind, publisher_track: int) -> int:

@@ -121,7 +121,8 @@ def _fields(tag: VideoTag | AudioTag) -> tuple[object, ...]:
 def parse_video(body: bytes) -> list[VideoTag]:
     """The packets in a video tag body; an empty body has none.
 
-    Raises FlvTagError when it is malformed and UnsupportedCodecError for a codec that is not listed here.
+    Raises FlvTagError when it is malformed and UnsupportedCodecError for a codec that is not listed here. Of
+    several tracks, those of such codecs are left out unless no other is there.
     """
     if not body:
         return []
@@ -202,10 +203,9 @@ _MANY_TRACKS_MANY_CODECS: Final = 2
 class _Reader:
     """Takes fields off a body; running out of bytes is a FlvTagError that names the field."""
 
-    def __init__(self, body: bytes, position: int, codecs: frozenset[str]) -> None:
+    def __init__(self, body: bytes, position: int) -> None:
         self.body = body
         self.position = position
-        self.codecs = codecs
 
     @property
     def is_at_end(self) -> bool:
@@ -215,11 +215,7 @@ class _Reader:
         return int.from_bytes(self.take(size, field), "big")
 
     def four_cc(self) -> str:
-        raw = self.take(4, "FourCC")
-        codec = raw.decode("latin-1")
-        if codec not in self.codecs:
-            raise UnsupportedCodecError(f"codec {codec!r} is not supported")
-        return codec
+        return self.take(4, "FourCC").decode("latin-1")
 
     def take(self, size: int, field: str) -> bytes:
         end = self.position + size
@@ -238,13 +234,14 @@ _AUDIO_CODECS: Final = frozenset((AAC, OPUS, MP3, AC3, EAC3, FLAC))
 
 def _parse_enhanced_video(body: bytes) -> list[VideoTag]:
     frame_type = (body[0] >> 4) & 7
-    reader = _Reader(body, 1, _VIDEO_CODECS)
+    reader = _Reader(body, 1)
     packet_type = _skip_modifiers(reader, body[0] & 0x0F)
     if frame_type == _COMMAND_FRAME and packet_type != _VIDEO_METADATA:
         return []
     is_keyframe = frame_type in _KEYFRAME_TYPES
 
     def make(codec: str, packet_type: int, payload: bytes, track_id: int) -> VideoTag:
+        _require(_VIDEO_CODECS, codec)
         kind = _kind_of(_VIDEO_KINDS, packet_type, "VideoPacketType")
         composition_time = 0
         if packet_type == _CODED_FRAMES and codec in _VIDEO_WITH_COMPOSITION_TIME:
@@ -258,10 +255,11 @@ def _parse_enhanced_video(body: bytes) -> list[VideoTag]:
 
 
 def _parse_enhanced_audio(body: bytes) -> list[AudioTag]:
-    reader = _Reader(body, 1, _AUDIO_CODECS)
+    reader = _Reader(body, 1)
     packet_type = _skip_modifiers(reader, body[0] & 0x0F)
 
     def make(codec: str, packet_type: int, payload: bytes, track_id: int) -> AudioTag:
+        _require(_AUDIO_CODECS, codec)
         return AudioTag(codec, _kind_of(_AUDIO_KINDS, packet_type, "AudioPacketType"), payload, track_id)
 
     return _parse_tracks(reader, packet_type, _AUDIO_MULTITRACK, make)
@@ -280,16 +278,27 @@ def _parse_tracks(
         raise FlvTagError(f"multitrack type {layout} is not known")
     codec = reader.four_cc() if layout != _MANY_TRACKS_MANY_CODECS else ""
     tags: list[Tag] = []
+    unsupported: UnsupportedCodecError | None = None
     for _ in range(MAX_TRACKS):
         track_codec = codec or reader.four_cc()
         track_id = reader.integer(1, "track id")
         size = len(reader.body) - reader.position
         if layout != _ONE_TRACK:
             size = reader.integer(3, "size of track")
-        tags.append(make(track_codec, packet_type, reader.take(size, "track payload"), track_id))
+        try:
+            tags.append(make(track_codec, packet_type, reader.take(size, "track payload"), track_id))
+        except UnsupportedCodecError as error:
+            unsupported = error
         if reader.is_at_end:
+            if unsupported is not None and not tags:
+                raise unsupported
             return tags
     raise FlvTagError(f"more than {MAX_TRACKS} tracks in one tag")
+
+
+def _require(codecs: frozenset[str], codec: str) -> None:
+    if codec not in codecs:
+        raise UnsupportedCodecError(f"codec {codec!r} is not supported")
 
 
 def _kind_of(kinds: dict[int, PacketKind], packet_type: int, field: str) -> PacketKind:
