@@ -89,7 +89,7 @@ async def _run(arguments: Namespace) -> Sequence[Report]:
     plan = FleetPlan(target, arguments.protocol, arguments.viewers, arguments.parse_every, arguments.rate)
     async with AsyncExitStack() as stack:
         stack.callback(progress.clear)
-        await publish_for(stack, arguments, progress)
+        await publish_for(stack, arguments, progress, arguments.protocol.warm_up_seconds)
         memory_before = _memory(probe)
         fleet, own_pids = make_fleet(plan, arguments.processes)
         stack.push_async_callback(fleet.close)

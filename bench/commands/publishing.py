@@ -1,5 +1,6 @@
 """What ``ingest`` and ``fanout`` share: which clip is published, to where."""
 
+import asyncio
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -82,8 +83,13 @@ def read_keys(path: Path | None) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-async def publish_for(stack: AsyncExitStack, arguments: Namespace, progress: Progress) -> None:
-    """Publish to ``--publish``, when given, until ``stack`` is closed. Raises BenchError when refused."""
+async def publish_for(
+    stack: AsyncExitStack, arguments: Namespace, progress: Progress, warm_up_seconds: float
+) -> None:
+    """Publish to ``--publish``, when given, until ``stack`` is closed. Raises BenchError when refused.
+
+    Returns ``warm_up_seconds`` after the beginning, so that viewers join a stream with a past.
+    """
     if arguments.publish is None:
         return
     target = parse_target(arguments.publish, ("rtmp",), arguments.allow_remote)
@@ -93,3 +99,5 @@ async def publish_for(stack: AsyncExitStack, arguments: Namespace, progress: Pro
     refusal = fleet.finish()[0].refusal
     if refusal is not None:
         raise BenchError(f"--publish {target.authority}: {refusal}")
+    progress.show(f"publishing for {warm_up_seconds:g} s before anyone watches")
+    await asyncio.sleep(warm_up_seconds)

@@ -31,8 +31,9 @@ class Protocol(Enum):
         return ("ws", "http") if self is Protocol.WS_FLV else ("http",)
 
     @property
-    def is_continuous(self) -> bool:
-        return self not in (Protocol.HLS, Protocol.LL_HLS)
+    def warm_up_seconds(self) -> float:
+        """Until a new stream has what viewers find in one that runs: a keyframe, or some segments."""
+        return 8.0 if self in (Protocol.HLS, Protocol.LL_HLS) else 1.0
 
 
 @dataclass(frozen=True, slots=True)
