@@ -164,6 +164,7 @@ class RtmpConnection(asyncio.Protocol):
                 _HANDLERS[type(event)](self, event)
                 if self._decision is not None:
                     self._hold(events[index + 1 :], 0)
+                if self._decision is not None or self._is_closing:
                     return
         except ProtocolError as error:
             self._on_protocol_violated(ProtocolViolated(error))

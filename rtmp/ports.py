@@ -70,14 +70,21 @@ class PublisherConnection(Protocol):
         """flashVer of connect, or an empty string."""
 
     def close(self, code: str, description: str) -> None:
-        """Send a NetStream status with ``code`` and close the connection."""
+        """Send a NetStream status with ``code`` and close the connection.
+
+        The publication's ``closed(False)`` is called before this returns. A second call does nothing.
+        """
 
     def request_reconnect(self, description: str) -> bool:
         """Send NetConnection.Connect.ReconnectRequest if the peer announced it in capsEx; say whether."""
 
 
 class PlayerConnection(Protocol):
-    """One accepted player. Chunked bytes are written to ``transport`` directly, the same for all players."""
+    """One accepted player. Chunked bytes are written to ``transport`` directly, the same for all players.
+
+    They are whole messages in chunks of ``rtmp.protocol.session.OUTGOING_CHUNK_SIZE`` (``serialize_message``),
+    because the server writes pings and acknowledgements in between.
+    """
 
     @property
     def address(self) -> str: ...
@@ -86,9 +93,14 @@ class PlayerConnection(Protocol):
     def transport(self) -> asyncio.WriteTransport: ...
 
     @property
-    def message_stream_id(self) -> int: ...
+    def message_stream_id(self) -> int:
+        """What media for this player carries: 1, unless it opened several streams."""
 
-    def close(self, code: str, description: str) -> None: ...
+    def close(self, code: str, description: str) -> None:
+        """Send the end of the stream and a NetStream status with ``code``, and close the connection.
+
+        The session's ``closed()`` is called before this returns. A second call does nothing.
+        """
 
 
 class Publication(Protocol):
@@ -111,7 +123,7 @@ class Publication(Protocol):
 
 class Ingest(Protocol):
     def open(self, grant: PublishGrant, connection: PublisherConnection) -> Publication:
-        """Take over a publisher; an older one of the same room is closed by the ingest."""
+        """Take over a publisher that was told it may publish; an older one of the room is closed by the ingest."""
 
 
 class PlaybackSession(Protocol):

@@ -8,7 +8,7 @@ import structlog
 from rtmp.client import RtmpClient
 from rtmp.limits import RtmpLimits
 from rtmp.protocol.chunks import ChunkLimits, serialize_message
-from rtmp.protocol.errors import ConnectionLostError
+from rtmp.protocol.errors import ConnectionLostError, MessageError
 from rtmp.protocol.session import SessionLimits
 from tests.rtmp.conftest import RunningServer, StartServer
 from tests.rtmp.embedder import Embedder, until
@@ -205,6 +205,20 @@ async def test_a_request_withdrawn_before_the_decision_opens_nothing(start_serve
     assert [name for _, _, name, _ in server.embedder.requests] == ["key", "second"]
     [publication] = server.embedder.publications
     assert (publication.room_id, publication.messages) == ("room-of-second", [])
+    writer.close()
+
+
+async def test_nothing_behind_a_fatal_message_is_looked_at(start_server: StartServer) -> None:
+    server = await start_server(limits=RtmpLimits(linger_timeout=0.2))
+    _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(HANDSHAKE + CONNECT + CREATE_STREAM + PUBLISH)
+    await until(lambda: server.embedder.publications)
+    server.embedder.publications[0].error = MessageError("not a codec")
+    again = command_bytes("closeStream", 0, message_stream_id=1) + PUBLISH
+    writer.write(media_bytes(9, 0, b"v") + again)
+    await until(lambda: server.server.counters.open_connections == 0)
+    assert len(server.embedder.requests) == 1
+    assert server.embedder.publications[0].ends == [False]
     writer.close()
 
 
