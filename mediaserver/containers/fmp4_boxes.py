@@ -5,6 +5,7 @@ from struct import pack
 from typing import Final
 
 from mediaserver.media.codecs import AudioDescription, VideoDescription, describe
+from mediaserver.media.codecs.flac import metadata_blocks
 from mediaserver.media.codecs.opus import specific_box
 from mediaserver.media.errors import UnsupportedError
 from mediaserver.media.packet import Codec, Track, TrackKind
@@ -131,7 +132,7 @@ _ENTRIES: Final[dict[Codec, tuple[bytes, Callable[[bytes], bytes]]]] = {
     Codec.MP3: (b"mp4a", lambda _: _elementary_stream(0x6B)(b"")),
     Codec.AC3: (b"ac-3", lambda record: box(b"dac3", record)),
     Codec.OPUS: (b"Opus", lambda head: box(b"dOps", specific_box(head))),
-    Codec.FLAC: (b"fLaC", lambda blocks: full_box(b"dfLa", 0, 0, blocks.removeprefix(b"fLaC"))),
+    Codec.FLAC: (b"fLaC", lambda config: full_box(b"dfLa", 0, 0, metadata_blocks(config))),
 }
 
 CARRIED: Final = frozenset(_ENTRIES)

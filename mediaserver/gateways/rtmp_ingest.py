@@ -125,7 +125,7 @@ class RtmpPublication:
                 self._refuse(f"codec {tag.codec!r} is not supported", timestamp)
             elif tag.kind is PacketKind.FRAME:
                 self._audio_frame(timestamp, tag, codec)
-            elif tag.kind is PacketKind.SEQUENCE_START:
+            elif tag.kind is PacketKind.SEQUENCE_START and CODECS[codec].config_of is None:
                 self._set_track(TrackKind.AUDIO, tag.track_id, codec, tag.payload)
 
     def closed(self, is_clean: bool) -> None:

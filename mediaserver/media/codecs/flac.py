@@ -10,13 +10,21 @@ MARKER: Final = b"fLaC"
 """In front of the metadata blocks in files and in Enhanced RTMP, but not in dfLa."""
 
 _STREAM_INFO: Final = 0
+_STREAM_INFO_HEADER: Final = b"\x80\x00\x00\x22"
+"""As the last block."""
 _STREAM_INFO_SIZE: Final = 34
 _BLOCK_HEADER_SIZE: Final = 4
 
 
-def describe(config: bytes) -> AudioDescription:
-    """What the metadata blocks say, with the marker before them or not. Raises CodecConfigError."""
+def metadata_blocks(config: bytes) -> bytes:
+    """The blocks as dfLa holds them. ffmpeg sends STREAMINFO over RTMP without marker and block header."""
     blocks = config.removeprefix(MARKER)
+    return _STREAM_INFO_HEADER + blocks if len(blocks) == _STREAM_INFO_SIZE else blocks
+
+
+def describe(config: bytes) -> AudioDescription:
+    """What the metadata blocks say. Raises CodecConfigError."""
+    blocks = metadata_blocks(config)
     size = int.from_bytes(blocks[1:_BLOCK_HEADER_SIZE], "big")
     if len(blocks) < _BLOCK_HEADER_SIZE + _STREAM_INFO_SIZE or size != _STREAM_INFO_SIZE:
         raise CodecConfigError(f"FLAC: STREAMINFO is not {_STREAM_INFO_SIZE} bytes long")

@@ -143,6 +143,15 @@ async def test_mp3_after_aac_makes_itself_known(room: Room) -> None:
     assert [p.track.clock_rate for p in room.output.packets if p.track.id == 1] == [48_000, 44_100]
 
 
+async def test_an_empty_sequence_header_before_ac3_means_nothing(room: Room) -> None:
+    encoder = room.publisher()
+    encoder.publication.metadata(AUDIO_ALONE)
+    encoder.audio(AudioTag(flv_tags.AC3, PacketKind.SEQUENCE_START, b""), 0)  # as ffmpeg sends it
+    encoder.sound(0, payload=vectors.AC3_FRAME, codec=flv_tags.AC3)
+    [packet] = room.output.packets
+    assert (packet.track.codec, packet.track.config) == (Codec.AC3, vectors.AC3_RECORD)
+
+
 async def test_frames_before_their_sequence_header_are_dropped_and_counted(room: Room) -> None:
     encoder = room.publisher()
     encoder.picture(0, is_keyframe=True)

@@ -44,6 +44,7 @@ DESCRIPTIONS = [
     (Codec.MP3, vectors.MP3_22_KHZ_FRAME[:4], AudioDescription("mp3", 22_050, 1, 576)),
     (Codec.AC3, vectors.AC3_RECORD, AudioDescription("ac-3", 48_000, 2, 1536)),
     (Codec.FLAC, vectors.FLAC_BLOCKS, AudioDescription("flac", 44_100, 2, 1024)),
+    (Codec.FLAC, vectors.FLAC_BLOCKS[4:], AudioDescription("flac", 44_100, 2, 1024)),
     (Codec.FLAC, b"fLaC" + vectors.FLAC_BLOCKS, AudioDescription("flac", 44_100, 2, 1024)),
 ]
 CONFIGS = [config for _, config, _ in DESCRIPTIONS]
