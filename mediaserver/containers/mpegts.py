@@ -6,6 +6,7 @@ nothing carries them out of band.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from struct import pack
 from typing import Final
 
@@ -139,18 +140,24 @@ def _open(track: Track | None) -> _Elementary | None:
 def _append_packets(parts: list[bytes], pid: int, continuity: int, pes: bytes, adaptation: bytes) -> int:
     """Cut ``pes`` into transport packets (2.4.3.2); returns the next continuity counter."""
     first_space = PAYLOAD_SIZE - (len(adaptation) + 1 if adaptation else 0)
-    position = min(first_space, len(pes))
-    parts += _packet(pid, True, continuity, adaptation, pes[:position])
     length = len(pes)
-    while position < length:
+    position = min(first_space, length)
+    parts += _packet(pid, True, continuity, adaptation, pes[:position])
+    headers, full_packets = _full_headers(pid), (length - position) // PAYLOAD_SIZE
+    end = position + full_packets * PAYLOAD_SIZE
+    for start in range(position, end, PAYLOAD_SIZE):
         continuity = (continuity + 1) & 15
-        end = position + PAYLOAD_SIZE
-        if end <= length:
-            parts += (pack(">BHB", 0x47, pid, 0x10 | continuity), pes[position:end])
-        else:
-            parts += _packet(pid, False, continuity, b"", pes[position:])
-        position = end
+        parts += (headers[continuity], pes[start : start + PAYLOAD_SIZE])
+    if end < length:
+        continuity = (continuity + 1) & 15
+        parts += _packet(pid, False, continuity, b"", pes[end:])
     return (continuity + 1) & 15
+
+
+@lru_cache
+def _full_headers(pid: int) -> tuple[bytes, ...]:
+    """Headers of packets full of payload that begins before them, by continuity counter."""
+    return tuple(pack(">BHB", 0x47, pid, 0x10 | continuity) for continuity in range(16))
 
 
 def _packet(
