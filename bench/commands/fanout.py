@@ -166,7 +166,8 @@ def _notes(viewers: Sequence[ViewerFigures]) -> Iterator[str]:
     reasons = Counter(viewer.error for viewer in viewers if viewer.error is not None)
     for reason, count in reasons.most_common(3):
         yield f"{count} viewers: {reason}"
-    counts = sorted(viewer.bytes for viewer in viewers if viewer.media_at is not None)
+    # HLS comes in segments, of which one viewer may have got one more than another.
+    counts = sorted(v.bytes for v in viewers if v.media_at is not None and v.hold_back is None)
     if counts:
         short = sum(count < counts[len(counts) // 2] * SHORT_OF_DATA for count in counts)
         if short:

@@ -68,7 +68,7 @@ class HlsViewer:
         playlist = await self._first_playlist()
         if self._wants_parts and not (playlist.part_target and playlist.can_block):
             raise ResponseError("the playlist has no parts or no blocking reload")
-        self.figures.hold_back = playlist.hold_back
+        self.figures.hold_back = playlist.part_hold_back if self._wants_parts else playlist.hold_back
         if playlist.initialization is not None:
             await self._fetch(playlist.initialization)
         self._next = _joining_position(playlist, self._wants_parts)
@@ -187,6 +187,6 @@ def _joining_position(playlist: MediaPlaylist, wants_parts: bool) -> Position:
             behind += part.duration
             if part.is_independent:
                 position = (segment.sequence, index)
-                if behind >= playlist.hold_back:
+                if behind >= playlist.part_hold_back:
                     return position
     return position

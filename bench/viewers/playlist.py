@@ -34,11 +34,15 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class MediaPlaylist:
-    """Durations in seconds; ``part_target`` is None and ``can_block`` false without low latency."""
+    """Durations in seconds; ``part_target`` is None and ``can_block`` false without low latency.
+
+    ``hold_back`` is for players of whole segments, ``part_hold_back`` for those of parts.
+    """
 
     target_duration: float
     part_target: float | None
     hold_back: float
+    part_hold_back: float
     can_block: bool
     can_skip: bool
     initialization: str | None
@@ -105,18 +109,20 @@ class _Parser:
             raise ResponseError("media playlist without EXT-X-TARGETDURATION")
         if self._parts:
             self._end_segment("")
-        default = (3 * self._part_target) if self._part_target else 3 * self._target_duration
-        name = "PART-HOLD-BACK" if self._part_target else "HOLD-BACK"
         return MediaPlaylist(
             target_duration=self._target_duration,
             part_target=self._part_target,
-            hold_back=float(self._control.get(name, default)),
+            hold_back=self._seconds("HOLD-BACK", 3 * self._target_duration),
+            part_hold_back=self._seconds("PART-HOLD-BACK", 3 * (self._part_target or 0.0)),
             can_block=self._control.get("CAN-BLOCK-RELOAD") == "YES",
             can_skip="CAN-SKIP-UNTIL" in self._control,
             initialization=self._initialization,
             segments=tuple(self._segments),
             is_ended=self._is_ended,
         )
+
+    def _seconds(self, name: str, default: float) -> float:
+        return float(self._control.get(name, default))
 
     def _end_segment(self, uri: str) -> None:
         self._segments.append(Segment(self._sequence, uri, self._duration, tuple(self._parts)))

@@ -28,6 +28,7 @@ GOOD = {
         ({"stalls": 3.0, "frames lost": 2.0}, ("3 stalls", "2 frames lost")),
         ({"viewers served": 98.0}, ("2 viewers refused",)),
         ({"bitrate per viewer, least": 1.0}, ("a viewer got only 50% of the bitrate",)),
+        ({"bitrate per viewer, least": 1.0, "hold-back": 1500.0}, ()),
     ],
 )
 def test_what_breaks_is_named(change, broken):

@@ -23,7 +23,7 @@ seg11.m4s
 
 def test_a_low_latency_playlist():
     playlist = parse_media_playlist(LOW_LATENCY)
-    assert (playlist.part_target, playlist.hold_back) == (0.5, 1.6)
+    assert (playlist.part_target, playlist.part_hold_back, playlist.hold_back) == (0.5, 1.6, 6.0)
     assert playlist.can_block and playlist.can_skip and not playlist.is_ended
     assert playlist.initialization == "init.mp4"
     assert [(s.sequence, s.uri, len(s.parts)) for s in playlist.segments] == [
