@@ -82,7 +82,7 @@ class PublisherConnection(Protocol):
 class PlayerConnection(Protocol):
     """One accepted player. Chunked bytes are written to ``transport`` directly, the same for all players.
 
-    They are whole messages in chunks of ``rtmp.protocol.session.OUTGOING_CHUNK_SIZE`` (``serialize_message``),
+    They are whole messages as ``serialize_message`` cuts them with ``OUTGOING_CHUNK_SIZE`` of the session,
     because the server writes pings and acknowledgements in between.
     """
 
@@ -123,7 +123,7 @@ class Publication(Protocol):
 
 class Ingest(Protocol):
     def open(self, grant: PublishGrant, connection: PublisherConnection) -> Publication:
-        """Take over a publisher that was told it may publish; an older one of the room is closed by the ingest."""
+        """Take over a publisher that was told it may publish; close an older one of the same room."""
 
 
 class PlaybackSession(Protocol):
