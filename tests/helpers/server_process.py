@@ -23,8 +23,8 @@ _SECRETS = re.compile(r"stream key +(\S+)$")
 class ServerProcess:
     """``python -m mediaserver serve`` (or ``demo``) with its data in ``data_dir``; a context manager.
 
-    ``http_port`` and ``rtmp_port`` are read from what it prints; ``stream_key`` (of the room ``demo``) only at
-    the first start. A port given stays the same over restarts.
+    ``http_port`` and ``rtmp_port`` are read from what it prints and stay the same over restarts;
+    ``stream_key`` (of the room ``demo``) is known only after the first start.
     """
 
     def __init__(

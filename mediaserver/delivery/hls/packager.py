@@ -10,6 +10,7 @@ Rules:
 """
 
 import asyncio
+import itertools
 import math
 import secrets
 import time
@@ -18,13 +19,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
+
 from mediaserver.containers.fmp4 import nominal_duration
 from mediaserver.containers.fmp4_boxes import CARRIED
 from mediaserver.delivery.hls.audience import Audience
 from mediaserver.delivery.hls.options import HlsOptions
-from mediaserver.delivery.hls.rendition import Rendition
+from mediaserver.delivery.hls.rendition import JITTER, Rendition
 from mediaserver.hub.ports import Metadata
 from mediaserver.media.codecs import primary
+from mediaserver.media.errors import MediaError
 from mediaserver.media.packet import MediaPacket, Track, TrackKind
 
 LONGEST_FIRST_SEGMENT: Final = 12.0
@@ -38,6 +42,14 @@ KEYFRAME_PATIENCE: Final = 1.0
 COARSE_FRAME: Final = 0.15
 """Frames longer than this fraction of the part target make PART-TARGET a whole number of frames."""
 WAKE_SECONDS: Final = 1.0
+MEASURED_FRAMES: Final = 4
+UNEVEN_FRAMES: Final = 3
+"""How many usual frames the next one may last: a cut that must not come late is made so much earlier."""
+MAX_MEASURED: Final = 256
+MAX_CUTS_AHEAD: Final = 1024
+"""Cuts that a silent rendition may fall behind before the oldest are forgotten."""
+
+logger = structlog.get_logger("mediaserver.hls")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +77,10 @@ class HlsPackager:
         self._cuts: dict[int, deque[_Cut]] = {}
         self._last_cut: _Cut | None = None
         self._is_gap_ahead = False
+        self._tracks: tuple[Track, ...] = ()
+        self._unevenness = 0.0
+        self._measured: list[MediaPacket] | None = []
+        self._rendition_numbers = itertools.count()
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waker: asyncio.TimerHandle | None = None
 
@@ -86,19 +102,22 @@ class HlsPackager:
     # Output
 
     def on_tracks(self, tracks: Sequence[Track], metadata: Metadata) -> None:
-        carried = [track for track in tracks if track.codec in CARRIED]
-        leader = primary(carried, TrackKind.VIDEO) or primary(carried, TrackKind.AUDIO)
+        self._tracks = tuple(track for track in tracks if track.codec in CARRIED)
+        leader = primary(self._tracks, TrackKind.VIDEO) or primary(self._tracks, TrackKind.AUDIO)
         self._primary = leader.id if leader is not None else None
-        if leader is not None and not self.renditions:
-            self.part_target = _part_target(leader, self._options.part_target)
-        for gone in self.renditions.keys() - {track.id for track in carried}:
-            self.renditions.pop(gone).end()
-            self._cuts.pop(gone)
-            self._is_gap_ahead = True
-        for track in carried:
-            self._take_track(track)
+        if self._measured is None:
+            self._take_tracks()
 
     def on_packet(self, packet: MediaPacket) -> None:
+        if self._measured is None:
+            self._package(packet)
+            return
+        self._measured.append(packet)
+        leading = [p.dts for p in self._measured if p.track.id == self._primary]
+        if len(leading) > MEASURED_FRAMES or len(self._measured) >= MAX_MEASURED:
+            self._end_measuring(leading)
+
+    def _package(self, packet: MediaPacket) -> None:
         track_id = packet.track.id
         rendition = self.renditions.get(track_id)
         if rendition is None:
@@ -117,10 +136,12 @@ class HlsPackager:
 
     def on_interrupted(self) -> None:
         for rendition in self.renditions.values():
-            rendition.flush()
+            rendition.finish_segment()
         self._is_gap_ahead = True
 
     def on_end(self) -> None:
+        if self._measured is not None:
+            self._end_measuring([])
         self.is_ended = True
         for rendition in self.renditions.values():
             rendition.end()
@@ -131,19 +152,51 @@ class HlsPackager:
         if self._waker is not None:
             self._waker.cancel()
 
-    # Cutting
+    # Tracks
+
+    def _end_measuring(self, leading: Sequence[int]) -> None:
+        """The first frames told how long frames are: fix PART-TARGET and package what was held back."""
+        held, self._measured = self._measured or [], None
+        leader = next((track for track in self._tracks if track.id == self._primary), None)
+        distances = sorted(after - before for before, after in itertools.pairwise(leading))
+        if leader is not None and distances:
+            frame = distances[len(distances) // 2] / leader.clock_rate
+            self.part_target = _part_target(frame, self._options.part_target)
+            self._unevenness = UNEVEN_FRAMES * frame
+        self._take_tracks()
+        for packet in held:
+            self._package(packet)
+
+    def _take_tracks(self) -> None:
+        for gone in self.renditions.keys() - {track.id for track in self._tracks}:
+            self._drop_rendition(gone)
+        for track in self._tracks:
+            try:
+                self._take_track(track)
+            except MediaError as error:
+                logger.warning("track_not_packaged", codec=track.codec.value, reason=str(error))
+                self._drop_rendition(track.id)
 
     def _take_track(self, track: Track) -> None:
         rendition = self.renditions.get(track.id)
         if rendition is None:
             kind = "v" if track.kind is TrackKind.VIDEO else "a"
-            name = f"{self.session}-{kind}{track.id}"
+            name = f"{self.session}-{kind}{next(self._rendition_numbers)}"
             self.renditions[track.id] = Rendition(name, track, self._options, self.part_target)
-            self._cuts[track.id] = deque()
+            self._cuts[track.id] = deque(maxlen=MAX_CUTS_AHEAD)
         elif rendition.track != track:
-            rendition.flush()
+            rendition.finish_segment()
             rendition.set_track(track)
             self._is_gap_ahead = True
+
+    def _drop_rendition(self, track_id: int) -> None:
+        rendition = self.renditions.pop(track_id, None)
+        self._cuts.pop(track_id, None)
+        if rendition is not None:
+            rendition.end()
+            self._is_gap_ahead = True
+
+    # Cutting
 
     def _lead(self, packet: MediaPacket, at: float) -> None:
         """Schedule a cut at this packet of the primary track if it is time for one."""
@@ -158,17 +211,12 @@ class HlsPackager:
                 self._schedule(at, is_discontinuous=True)
             return
         is_late_enough = packet.is_keyframe and elapsed >= self._options.segment_target * EARLY
-        if is_late_enough or elapsed + self._frame_seconds >= self._longest_segment:
+        if is_late_enough or elapsed + self._unevenness >= self._longest_segment:
             self._schedule(at, is_discontinuous=False)
 
     @property
     def _longest_segment(self) -> float:
         return self.target_duration + ROUNDING if self.target_duration else LONGEST_FIRST_SEGMENT
-
-    @property
-    def _frame_seconds(self) -> float:
-        rendition = self.renditions[self._primary] if self._primary is not None else None
-        return nominal_duration(rendition.track) / rendition.track.clock_rate if rendition else 0.0
 
     def _schedule(self, at: float, is_discontinuous: bool) -> None:
         sequence = self._last_cut.sequence + 1 if self._last_cut is not None else 0
@@ -181,7 +229,7 @@ class HlsPackager:
         cuts = self._cuts[packet.track.id]
         due = None
         while cuts and self._is_due(cuts[0], packet, at):
-            if due is not None:
+            if due is not None and not self.renditions[packet.track.id].is_empty:
                 # Not one sample between two cuts: sequence numbers must not skip, so a gap is listed.
                 rendition = self.renditions[packet.track.id]
                 rendition.add_gap(due.sequence, due.at, cuts[0].at - due.at, due.is_discontinuous)
@@ -231,9 +279,8 @@ class HlsPackager:
         self._waker = asyncio.get_running_loop().call_later(WAKE_SECONDS, self._wake_regularly)
 
 
-def _part_target(track: Track, wanted: float) -> float:
-    """``wanted``, or the next whole number of frames where frames are long against it."""
-    frame = nominal_duration(track) / track.clock_rate
+def _part_target(frame: float, wanted: float) -> float:
+    """``wanted``, or the next whole number of frames of ``frame`` seconds where those are long against it."""
     if frame <= wanted * COARSE_FRAME:
         return wanted
-    return math.ceil(math.ceil(wanted / frame) * frame * 1000) / 1000
+    return math.ceil((math.ceil(wanted / frame) * frame + JITTER) * 1000) / 1000

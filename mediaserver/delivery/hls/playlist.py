@@ -38,7 +38,7 @@ def media_playlist(
     if skipped:
         lines.append(f"#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}")
     with_parts = _first_with_parts(packager, segments)
-    # The first segment names its map even in a delta, so that the client never lacks one.
+    # A delta goes on from the map of the last skipped segment, which the client knows.
     map_name = "" if not skipped else segments[skipped - 1].map_name
     for index in range(skipped, len(segments)):
         segment = segments[index]
@@ -87,6 +87,8 @@ def _segment_lines(
 def _tail(packager: HlsPackager, rendition: Rendition, links: Links) -> Iterable[str]:
     if packager.is_ended or rendition.is_ended:
         yield "#EXT-X-ENDLIST"
+        return
+    if rendition.is_empty:
         return
     yield f'#EXT-X-PRELOAD-HINT:TYPE=PART,URI="{rendition.hinted_part}{links.suffix}"'
     for other in packager.renditions.values():

@@ -64,6 +64,7 @@ async def wait_for_update(packager: HlsPackager, rendition: Rendition, directive
 
     Raises BadDirective for a sequence number too far ahead and WaitedTooLong.
     """
+    await _wait_until_begun(packager, rendition)
     if directives.sequence is None or rendition.is_ended:
         return
     last_sequence, _ = rendition.last_part
@@ -80,6 +81,13 @@ async def wait_for_part(packager: HlsPackager, rendition: Rendition, name: str) 
             return None
         await _next_change(rendition, deadline)
     return rendition.resource(name)
+
+
+async def _wait_until_begun(packager: HlsPackager, rendition: Rendition) -> None:
+    """A rendition that appeared a moment ago has nothing to list until the next segment."""
+    deadline = _deadline(packager)
+    while rendition.is_empty and not rendition.is_ended:
+        await _next_change(rendition, deadline)
 
 
 async def _wait_until(packager: HlsPackager, rendition: Rendition, sequence: int, part: int) -> None:

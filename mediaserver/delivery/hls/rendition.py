@@ -98,21 +98,24 @@ class Rendition:
 
     def add_gap(self, sequence: int, start: float, duration: float, is_discontinuous: bool) -> None:
         """List a segment without media, in place of one that no sample came for."""
-        self.flush()
-        self._complete_segment()
+        self.finish_segment()
         name = f"{self.name}-{sequence}.m4s"
         gap = Segment(sequence, name, self._maps[-1], start, is_discontinuous, is_independent=True)
         gap.is_gap, gap.is_complete, gap.duration = True, True, duration
         self.segments.append(gap)
 
     def flush(self) -> None:
-        """Close the open part: nothing follows for a while."""
+        """Close the open part: nothing follows it closely."""
         if self._samples:
             self._close_part(None)
 
-    def end(self) -> None:
+    def finish_segment(self) -> None:
+        """Close what is open: what follows begins a new segment."""
         self.flush()
         self._complete_segment()
+
+    def end(self) -> None:
+        self.finish_segment()
         self.is_ended = True
         self._notify()
 
@@ -178,7 +181,7 @@ class Rendition:
     def _close_part(self, until: int | None) -> None:
         """Make a part of the open samples. It lasts ``until`` the next dts, or as frames usually do."""
         samples, self._samples = self._samples, []
-        end = samples[-1].dts + self._nominal if until is None else until
+        end = samples[-1].dts + self._usual_duration(samples) if until is None else until
         end = min(end, samples[0].dts + self._target_ticks)
         last_duration = max(end - samples[-1].dts, 1)
         self._fragments += 1
@@ -190,6 +193,9 @@ class Rendition:
         segment.append(part, len(samples))
         self._resources[name] = part
         self._notify()
+
+    def _usual_duration(self, samples: list[MediaPacket]) -> int:
+        return samples[-1].dts - samples[-2].dts if len(samples) > 1 else self._nominal
 
     def _complete_segment(self) -> None:
         segment = self.open_segment
