@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
-from typing import Final
+from typing import Final, cast
 
 import av
 from av.audio import AudioStream
@@ -78,13 +78,13 @@ def encode(video: Codec | None, audio: Codec | None, b_frames: int = 0) -> Encod
         if sounds is not None:
             _encode_audio(sink, sounds)
     buffer.seek(0)
-    with av.open(buffer) as source:
+    with av.open(buffer, "r") as source:
         return _read(source, [codec for codec in (video, audio) if codec is not None])
 
 
 def demux(data: bytes, container: str) -> list[Demuxed]:
     """The streams in ``data``, in the order of their appearance."""
-    with av.open(io.BytesIO(data), format=container) as source:
+    with av.open(io.BytesIO(data), "r", format=container) as source:
         found = {
             stream.index: Demuxed(stream.codec_context.name, stream.codec_context.extradata or b"")
             for stream in source.streams
@@ -100,14 +100,14 @@ def demux(data: bytes, container: str) -> list[Demuxed]:
 
 def decoded_frames(data: bytes, container: str) -> int:
     """How many pictures a decoder makes of ``data``. Raises av.FFmpegError where it finds errors."""
-    with av.open(io.BytesIO(data), format=container) as source:
+    with av.open(io.BytesIO(data), "r", format=container) as source:
         source.streams.video[0].codec_context.options = {"err_detect": "explode"}
         return sum(1 for _ in source.decode(video=0))
 
 
 def _add_video(sink: OutputContainer, codec: Codec, b_frames: int) -> VideoStream:
     encoder, options = _ENCODERS[codec]
-    stream = sink.add_stream(encoder, rate=FRAME_RATE, options=options)
+    stream = cast(VideoStream, sink.add_stream(encoder, rate=FRAME_RATE, options=options))
     stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
     stream.gop_size = GOP_FRAMES
     stream.max_b_frames = b_frames
@@ -116,7 +116,7 @@ def _add_video(sink: OutputContainer, codec: Codec, b_frames: int) -> VideoStrea
 
 def _add_audio(sink: OutputContainer, codec: Codec) -> AudioStream:
     encoder, options = _ENCODERS[codec]
-    stream = sink.add_stream(encoder, rate=SAMPLE_RATE, options=options)
+    stream = cast(AudioStream, sink.add_stream(encoder, rate=SAMPLE_RATE, options=options))
     stream.layout = "stereo"
     return stream
 
@@ -142,7 +142,7 @@ def _encode_audio(sink: OutputContainer, stream: AudioStream) -> None:
 
 def _read(source: InputContainer, codecs: Sequence[Codec]) -> Encoded:
     raw = [packet for packet in source.demux() if packet.size and packet.dts is not None]
-    origin = min(packet.dts * packet.time_base for packet in raw)
+    origin = min(_seconds(packet.dts, packet.time_base) for packet in raw)
     tracks = []
     for stream, codec in zip(source.streams, codecs, strict=True):
         first = next(bytes(packet) for packet in raw if packet.stream_index == stream.index)
@@ -151,12 +151,17 @@ def _read(source: InputContainer, codecs: Sequence[Codec]) -> Encoded:
         clock_rate = VIDEO_CLOCK_RATE if kind is TrackKind.VIDEO else SAMPLE_RATE
         tracks.append(Track(0 if kind is TrackKind.VIDEO else 1, kind, codec, clock_rate, config))
     packets = []
-    for packet in sorted(raw, key=lambda packet: packet.dts * packet.time_base):
+    for packet in sorted(raw, key=lambda packet: _seconds(packet.dts, packet.time_base)):
         track = tracks[packet.stream_index]
-        dts = round((packet.dts * packet.time_base - origin) * track.clock_rate)
-        pts = round((packet.pts * packet.time_base - origin) * track.clock_rate)
+        dts = round((_seconds(packet.dts, packet.time_base) - origin) * track.clock_rate)
+        pts = round((_seconds(packet.pts, packet.time_base) - origin) * track.clock_rate)
         packets.append(MediaPacket(track, dts, pts, packet.is_keyframe, bytes(packet), 0.0))
     return Encoded(tuple(tracks), tuple(packets))
+
+
+def _seconds(ticks: int | None, time_base: Fraction) -> Fraction:
+    assert ticks is not None, "a packet of a file has its time"
+    return ticks * time_base
 
 
 def _config(codec: Codec, extradata: bytes, first_frame: bytes) -> bytes:

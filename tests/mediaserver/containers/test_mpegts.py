@@ -197,10 +197,10 @@ def test_any_frames_come_out_whole(frames: list[tuple[int, bool]], start: int, d
         sent = [packet for packet in packets if packet.track is track]
         units = read_pes(written, pid)
         assert len(units) == len(sent)
-        for unit, packet in zip(units, sent, strict=True):
-            assert unit.data.endswith(packet.payload[4:] if track is VIDEO else packet.payload)
-            assert unit.dts == (packet.dts * CLOCK_RATE // track.clock_rate + START_DELAY) % 2**33
-            assert unit.pts == (packet.pts * CLOCK_RATE // track.clock_rate + START_DELAY) % 2**33
+        for pes, packet in zip(units, sent, strict=True):
+            assert pes.data.endswith(packet.payload[4:] if track is VIDEO else packet.payload)
+            assert pes.dts == (packet.dts * CLOCK_RATE // track.clock_rate + START_DELAY) % 2**33
+            assert pes.pts == (packet.pts * CLOCK_RATE // track.clock_rate + START_DELAY) % 2**33
         counters = [packet.continuity for packet in written if packet.pid == pid]
         assert counters == [number % 16 for number in range(len(counters))]
     clocks = [packet.clock for packet in written if packet.clock is not None]
