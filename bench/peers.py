@@ -63,7 +63,7 @@ class OwnServer:
 async def own_server(settings: Sequence[str] = ()) -> AsyncIterator[OwnServer]:
     """Start ``mediaserver serve`` with ``settings`` as further flags, and stop it in the end.
 
-    Raises BenchError with the end of its log when it does not become ready.
+    Raises BenchError with the last line of its log when it does not become ready.
     """
     with tempfile.TemporaryDirectory(prefix="mediaserver-bench-") as name:
         folder = Path(name)
@@ -110,7 +110,7 @@ async def _call(words: Sequence[str]) -> dict[str, Any]:
             process.kill()
         raise
     if process.returncode:
-        raise BenchError(f"mediaserver {words[0]} {words[1]}: {errors.decode().strip()[-LOG_TAIL_BYTES:]}")
+        raise BenchError(f"mediaserver {words[0]} {words[1]}: {_last_line_of(errors)}")
     answer: dict[str, Any] = json.loads(output)
     return answer
 
@@ -119,17 +119,24 @@ async def _wait_ready(process: asyncio.subprocess.Process, url: str, log_path: P
     target = parse_target(url, ("http",))
     deadline = time.monotonic() + START_SECONDS
     while process.returncode is None and time.monotonic() < deadline:
-        connection = HttpConnection(target)
-        with contextlib.suppress(BenchError, OSError, TimeoutError):
+        with (
+            contextlib.suppress(BenchError, OSError, TimeoutError),
+            contextlib.closing(HttpConnection(target)) as connection,
+        ):
             if (await connection.get(target.path, len, START_SECONDS)).status == 200:
                 return
-        connection.close()
         await asyncio.sleep(POLL_SECONDS)
-    raise BenchError(f"the server did not become ready within {START_SECONDS:g} s:\n{_tail(log_path)}")
+    how = "ended" if process.returncode is not None else f"was not ready after {START_SECONDS:g} s"
+    raise BenchError(f"the server {how}: {_last_line(log_path)}")
 
 
-def _tail(path: Path) -> str:
-    return path.read_bytes()[-LOG_TAIL_BYTES:].decode("utf-8", "replace").strip()
+def _last_line(log: Path) -> str:
+    return _last_line_of(log.read_bytes())
+
+
+def _last_line_of(output: bytes) -> str:
+    lines = output[-LOG_TAIL_BYTES:].decode("utf-8", "replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing"
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
