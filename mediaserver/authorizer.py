@@ -46,12 +46,16 @@ UNAVAILABLE: Final = Refusal(RefusalReason.UNAVAILABLE, "the database cannot be 
 
 @dataclass(frozen=True, slots=True)
 class RoomAccess:
-    """A room that the asker may watch. ``slug`` is its other name in addresses, if it has one."""
+    """A room that the asker may watch. ``slug`` is its other name in addresses, if it has one.
+
+    ``is_listed`` says whether it may be shown to those who do not know its address.
+    """
 
     room_id: str
     slug: str | None
     title: str
     owner_name: str
+    is_listed: bool
 
 
 class Authorizer:
@@ -147,7 +151,8 @@ class Authorizer:
             return NO_SUCH_ROOM
         if room.visibility not in _OPEN:
             return NOT_OPEN
-        return RoomAccess(str(room.id), room.slug, room.title, room.owner_name)
+        is_listed = room.visibility is Visibility.PUBLIC
+        return RoomAccess(str(room.id), room.slug, room.title, room.owner_name, is_listed)
 
     async def _find_room(self, key: UUID | str) -> Room | None:
         if isinstance(key, UUID):

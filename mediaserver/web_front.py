@@ -8,6 +8,7 @@ from mediaserver.delivery.hls.routes import add_hls_routes
 from mediaserver.delivery.http_app import create_http_app
 from mediaserver.delivery.http_server import HttpServer
 from mediaserver.delivery.live_routes import add_live_routes
+from mediaserver.delivery.pages import add_pages
 from mediaserver.errors import StartError
 from mediaserver.media_plane import MediaPlane
 from mediaserver.observability.health import add_health_routes
@@ -21,6 +22,7 @@ from mediaserver.observability.metrics import (
     hub_metrics,
     loop_metrics,
 )
+from mediaserver.room_board import HubRoomBoard
 from storage.database import Database
 from storage.errors import StorageError
 
@@ -43,6 +45,7 @@ class WebFront:
         app = create_http_app()
         add_live_routes(app, media.live, gate)
         add_hls_routes(app, media.hls, gate, self._client_address)
+        add_pages(app, gate, HubRoomBoard(media.hub, authorizer), lambda: media.rtmp_port)
         add_health_routes(app, {"database": self._check_database, "rtmp": self._check_rtmp})
         if settings.metrics.enabled:
             add_metrics_route(app, self._metric_sources(lag))

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from aiohttp import hdrs, web
 
-from mediaserver.authorizer import Authorizer
+from mediaserver.authorizer import Authorizer, RoomAccess
 from mediaserver.delivery.client_address import ClientAddress
 from rtmp.ports import Refusal, RefusalReason
 
@@ -32,11 +32,15 @@ class AuthorizedGate:
         self._client_address = client_address
 
     async def may_watch(self, request: web.Request, room_ref: str) -> str:
+        return (await self.access(request, room_ref)).room_id
+
+    async def access(self, request: web.Request, room_ref: str) -> RoomAccess:
+        """The room and what may be told of it. Raises as ``PlaybackGate.may_watch``."""
         token = _token(request)
         answer = await self._authorizer.may_watch(room_ref, token, self._client_address.of(request))
         if isinstance(answer, Refusal):
             raise _as_http(answer, has_token=token is not None)
-        return answer.room_id
+        return answer
 
 
 def _token(request: web.Request) -> str | None:

@@ -103,7 +103,7 @@ async def test_other_applications_are_refused(world: World) -> None:
 
 async def test_a_room_is_watched_by_id_and_by_slug(world: World) -> None:
     room_id = str(world.room_id)
-    expected = RoomAccess(room_id, "my-room", "A room", "alice")
+    expected = RoomAccess(room_id, "my-room", "A room", "alice", is_listed=True)
     assert await world.watch(room_id) == expected
     assert await world.watch("MY-ROOM") == expected
     assert await world.authorizer.may_play("live", "my-room", {}, ADDRESS) == PlayGrant(room_id)
@@ -115,7 +115,10 @@ async def test_a_room_is_watched_by_id_and_by_slug(world: World) -> None:
 async def test_visibility_decides_who_watches(world: World, visibility: Visibility) -> None:
     await Rooms(world.database).set_visibility(world.room_id, visibility)
     is_open = visibility in (Visibility.PUBLIC, Visibility.UNLISTED)
-    assert isinstance(await world.watch("my-room"), RoomAccess) is is_open
+    access = await world.watch("my-room")
+    assert isinstance(access, RoomAccess) is is_open
+    if isinstance(access, RoomAccess):
+        assert access.is_listed is (visibility is Visibility.PUBLIC)
     if not is_open:
         assert await world.watch("my-room") == NOT_OPEN
 

@@ -1,0 +1,116 @@
+"""How the rooms are doing, for the pages: the hub's streams beside what the database says of their rooms.
+
+Rules:
+
+* Everything about one room is answered from memory.
+* The list is made at most once per LIST_SECONDS, however many ask.
+* A room whose broadcast ended less than ENDED_SECONDS ago says so; after that it waits for the next one.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from mediaserver.authorizer import Authorizer, RoomAccess
+from mediaserver.delivery.pages import AudioStatus, RoomState, RoomStatus, VideoStatus
+from mediaserver.hub.hub import Hub
+from mediaserver.hub.stream import Stream, StreamState
+from mediaserver.media.codecs import AudioDescription, VideoDescription, describe, primary
+from mediaserver.media.errors import CodecConfigError
+from mediaserver.media.packet import Track, TrackKind
+
+ENDED_SECONDS: Final = 600.0
+MAX_ENDED: Final = 10_000
+LIST_SECONDS: Final = 1.0
+MAX_LISTED: Final = 200
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class HubRoomBoard:
+    """Implements mediaserver.delivery.pages.RoomBoard and mediaserver.hub.hub.HubListener."""
+
+    def __init__(self, hub: Hub, authorizer: Authorizer, now: Callable[[], datetime] = _now) -> None:
+        self._hub = hub
+        self._authorizer = authorizer
+        self._now = now
+        self._started: dict[str, datetime] = {}
+        self._ended: dict[str, datetime] = {}
+        self._listing = asyncio.Lock()
+        self._list: Sequence[RoomStatus] = ()
+        self._listed_at: datetime | None = None
+        hub.add_listener(self)
+
+    def started(self, room_id: str) -> None:
+        self._ended.pop(room_id, None)
+        self._started[room_id] = self._now()
+
+    def ended(self, room_id: str, reason: str) -> None:
+        self._started.pop(room_id, None)
+        self._ended[room_id] = self._now()
+        if len(self._ended) > MAX_ENDED:
+            del self._ended[next(iter(self._ended))]
+
+    def status(self, room: RoomAccess) -> RoomStatus:
+        stream = self._hub.find_live(room.room_id)
+        if stream is None:
+            return RoomStatus(room, self._state_without_stream(room.room_id))
+        return RoomStatus(
+            room,
+            RoomState.INTERRUPTED if stream.state is StreamState.INTERRUPTED else RoomState.LIVE,
+            stream.viewer_count,
+            self._started.get(room.room_id),
+            _video_status(stream),
+            _audio_status(stream),
+            stream.statistics.figures().bitrate,
+        )
+
+    async def listed(self) -> Sequence[RoomStatus]:
+        async with self._listing:
+            now = self._now()
+            if self._listed_at is None or not 0 <= (now - self._listed_at).total_seconds() < LIST_SECONDS:
+                self._list, self._listed_at = await self._make_list(), now
+            return self._list
+
+    async def _make_list(self) -> Sequence[RoomStatus]:
+        live = [stream for stream in self._hub.streams() if stream.tracks]
+        live.sort(key=lambda stream: stream.viewer_count, reverse=True)
+        rooms: list[RoomStatus] = []
+        for stream in live:
+            room = await self._authorizer.may_watch(stream.room_id, None, "")
+            if isinstance(room, RoomAccess) and room.is_listed:
+                rooms.append(self.status(room))
+            if len(rooms) == MAX_LISTED:
+                break
+        return rooms
+
+    def _state_without_stream(self, room_id: str) -> RoomState:
+        ended_at = self._ended.get(room_id)
+        if ended_at is None or self._now() - ended_at > timedelta(seconds=ENDED_SECONDS):
+            return RoomState.WAITING
+        return RoomState.ENDED
+
+
+def _video_status(stream: Stream) -> VideoStatus | None:
+    described = _described(primary(stream.tracks, TrackKind.VIDEO))
+    if not isinstance(described, VideoDescription):
+        return None
+    rate = stream.statistics.figures().frame_rate
+    return VideoStatus(described.codec_string, described.width, described.height, rate)
+
+
+def _audio_status(stream: Stream) -> AudioStatus | None:
+    described = _described(primary(stream.tracks, TrackKind.AUDIO))
+    if not isinstance(described, AudioDescription):
+        return None
+    return AudioStatus(described.codec_string, described.sample_rate, described.channels)
+
+
+def _described(track: Track | None) -> VideoDescription | AudioDescription | None:
+    try:
+        return describe(track) if track is not None else None
+    except CodecConfigError:
+        return None

@@ -1,0 +1,87 @@
+/** The watch page: puts the player, the room's status and what is shown of them together. */
+import { MseSource, canPlayMse } from './player/mse_source.js';
+import { NativeHlsSource, canPlayNativeHls } from './player/native_hls_source.js';
+import { Player } from './player/player.js';
+import { Link, Reach, Screen, chooseScreen } from './player/screens.js';
+import { readPreference, writePreference } from './preferences.js';
+import { RoomStatus } from './room_status.js';
+import { About } from './ui/about.js';
+import { Controls } from './ui/controls.js';
+import { LastPicture } from './ui/last_picture.js';
+import { ScreenView } from './ui/screen.js';
+
+const roomRef = location.pathname.split('/').filter(Boolean).at(-1);
+// A private room's token opens its media as well.
+const token = new URLSearchParams(location.search).get('token');
+const address = (path) => path + (token ? `?token=${encodeURIComponent(token)}` : '');
+const stream = address(`/live/${roomRef}.mp4`);
+const playlist = address(`/hls/${roomRef}/index.m3u8`);
+
+const video = document.getElementById('video');
+const status = new RoomStatus(address(`/live/${roomRef}.json`));
+const player = new Player(video);
+const controls = new Controls(player, video);
+const about = new About();
+const screen = new ScreenView();
+const lastPicture = new LastPicture(video, document.getElementById('last-picture'));
+
+const WAYS = [
+  { name: 'low-latency', label: 'Low latency', isSupported: canPlayMse, make: () => new MseSource(video, stream) },
+  {
+    name: 'hls',
+    label: 'HLS',
+    isSupported: canPlayNativeHls,
+    make: () => new NativeHlsSource(video, playlist, stream),
+  },
+].filter((way) => way.isSupported());
+
+let hasPlayed = false;
+
+function show() {
+  hasPlayed ||= player.link === Link.PLAYING;
+  const link = WAYS.length > 0 ? player.link : Link.UNSUPPORTED;
+  const chosen = chooseScreen({ reach: status.reach, room: status.room?.state, link, hasPlayed });
+  screen.show(chosen);
+  controls.update();
+  if (chosen === Screen.NOT_FOUND || chosen === Screen.FORBIDDEN) about.clear();
+  showLatency();
+}
+
+function showLatency() {
+  const { distance } = player;
+  const place = document.getElementById('latency');
+  place.dataset.seconds = distance === null ? '' : distance.toFixed(2);
+  place.textContent = distance === null ? '' : `${Math.max(0, distance).toFixed(1)} s buffered`;
+}
+
+function choose(name) {
+  const way = WAYS.find((other) => other.name === name) ?? WAYS[0];
+  document.getElementById('quality').value = way.name;
+  player.use(way.make());
+}
+
+function fillChoices() {
+  const select = document.getElementById('quality');
+  select.append(...WAYS.map(({ name, label }) => new Option(label, name)));
+  select.hidden = WAYS.length < 2;
+  select.addEventListener('change', () => {
+    writePreference('playback', select.value);
+    lastPicture.take();
+    choose(select.value);
+  });
+}
+
+status.addEventListener('change', () => {
+  about.show(status.room);
+  show();
+});
+player.addEventListener('change', () => {
+  if (player.link !== Link.PLAYING) lastPicture.take();
+  if (player.link === Link.LOST || player.link === Link.STARVED) void status.refresh();
+  show();
+});
+player.addEventListener('tick', show);
+
+fillChoices();
+await status.refresh();
+if (WAYS.length > 0) choose(readPreference('playback', WAYS[0].name));
