@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from mediaserver.authorizer import Authorizer, RoomAccess
-from mediaserver.delivery.pages import AudioStatus, RoomState, RoomStatus, VideoStatus
+from mediaserver.delivery.pages import AudioStatus, LiveEdge, RoomState, RoomStatus, VideoStatus
 from mediaserver.hub.hub import Hub
 from mediaserver.hub.stream import Stream, StreamState
 from mediaserver.media.codecs import AudioDescription, VideoDescription, describe, primary
@@ -66,6 +66,7 @@ class HubRoomBoard:
             _video_status(stream),
             _audio_status(stream),
             stream.statistics.figures().bitrate,
+            _live_edge(stream, asyncio.get_running_loop().time()),
         )
 
     async def listed(self) -> Sequence[RoomStatus]:
@@ -107,6 +108,13 @@ def _audio_status(stream: Stream) -> AudioStatus | None:
     if not isinstance(described, AudioDescription):
         return None
     return AudioStatus(described.codec_string, described.sample_rate, described.channels)
+
+
+def _live_edge(stream: Stream, now: float) -> LiveEdge | None:
+    newest = stream.statistics.newest
+    if newest is None or stream.state is not StreamState.LIVE:
+        return None
+    return LiveEdge(newest.dts / newest.track.clock_rate, now - newest.received_at)
 
 
 def _described(track: Track | None) -> VideoDescription | AudioDescription | None:

@@ -84,8 +84,14 @@ class StreamStatistics:
     @property
     def last_received_at(self) -> float | None:
         """Loop time of the newest packet, None before the first."""
-        received = [p.received_at for p in (self._last_audio, self._last_video) if p is not None]
-        return max(received, default=None)
+        newest = self.newest
+        return newest.received_at if newest is not None else None
+
+    @property
+    def newest(self) -> MediaPacket | None:
+        """The packet that came last, None before the first."""
+        last = [packet for packet in (self._last_audio, self._last_video) if packet is not None]
+        return max(last, key=lambda packet: packet.received_at, default=None)
 
     def _note_keyframe(self, packet: MediaPacket) -> None:
         last = self._last_keyframe

@@ -1,7 +1,6 @@
 /** Polls what the server says of the room. Fires 'change' after every answer. */
 import { Reach } from './player/screens.js';
 
-const STEADY_SECONDS = 5;
 const RETRY_SECONDS = 2;
 const MISSING_SECONDS = 15;
 const TIMEOUT_SECONDS = 8;
@@ -13,6 +12,8 @@ export class RoomStatus extends EventTarget {
 
   /** `room` is null until the first good answer, then the last good one. */
   room = null;
+  /** When the last good answer came, in seconds of performance.now(). */
+  answeredAt = 0;
   reach = Reach.UNKNOWN;
 
   constructor(url) {
@@ -39,14 +40,17 @@ export class RoomStatus extends EventTarget {
       const signal = AbortSignal.timeout(TIMEOUT_SECONDS * 1000);
       const response = await fetch(this.#url, { signal, cache: 'no-store' });
       this.reach = reachOf(response.status);
-      if (response.ok) this.room = await response.json();
+      if (!response.ok) return;
+      this.room = await response.json();
+      this.answeredAt = performance.now() / 1000;
     } catch {
       this.reach = Reach.UNREACHABLE;
     }
   }
 
   #pauseSeconds() {
-    const base = { [Reach.OK]: STEADY_SECONDS, [Reach.UNREACHABLE]: RETRY_SECONDS }[this.reach] ?? MISSING_SECONDS;
+    const steady = this.room?.pollAfter;
+    const base = { [Reach.OK]: steady, [Reach.UNREACHABLE]: RETRY_SECONDS }[this.reach] ?? MISSING_SECONDS;
     return base * (0.8 + Math.random() * 0.4);
   }
 }

@@ -1,8 +1,9 @@
 /** The watch page: puts the player, the room's status and what is shown of them together. */
+import { latencyOf } from './player/latency.js';
 import { MseSource, canPlayMse } from './player/mse_source.js';
 import { NativeHlsSource, canPlayNativeHls } from './player/native_hls_source.js';
 import { Player } from './player/player.js';
-import { Link, Reach, Screen, chooseScreen } from './player/screens.js';
+import { Link, Screen, chooseScreen } from './player/screens.js';
 import { readPreference, writePreference } from './preferences.js';
 import { RoomStatus } from './room_status.js';
 import { About } from './ui/about.js';
@@ -48,10 +49,10 @@ function show() {
 }
 
 function showLatency() {
-  const { distance } = player;
+  const latency = player.link === Link.PLAYING ? latencyOf(status, video.currentTime, performance.now() / 1000) : null;
   const place = document.getElementById('latency');
-  place.dataset.seconds = distance === null ? '' : distance.toFixed(2);
-  place.textContent = distance === null ? '' : `${Math.max(0, distance).toFixed(1)} s buffered`;
+  place.hidden = latency === null;
+  if (latency !== null) document.getElementById('latency-text').textContent = latency.toFixed(1);
 }
 
 function choose(name) {

@@ -5,7 +5,7 @@
  */
 import { Backoff } from './backoff.js';
 import { Cause, SourceError } from './errors.js';
-import { LiveEdgeController, distanceToEdge } from './live_edge.js';
+import { LiveEdgeController } from './live_edge.js';
 import { listRanges } from './mse_source.js';
 import { Link } from './screens.js';
 import { pause } from './waiting.js';
@@ -48,13 +48,6 @@ export class Player extends EventTarget {
 
   get isPaused() {
     return this.#wantsPause;
-  }
-
-  /** Seconds of media that are there but not shown yet; null while nothing plays. */
-  get distance() {
-    if (this.#link !== Link.PLAYING) return null;
-    const ranges = listRanges(this.#video.buffered);
-    return ranges.length > 0 ? distanceToEdge(ranges, this.#video.currentTime) : null;
   }
 
   /** Play `source` from now on, in the place of any other. */

@@ -1,5 +1,6 @@
 /** The control bar and the keyboard. Knows the player and the element, not the network. */
 import { readPreference, writePreference } from '../preferences.js';
+import { setIcon } from './icons.js';
 
 const IDLE_MILLISECONDS = 3000;
 
@@ -38,7 +39,6 @@ export class Controls {
     const toggle = () => (this.#player.isPaused ? this.#player.play() : this.#player.pause());
     byId('play').addEventListener('click', toggle);
     byId('resume').addEventListener('click', toggle);
-    // The lock screen and headphones pause the element itself.
     this.#video.addEventListener('click', () => this.#wake());
   }
 
@@ -132,10 +132,6 @@ export class Controls {
 
 function isTyping(target) {
   return target.isContentEditable || target.matches?.('textarea, input:not([type="range"])') === true;
-}
-
-function setIcon(id, name) {
-  byId(id).setAttribute('href', `/assets/icons.svg#${name}`);
 }
 
 function byId(id) {

@@ -1,5 +1,6 @@
 /** Shows a screen over the picture: what is going on, in words anyone understands. */
 import { Screen } from '../player/screens.js';
+import { setIcon } from './icons.js';
 
 const WORDS = {
   [Screen.LOADING]: ['pulse', 'Loading', 'The live picture will be here in a moment.'],
@@ -15,7 +16,6 @@ const WITH_LINK = new Set([Screen.ENDED, Screen.NOT_FOUND, Screen.FORBIDDEN]);
 
 export class ScreenView {
   #player = document.getElementById('player');
-  #icon = document.getElementById('screen-icon');
   #title = document.getElementById('screen-title');
   #text = document.getElementById('screen-text');
   #link = document.getElementById('screen-link');
@@ -25,7 +25,7 @@ export class ScreenView {
     if (this.#player.dataset.screen === screen && this.#title.textContent === WORDS[screen]?.[1]) return;
     this.#player.dataset.screen = screen;
     const [icon, title, text] = WORDS[screen] ?? ['pulse', '', ''];
-    this.#icon.setAttribute('href', `/assets/icons.svg#${icon}`);
+    setIcon('screen-icon', icon);
     this.#title.textContent = title;
     this.#text.textContent = text;
     this.#link.hidden = !WITH_LINK.has(screen);
