@@ -1,12 +1,13 @@
 """The pages `/` and `/watch/{room}`, and the two JSON documents they live on.
 
     GET /live/{room}.json   one room: who it is, whether it is live, how many watch, what it carries
-    GET /rooms.json         the rooms that are live and public, and where to publish
+    GET /live.json          the rooms that are live and public, and where to publish
 
 The pages are the same for every room but for their title, and hold no script or style of their own, so that
 a strict Content-Security-Policy fits.
 """
 
+import hashlib
 import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from typing import Final, Protocol
 from aiohttp import hdrs, web
 
 from mediaserver.authorizer import RoomAccess
-from mediaserver.delivery.static_files import StaticFiles, add_static_routes, entity_tag, is_known
+from mediaserver.delivery.static_files import StaticFiles, add_static_routes
 
 WEB_FOLDER: Final = Path(__file__).parent.parent / "web"
 
@@ -129,19 +130,20 @@ class Pages:
         self._gate = gate
         self._board = board
         self._rtmp_port = rtmp_port
-        self._rooms = (WEB_FOLDER / "index.html").read_bytes()
-        self._watch = (WEB_FOLDER / "watch.html").read_text(encoding="utf-8")
+        self.files: Final = StaticFiles(WEB_FOLDER)
+        self._home = _Template(WEB_FOLDER / "home.html", self.files.prefix)
+        self._watch = _Template(WEB_FOLDER / "watch.html", self.files.prefix)
 
-    async def rooms(self, request: web.Request) -> web.Response:
-        return _page(request, self._rooms)
+    async def home(self, request: web.Request) -> web.Response:
+        return _page(request, self._home.render())
 
     async def watch(self, request: web.Request) -> web.Response:
         """The player. For a room that cannot be watched it says so, with the status that belongs to it."""
         try:
             status = await self._status(request)
         except web.HTTPException as error:
-            return _page(request, self._titled("Watch"), error.status)
-        return _page(request, self._titled(status.room.title))
+            return _page(request, self._watch.render(), error.status)
+        return _page(request, self._watch.render(status.room.title))
 
     async def room_status(self, request: web.Request) -> web.Response:
         status = await self._status(request)
@@ -153,12 +155,9 @@ class Pages:
         rooms = await self._board.listed()
         document = {
             "rooms": [room_document(room) for room in rooms],
-            "rtmpPort": self._rtmp_port(),
+            "publish": {"rtmpPort": self._rtmp_port(), "application": "live"},
         }
         return web.json_response(document, headers=NO_STORE)
-
-    def _titled(self, title: str) -> bytes:
-        return self._watch.replace("{{title}}", html.escape(title)).encode()
 
     async def _status(self, request: web.Request) -> RoomStatus:
         return self._board.status(await self._gate.access(request, request.match_info["room"]))
@@ -167,11 +166,11 @@ class Pages:
 def add_pages(app: web.Application, gate: RoomGate, board: RoomBoard, rtmp_port: Callable[[], int]) -> None:
     """``rtmp_port`` is where to publish, known once the server listens."""
     pages = Pages(gate, board, rtmp_port)
-    app.router.add_get("/", pages.rooms)
+    app.router.add_get("/", pages.home)
     app.router.add_get("/watch/{room}", pages.watch)
-    app.router.add_get("/rooms.json", pages.live_rooms)
+    app.router.add_get("/live.json", pages.live_rooms)
     app.router.add_get("/live/{room}.json", pages.room_status)
-    add_static_routes(app, StaticFiles(WEB_FOLDER))
+    add_static_routes(app, pages.files)
 
 
 def room_document(status: RoomStatus) -> dict[str, object]:
@@ -181,7 +180,7 @@ def room_document(status: RoomStatus) -> dict[str, object]:
         "roomId": room.room_id,
         "slug": room.slug,
         "title": room.title,
-        "ownerName": room.owner_name,
+        "owner": room.owner_name,
         "state": status.state.value,
         "viewers": status.viewers,
         "startedAt": _timestamp(status.started_at),
@@ -203,11 +202,22 @@ def room_document(status: RoomStatus) -> dict[str, object]:
     }
 
 
+class _Template:
+    """A page with `{{static}}` filled in for good and `{{title}}` for each answer."""
+
+    def __init__(self, path: Path, static_prefix: str) -> None:
+        self._text = path.read_text(encoding="utf-8").replace("{{static}}", static_prefix)
+
+    def render(self, title: str | None = None) -> bytes:
+        name = f"{title} · mediaserver" if title else "mediaserver"
+        return self._text.replace("{{title}}", html.escape(name)).encode()
+
+
 def _page(request: web.Request, body: bytes, status: int = 200) -> web.Response:
     """``body``, or 304 for a browser that has it."""
-    tag = entity_tag(body)
-    headers = {**PAGE_HEADERS, hdrs.ETAG: tag}
-    if status == 200 and is_known(request, tag):
+    entity_tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+    headers = {**PAGE_HEADERS, hdrs.ETAG: entity_tag}
+    if status == 200 and entity_tag in request.headers.get(hdrs.IF_NONE_MATCH, ""):
         return web.Response(status=304, headers=headers)
     return web.Response(body=body, status=status, headers=headers)
 
