@@ -19,6 +19,7 @@ from mediaserver.observability.metrics import (
     counters_of,
     database_metrics,
     delivery_metrics,
+    http_metrics,
     hub_metrics,
     loop_metrics,
 )
@@ -43,13 +44,13 @@ class WebFront:
         self._client_address = ClientAddress(settings.http.trusted_proxies)
         gate = AuthorizedGate(authorizer, self._client_address)
         app = create_http_app()
+        self._server = HttpServer(app)
         add_live_routes(app, media.live, gate)
         add_hls_routes(app, media.hls, gate, self._client_address)
         add_pages(app, gate, HubRoomBoard(media.hub, authorizer), lambda: media.rtmp_port)
         add_health_routes(app, {"database": self._check_database, "rtmp": self._check_rtmp})
         if settings.metrics.enabled:
             add_metrics_route(app, self._metric_sources(lag))
-        self._server = HttpServer(app)
         self.port = 0
 
     async def start(self, settings: Settings) -> None:
@@ -78,6 +79,8 @@ class WebFront:
             hub_metrics(media.hub),
             delivery_metrics(media.live),
             counters_of("rtmp", "RTMP server", lambda: media.rtmp.counters),
+            counters_of("ingest", "RTMP publishers", lambda: media.ingest.counters),
+            http_metrics(self._server),
             database_metrics(self._database),
             loop_metrics(lag),
         ]

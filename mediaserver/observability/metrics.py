@@ -4,6 +4,7 @@ Names are in base units, totals end in ``_total``, and no label ever holds a roo
 are the API's business.
 """
 
+import asyncio
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCol
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from mediaserver.delivery.http_server import HttpServer
 from mediaserver.delivery.live import LiveDelivery
 from mediaserver.hub.hub import Hub
 from mediaserver.hub.stream import StreamState
@@ -127,9 +129,17 @@ def delivery_metrics(delivery: LiveDelivery) -> MetricSource:
     return source
 
 
+def http_metrics(server: HttpServer) -> MetricSource:
+    def source() -> Iterator[Metric]:
+        yield gauge("http_connections", "HTTP connections that are open.", server.connection_count)
+
+    return source
+
+
 def loop_metrics(lag: LoopLag) -> MetricSource:
     def source() -> Iterator[Metric]:
         yield gauge("event_loop_lag_seconds", "How late the event loop was last.", lag.last)
         yield gauge("event_loop_lag_seconds_max", "The latest it was within a minute.", lag.maximum)
+        yield gauge("asyncio_tasks", "Tasks of the event loop that are not done.", len(asyncio.all_tasks()))
 
     return source
