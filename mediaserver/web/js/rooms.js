@@ -11,7 +11,7 @@ const shown = new Map();
 
 async function refresh() {
   try {
-    const response = await fetch('/rooms.json', { cache: 'no-store', signal: AbortSignal.timeout(8000) });
+    const response = await fetch('/live.json', { cache: 'no-store', signal: AbortSignal.timeout(8000) });
     if (!response.ok) throw new Error(`answered ${response.status}`);
     show(await response.json());
     notify('');
@@ -26,9 +26,9 @@ async function keepRefreshing() {
   setTimeout(keepRefreshing, REFRESH_SECONDS * 1000 * (0.8 + Math.random() * 0.4));
 }
 
-function show({ rooms, rtmpPort }) {
+function show({ rooms, publish: { rtmpPort, application } }) {
   const port = rtmpPort === RTMP_DEFAULT_PORT ? '' : `:${rtmpPort}`;
-  document.getElementById('rtmp-address').textContent = `rtmp://${location.hostname}${port}/live`;
+  document.getElementById('rtmp-address').textContent = `rtmp://${location.hostname}${port}/${application}`;
   document.getElementById('empty').hidden = rooms.length > 0;
   document.getElementById('count').textContent = rooms.length > 0 ? String(rooms.length) : '';
   const ids = new Set(rooms.map((room) => room.roomId));
@@ -54,7 +54,7 @@ function fill(card, room) {
   set(card, '.live-badge', isInterrupted ? 'Interrupted' : 'Live');
   set(card, '.card-since', room.startedAt ? durationText((Date.now() - Date.parse(room.startedAt)) / 1000) : '');
   set(card, '.card-title', room.title);
-  set(card, '.card-owner', room.ownerName);
+  set(card, '.card-owner', room.owner);
   set(card, '.card-facts', [viewersText(room.viewers), videoText(room.video)].filter(Boolean).join(' · '));
 }
 

@@ -17,7 +17,7 @@ export class About {
     const isOn = room.state === 'live' || room.state === 'interrupted';
     document.title = isOn ? `● ${room.title}` : room.title;
     byId('title').textContent = room.title;
-    byId('owner').textContent = room.ownerName;
+    byId('owner').textContent = room.owner;
     byId('viewers').hidden = !isOn;
     byId('viewers-text').textContent = viewersText(room.viewers);
     this.#startedAt = isOn && room.startedAt ? Date.parse(room.startedAt) : null;
