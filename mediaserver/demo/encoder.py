@@ -34,7 +34,7 @@ class PatternOptions:
     width: int = 1280
     height: int = 720
     frame_rate: int = 30
-    video_bitrate: int = 1_500_000
+    video_bitrate: int = 2_000_000
 
 
 class MessageKind(Enum):
@@ -52,14 +52,14 @@ class MediaMessage:
 
 
 class PatternEncoder:
-    """Encodes from the moment ``started_at`` (seconds since 1970) on.
+    """Encodes from about the moment ``started_at`` (seconds since 1970) on: full seconds fall on a frame.
 
     Raises StartError when PyAV was built without an encoder that is needed.
     """
 
     def __init__(self, options: PatternOptions, started_at: float) -> None:
         self._options = options
-        self._started_at = started_at
+        self._started_at = round(started_at * options.frame_rate) / options.frame_rate
         self._picture = TestPicture(options.width, options.height, options.frame_rate)
         self._video = _open_video(options)
         self._audio = _open_audio()
@@ -150,7 +150,7 @@ def _open_video(options: PatternOptions) -> VideoCodecContext:
     video.color_primaries, video.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
     interval = KEYFRAME_SECONDS * options.frame_rate
     video.options = {
-        "preset": "veryfast",
+        "preset": "ultrafast",
         "tune": "zerolatency",
         "crf": str(CONSTANT_QUALITY),
         "maxrate": str(options.video_bitrate),

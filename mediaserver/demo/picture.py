@@ -1,12 +1,13 @@
 """What the test pattern shows.
 
-Colour bars and a grey ramp, a clock of the wall time in UTC, and a ball that touches the ground once a
-second: in that moment the ground lights up and the sound beeps, so that eyes and ears can tell whether the
-two are in step. The lowest rows hold the clock once more for machines: ``parse_time_code`` reads it out of
-what a player shows, which gives the latency from end to end.
+Colour bars and a grey ramp, a clock of the wall time in UTC between two patches of snow, and a ball that
+touches the ground once a second: in that moment the ground lights up and the sound beeps, so that eyes and
+ears can tell whether the two are in step. The lowest rows hold the clock once more for machines:
+``parse_time_code`` reads it out of what a player shows, which gives the latency from end to end.
 """
 
 import math
+import random
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -41,6 +42,9 @@ _BAR_LEVEL: Final = 0.75
 _RAMP_STEPS: Final = 16
 _CROSSING_SECONDS: Final = 4
 """The ball crosses the stage in this time."""
+_SNOW_LEVELS: Final = range(96, 160)
+_SNOW_PICTURES: Final = 29
+"""Prime to usual frame rates, so that the snow does not come round with the second."""
 
 
 class TestPicture:
@@ -53,23 +57,26 @@ class TestPicture:
             raise ValueError(
                 f"a picture of {width}x{height}: needs even sizes from {MINIMUM_WIDTH}x{MINIMUM_HEIGHT} on"
             )
-        self._width, self._height = width, height
+        self._width, self._height, self._frame_rate = width, height, frame_rate
         self._clock_face = Typeface(width // 96, _INK.luma, _BACKGROUND.luma)
         self._stage = Rectangle(0, _even(height * 0.68), width, _even(height * 0.22))
         self._ground = Rectangle(0, self._stage.bottom, width, _even(height * 0.02))
         self._code = Rectangle(0, _even(height * 0.955), width, height - _even(height * 0.955))
         self._ball = _Ball(_even(height * 0.09))
+        self._snow = _Snow(_even(width * 0.06))
         self._background = self._draw_background(f"UTC  {width}X{height}  {frame_rate} FPS")
 
     def draw(self, wall_time: float) -> av.VideoFrame:
-        """The picture that belongs to ``wall_time``, in seconds since 1970."""
+        """The picture that belongs to ``wall_time``, in seconds since 1970, to the millisecond."""
+        wall_time = round(wall_time, 3)  # a sum of floats may stay just below the full second
         frame = av.VideoFrame(self._width, self._height, "yuv420p")
         canvas = Canvas(frame)
         canvas.restore(self._background)
         self._draw_clock(canvas, wall_time)
-        if wall_time % 1 < BEAT_SECONDS:
+        if round(wall_time * 1000) % 1000 < BEAT_SECONDS * 1000:
             canvas.fill(self._ground, _BEAT)
         self._draw_ball(canvas, wall_time)
+        self._draw_snow(canvas, wall_time)
         self._draw_time_code(canvas, wall_time)
         return frame
 
@@ -111,6 +118,12 @@ class TestPicture:
         top = _even(self._stage.bottom - size - lift * (self._stage.height - size))
         self._ball.draw(canvas, left, top)
 
+    def _draw_snow(self, canvas: Canvas, wall_time: float) -> None:
+        rows = self._snow.rows(round(wall_time * self._frame_rate))
+        margin, top = _even(self._width * 0.02), _even(self._height * 0.41)
+        for left in (margin, self._width - margin - self._snow.size):
+            canvas.write(left, top, rows)
+
     def _draw_time_code(self, canvas: Canvas, wall_time: float) -> None:
         cell = self._width // TIME_CODE_CELLS
         dark, light = bytes((_BLACK.luma,)) * cell, bytes((_WHITE.luma,)) * cell
@@ -133,6 +146,22 @@ class _Ball:
         canvas.write(left, top, self._rows[0])
         for plane in (1, 2):
             canvas.write(left // 2, top // 2, self._rows[plane], plane)
+
+
+class _Snow:
+    """Noise, which no encoder can predict: it brings the stream to the bit rate of a real one."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        levels = bytes(_SNOW_LEVELS[value * len(_SNOW_LEVELS) // 256] for value in range(256))
+        source = random.Random(0)
+        self._pictures = [
+            [source.randbytes(size).translate(levels) for _ in range(size)] for _ in range(_SNOW_PICTURES)
+        ]
+
+    def rows(self, number: int) -> list[bytes]:
+        """The luma of one picture; the same ones come again after a while."""
+        return self._pictures[number % _SNOW_PICTURES]
 
 
 def _disc(size: int, inside: int, outside: int) -> list[bytes]:
