@@ -32,7 +32,9 @@ class StreamStatistics:
         "_last_keyframe",
         "_last_video",
         "_window_bytes",
+        "_window_first",
         "_window_frames",
+        "_window_last",
         "_window_start",
         "bytes",
         "keyframe_interval",
@@ -48,6 +50,8 @@ class StreamStatistics:
         self._window_start = 0.0
         self._window_bytes = 0
         self._window_frames = 0
+        self._window_first: MediaPacket | None = None
+        self._window_last: MediaPacket | None = None
         self._last_audio: MediaPacket | None = None
         self._last_video: MediaPacket | None = None
         self._last_keyframe: MediaPacket | None = None
@@ -58,8 +62,7 @@ class StreamStatistics:
         self.bytes += size
         self._window_bytes += size
         if packet.track.kind is TrackKind.VIDEO:
-            self._window_frames += 1
-            self._last_video = packet
+            self._count_frame(packet)
             if packet.is_keyframe:
                 self._note_keyframe(packet)
         else:
@@ -93,6 +96,17 @@ class StreamStatistics:
         last = [packet for packet in (self._last_audio, self._last_video) if packet is not None]
         return max(last, key=lambda packet: packet.received_at, default=None)
 
+    def _count_frame(self, packet: MediaPacket) -> None:
+        """Frames of one track only, over their own time: arrival comes in bursts."""
+        first = self._window_first
+        if first is None or first.track.id > packet.track.id:
+            self._window_first = packet
+            self._window_frames = 0
+        elif first.track.id == packet.track.id:
+            self._window_frames += 1
+            self._window_last = packet
+        self._last_video = packet
+
     def _note_keyframe(self, packet: MediaPacket) -> None:
         last = self._last_keyframe
         if last is not None and last.track.id == packet.track.id:
@@ -104,10 +118,17 @@ class StreamStatistics:
         if self._window_start:
             elapsed = now - self._window_start
             self._bitrate = self._window_bytes * 8 / elapsed
-            self._frame_rate = self._window_frames / elapsed
+            self._frame_rate = self._measured_frame_rate()
         self._window_start = now
         self._window_bytes = 0
         self._window_frames = 0
+        self._window_first = None
+
+    def _measured_frame_rate(self) -> float:
+        first, last = self._window_first, self._window_last
+        if first is None or last is None or last.dts <= first.dts:
+            return 0.0
+        return self._window_frames * first.track.clock_rate / (last.dts - first.dts)
 
     def _skew(self) -> float:
         audio, video = self._last_audio, self._last_video
