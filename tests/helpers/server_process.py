@@ -158,4 +158,5 @@ class ServerProcess:
                 self.stream_key = match[1]
             if "play as HLS" in line:
                 ready.set()
+        process.wait()  # who waits for it must see that it is gone
         ready.set()
