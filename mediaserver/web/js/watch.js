@@ -3,7 +3,7 @@ import { latencyOf } from './player/latency.js';
 import { MseSource, canPlayMse } from './player/mse_source.js';
 import { NativeHlsSource, canPlayNativeHls } from './player/native_hls_source.js';
 import { Player } from './player/player.js';
-import { Link, Screen, chooseScreen } from './player/screens.js';
+import { Link, Reach, Screen, chooseScreen } from './player/screens.js';
 import { readPreference, writePreference } from './preferences.js';
 import { RoomStatus } from './room_status.js';
 import { About } from './ui/about.js';
@@ -72,8 +72,16 @@ function fillChoices() {
   });
 }
 
+/** A room that is not there, or not for us, is not asked for its media again and again. */
+function followReach() {
+  const isClosed = status.reach === Reach.NOT_FOUND || status.reach === Reach.FORBIDDEN;
+  if (isClosed) player.stop();
+  else if (!player.isRunning && !player.isPaused && WAYS.length > 0) choose(readPreference('playback', WAYS[0].name));
+}
+
 status.addEventListener('change', () => {
   about.show(status.room);
+  followReach();
   show();
 });
 player.addEventListener('change', () => {
@@ -84,5 +92,4 @@ player.addEventListener('change', () => {
 player.addEventListener('tick', show);
 
 fillChoices();
-await status.refresh();
-if (WAYS.length > 0) choose(readPreference('playback', WAYS[0].name));
+void status.refresh();

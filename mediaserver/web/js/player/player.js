@@ -39,11 +39,16 @@ export class Player extends EventTarget {
     setInterval(() => this.#tick(), TICK_SECONDS * 1000);
     document.addEventListener('visibilitychange', () => this.#tick());
     // Back online: there is no point in sitting out the pause.
-    globalThis.addEventListener('online', () => this.#restart());
+    globalThis.addEventListener('online', () => this.#running !== null && !this.#isFlowing && this.#restart());
   }
 
   get link() {
     return this.#link;
+  }
+
+  /** Whether it is connected, or trying to be. */
+  get isRunning() {
+    return this.#running !== null;
   }
 
   get isPaused() {
@@ -55,6 +60,13 @@ export class Player extends EventTarget {
     this.#source = source;
     this.#backoff.reset();
     this.#restart();
+  }
+
+  /** Let go of the connection until `use` or `play`. */
+  stop() {
+    this.#running?.abort(new DOMException('stopped', 'AbortError'));
+    this.#running = null;
+    this.#isFlowing = false;
   }
 
   pause() {
@@ -75,7 +87,7 @@ export class Player extends EventTarget {
   }
 
   #restart() {
-    this.#running?.abort(new DOMException('another attempt begins', 'AbortError'));
+    this.stop();
     this.#running = new AbortController();
     void this.#run(this.#running.signal);
   }
@@ -143,11 +155,7 @@ export class Player extends EventTarget {
 
   #tickPaused() {
     this.#setLink(Link.PAUSED);
-    if (this.#running !== null && now() - this.#pausedAt > PAUSED_SECONDS) {
-      this.#running.abort(new DOMException('paused', 'AbortError'));
-      this.#running = null;
-      this.#isFlowing = false;
-    }
+    if (now() - this.#pausedAt > PAUSED_SECONDS) this.stop();
   }
 
   #tickPlaying() {
