@@ -13,19 +13,6 @@ from tests.helpers.ffmpeg import Clip, make_clip
 from tests.helpers.server_process import ServerProcess
 
 H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "30", "-b:v", "500k")
-    "-c:v",
-    "libx264",
-    "-preset",
-    "ultrafast",
-    "-pix_fmt",
-    "yuv420p",
-    "-g",
-    "30",
-    "-bf",
-    "0",
-    "-b:v",
-    "500k",
-)
 AAC = ("-c:a", "aac", "-b:a", "64k")
 
 
