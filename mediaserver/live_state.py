@@ -116,7 +116,8 @@ class LiveState:
                 while not self._changed.is_set():
                     self._count_viewers()
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(self._changed.wait(), COUNT_SECONDS)
+                        async with asyncio.timeout(COUNT_SECONDS):
+                            await self._changed.wait()
 
     async def _write(self) -> None:
         """One round: recover once, then starts, figures and ends, each in the order it happened."""
