@@ -1,5 +1,7 @@
 """What tests do with a watch page: open it, read what it shows, wait until it plays."""
 
+import asyncio
+import json
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,6 +10,7 @@ from tests.helpers.chromium import Page
 from tests.helpers.server_process import ServerProcess
 
 PLAY_SECONDS: Final = 30.0
+POLL_SECONDS: Final = 0.2
 
 FRAMES: Final = "document.getElementById('video').getVideoPlaybackQuality().totalVideoFrames"
 BUFFERED: Final = """(() => {
@@ -47,6 +50,16 @@ class Room:
     @property
     def watch_url(self) -> str:
         return f"{self.server.base_url}/watch/{self.id}"
+
+    async def pass_media(self, seconds: float) -> None:
+        """Wait until the stream is this much longer."""
+        end = await self._media_time() + seconds
+        while await self._media_time() < end:  # noqa: ASYNC110 (the server is another process)
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _media_time(self) -> float:
+        _, body = await asyncio.to_thread(self.server.get, f"/live/{self.id}.json")
+        return float(json.loads(body)["edge"]["mediaTime"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ const KEEP_WHEN_FULL_SECONDS = 5;
 const SILENCE_SECONDS = 15;
 const WAIT_FOR_LIVE_SECONDS = 30;
 const OPEN_SECONDS = 10;
+/** So many pieces in a row that add no media: what arrives is damaged, and the parser waits for a box without end. */
+const MAX_BARREN_PIECES = 40;
 
 /** iPhones have only the managed kind, which may stop asking for data to save power. */
 const MediaSourceClass = globalThis.MediaSource ?? globalThis.ManagedMediaSource;
@@ -91,7 +93,8 @@ export class MseSource {
   }
 
   async #pump(reader, buffer, signal, onStart) {
-    let hasStarted = false;
+    let edge = null;
+    let barrenPieces = 0;
     for (;;) {
       const { done, value } = await within(
         SILENCE_SECONDS,
@@ -102,10 +105,11 @@ export class MseSource {
       if (done) return;
       await this.#append(buffer, value, signal);
       await this.#evict(buffer, KEEP_SECONDS, signal);
-      if (!hasStarted && buffer.buffered.length > 0) {
-        hasStarted = true;
-        onStart();
-      }
+      const newEdge = listRanges(buffer.buffered).at(-1)?.end ?? null;
+      if (edge === null && newEdge !== null) onStart();
+      barrenPieces = newEdge === edge ? barrenPieces + 1 : 0;
+      if (barrenPieces > MAX_BARREN_PIECES) throw new SourceError(Cause.MEDIA, 'what arrives cannot be played');
+      edge = newEdge;
     }
   }
 
