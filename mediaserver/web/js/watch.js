@@ -49,7 +49,7 @@ function show() {
 }
 
 function showLatency() {
-  const latency = player.link === Link.PLAYING ? latencyOf(status, video.currentTime, performance.now() / 1000) : null;
+  const latency = latencyOf(status, player.streamTime, performance.now() / 1000);
   const place = document.getElementById('latency');
   place.hidden = latency === null;
   if (latency !== null) document.getElementById('latency-text').textContent = latency.toFixed(1);

@@ -20,6 +20,8 @@ export const DEFAULTS = Object.freeze({
   seekBeyondSeconds: 6,
   stuckSeconds: 1.0,
   toleranceSeconds: 0.1,
+  /** Less than this before the end of a range is not worth a hop: media has simply run out. */
+  hopSeconds: 0.3,
 });
 
 const NORMAL = 1;
@@ -126,11 +128,11 @@ export class LiveEdgeController {
       this.#movedAt = now;
       return null;
     }
-    const range = rangeAt(ranges, position, this.#options.toleranceSeconds);
-    const hasMore = range.end - position > this.#options.toleranceSeconds;
-    const nextRange = ranges.find((other) => other.start > position && other !== range);
-    if (now - this.#movedAt < this.#options.stuckSeconds || (!hasMore && nextRange === undefined)) return null;
-    return hasMore ? Math.min(position + this.#options.toleranceSeconds, range.end) : nextRange.start;
+    if (now - this.#movedAt < this.#options.stuckSeconds) return null;
+    const { hopSeconds, toleranceSeconds } = this.#options;
+    const range = rangeAt(ranges, position, toleranceSeconds);
+    if (range.end - position > hopSeconds) return position + toleranceSeconds;
+    return ranges.find((other) => other.start > range.start)?.start ?? null;
   }
 
   #chooseRate(distance) {

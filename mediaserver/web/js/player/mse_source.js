@@ -31,7 +31,8 @@ export function listRanges(buffered) {
 }
 
 export class MseSource {
-  name = 'low-latency';
+  /** Positions are the stream's own times, and the live edge is ours to keep. */
+  followsStreamTime = true;
   #video;
   #url;
 

@@ -10,7 +10,8 @@ export function canPlayNativeHls() {
 }
 
 export class NativeHlsSource {
-  name = 'hls';
+  /** The browser keeps the distance to the live edge, on a timeline of its own. */
+  followsStreamTime = false;
   #video;
   #playlist;
   #stream;
@@ -28,7 +29,7 @@ export class NativeHlsSource {
     const own = new AbortController();
     const all = AbortSignal.any([signal, own.signal]);
     this.#video.src = this.#playlist;
-    once(this.#video, 'playing', all).then(onStart, () => {});
+    once(this.#video, 'loadedmetadata', all).then(onStart, () => {});
     try {
       await Promise.race([once(this.#video, 'ended', all), this.#fail(all)]);
     } finally {

@@ -16,6 +16,8 @@ const STARVED_SECONDS = 2;
 const PAUSED_SECONDS = 20;
 /** Playing this long means that the connection is good again. */
 const GOOD_SECONDS = 5;
+/** A seek that takes longer went to where there is no media; another one may help. */
+const SEEK_SECONDS = 1;
 const UNSUPPORTED_RETRY_SECONDS = 10;
 /** The server held the request back until it gave up waiting for a publisher: ask again soon. */
 const WAITED_SECONDS = 5;
@@ -32,6 +34,7 @@ export class Player extends EventTarget {
   #pausedAt = 0;
   #lastPosition = -1;
   #movedAt = 0;
+  #soughtAt = 0;
 
   constructor(video) {
     super();
@@ -53,6 +56,11 @@ export class Player extends EventTarget {
 
   get isPaused() {
     return this.#wantsPause;
+  }
+
+  /** The media time shown, on the stream's timeline; null when nothing plays or nobody can tell. */
+  get streamTime() {
+    return this.#link === Link.PLAYING && this.#source.followsStreamTime ? this.#video.currentTime : null;
   }
 
   /** Play `source` from now on, in the place of any other. */
@@ -89,6 +97,7 @@ export class Player extends EventTarget {
   #restart() {
     this.stop();
     this.#running = new AbortController();
+    this.#setLink(Link.CONNECTING);
     void this.#run(this.#running.signal);
   }
 
@@ -161,7 +170,7 @@ export class Player extends EventTarget {
   #tickPlaying() {
     const video = this.#video;
     if (video.paused && !video.ended) this.#startVideo();
-    if (this.#source.name !== 'hls') this.#follow();
+    if (this.#source.followsStreamTime) this.#follow();
     if (video.currentTime !== this.#lastPosition) {
       this.#lastPosition = video.currentTime;
       this.#movedAt = now();
@@ -175,13 +184,16 @@ export class Player extends EventTarget {
   /** Do as the live-edge controller says. */
   #follow() {
     const video = this.#video;
-    if (video.seeking) return;
+    if (video.seeking && now() - this.#soughtAt < SEEK_SECONDS) return;
     const { rate, seekTo } = this.#edge.decide({
       now: now(),
       position: video.currentTime,
       ranges: listRanges(video.buffered),
     });
-    if (seekTo !== null) video.currentTime = seekTo;
+    if (seekTo !== null) {
+      video.currentTime = seekTo;
+      this.#soughtAt = now();
+    }
     if (video.playbackRate !== rate) video.playbackRate = rate;
   }
 

@@ -18,6 +18,7 @@ export class About {
     document.title = isOn ? `● ${room.title}` : room.title;
     byId('title').textContent = room.title;
     byId('owner').textContent = room.owner;
+    byId('on-air').hidden = room.state !== 'live';
     byId('viewers').hidden = !isOn;
     byId('viewers-text').textContent = viewersText(room.viewers);
     this.#startedAt = isOn && room.startedAt ? Date.parse(room.startedAt) : null;
@@ -29,6 +30,7 @@ export class About {
   clear() {
     byId('title').textContent = '';
     byId('share').hidden = true;
+    byId('on-air').hidden = true;
   }
 
   #showUptime() {

@@ -15,14 +15,16 @@ const WORDS = {
 const WITH_LINK = new Set([Screen.ENDED, Screen.NOT_FOUND, Screen.FORBIDDEN]);
 
 export class ScreenView {
+  #shown = null;
   #player = document.getElementById('player');
   #title = document.getElementById('screen-title');
   #text = document.getElementById('screen-text');
   #link = document.getElementById('screen-link');
 
   show(screen) {
+    if (screen === this.#shown) return;
+    this.#shown = screen;
     if (screen === Screen.LIVE) this.#player.classList.add('has-played');
-    if (this.#player.dataset.screen === screen && this.#title.textContent === WORDS[screen]?.[1]) return;
     this.#player.dataset.screen = screen;
     const [icon, title, text] = WORDS[screen] ?? ['pulse', '', ''];
     setIcon('screen-icon', icon);
