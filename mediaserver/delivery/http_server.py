@@ -36,7 +36,9 @@ class HttpServer:
         # What has left is forgotten at the next sweep: aiohttp's handlers cannot be referenced weakly.
         self._has_spoken: set[RequestHandler] = set()
         self._silent_since: dict[RequestHandler, float] = {}
+        self._is_draining = False
         app.middlewares.insert(0, self._note_request)
+        app.on_response_prepare.append(self._say_goodbye)
         # handler_cancellation: a viewer that leaves ends its handler at once and so leaves the broadcast
         self._runner = web.AppRunner(
             app,
@@ -60,7 +62,8 @@ class HttpServer:
         return int(listening.getsockname()[1])
 
     async def stop_listening(self) -> None:
-        """Take no new connections; those that are there go on."""
+        """Take no new connections; those that are there get their answers and ``Connection: close``."""
+        self._is_draining = True
         for site in list(self._runner.sites):
             await site.stop()
 
@@ -92,6 +95,10 @@ class HttpServer:
     async def _note_request(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         self._has_spoken.add(request.protocol)
         return await handler(request)
+
+    async def _say_goodbye(self, _request: web.Request, response: web.StreamResponse) -> None:
+        if self._is_draining:
+            response.force_close()
 
 
 def _family(host: str) -> socket.AddressFamily:

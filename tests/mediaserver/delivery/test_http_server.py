@@ -1,6 +1,7 @@
 import asyncio
 
 import aiohttp
+import pytest
 from aiohttp import web
 
 from mediaserver.delivery.http_app import create_http_app
@@ -29,6 +30,26 @@ async def test_silent_connections_are_swept_and_speaking_ones_stay():
             assert await (await session.get(f"http://127.0.0.1:{port}/")).text() == "hello"
         for _, writer in silent:
             writer.close()
+    finally:
+        await server.close()
+
+
+async def test_a_draining_server_answers_and_closes():
+    app = create_http_app()
+    app.router.add_get("/", hello)
+    server = HttpServer(app, shutdown_seconds=0)
+    port = await server.start("127.0.0.1", 0)
+    try:
+        async with aiohttp.ClientSession() as session:
+            first = await session.get(f"http://127.0.0.1:{port}/")
+            assert await first.text() == "hello"
+            await server.stop_listening()
+            last = await session.get(f"http://127.0.0.1:{port}/")
+            assert await last.text() == "hello"
+            assert last.headers["Connection"] == "close"
+            await eventually(lambda: server.connection_count == 0)
+            with pytest.raises(aiohttp.ClientConnectionError):
+                await session.get(f"http://127.0.0.1:{port}/")
     finally:
         await server.close()
 
