@@ -5,7 +5,7 @@ from typing import Final
 
 import pytest
 
-from tests.faults.figures import Held, assert_let_go
+from tests.helpers.server_figures import Held, assert_let_go
 from tests.helpers.server_process import ServerProcess
 
 SETTINGS: Final = {

@@ -16,8 +16,8 @@ import pytest
 from rtmp.client import RtmpClient
 from rtmp.protocol.errors import RequestRefusedError
 from storage.embedded import EmbeddedPostgres
-from tests.faults.camera import Camera
-from tests.faults.viewer import FlvViewer
+from tests.helpers.camera import Camera
+from tests.helpers.flv_viewer import FlvViewer
 from tests.helpers.server_process import ServerProcess
 from tests.helpers.waiting import eventually
 

@@ -9,9 +9,9 @@ from rtmp.client import RtmpClient
 from rtmp.protocol import flv_tags
 from rtmp.protocol.errors import RequestRefusedError
 from rtmp.protocol.flv_tags import PacketKind, VideoTag, serialize_video
-from tests.faults.camera import Camera, Stamp
-from tests.faults.figures import metric
-from tests.faults.viewer import KEYFRAME, FlvViewer
+from tests.helpers.camera import Camera, Stamp
+from tests.helpers.flv_viewer import KEYFRAME, FlvViewer
+from tests.helpers.server_figures import metric
 from tests.helpers.server_process import ServerProcess
 from tests.helpers.waiting import eventually
 

@@ -12,9 +12,9 @@ from rtmp.client import RtmpClient
 from rtmp.protocol import flv_tags
 from rtmp.protocol.errors import RtmpError
 from rtmp.protocol.flv_tags import PacketKind, VideoTag, serialize_video
-from tests.faults.camera import Camera
-from tests.faults.figures import metric, metric_reaches
-from tests.faults.viewer import FlvViewer
+from tests.helpers.camera import Camera
+from tests.helpers.flv_viewer import FlvViewer
+from tests.helpers.server_figures import metric, metric_reaches
 from tests.helpers.server_process import ServerProcess
 from tests.helpers.waiting import eventually
 
