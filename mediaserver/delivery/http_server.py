@@ -6,10 +6,11 @@ would stay for ever. One sweep over all of them does it, without a timer per con
 
 import asyncio
 import socket
+from http import HTTPStatus
 from typing import Final
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.web_protocol import RequestHandler
 
 from mediaserver.delivery.http_app import Handler
@@ -97,8 +98,9 @@ class HttpServer:
         return await handler(request)
 
     async def _say_goodbye(self, _request: web.Request, response: web.StreamResponse) -> None:
-        if self._is_draining:
+        if self._is_draining and response.status != HTTPStatus.SWITCHING_PROTOCOLS:
             response.force_close()
+            response.headers[hdrs.CONNECTION] = "close"
 
 
 def _family(host: str) -> socket.AddressFamily:
