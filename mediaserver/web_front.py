@@ -19,6 +19,7 @@ from mediaserver.observability.metrics import (
     counters_of,
     database_metrics,
     delivery_metrics,
+    hls_metrics,
     http_metrics,
     hub_metrics,
     loop_metrics,
@@ -78,6 +79,7 @@ class WebFront:
         return [
             hub_metrics(media.hub),
             delivery_metrics(media.live),
+            hls_metrics(media.hls),
             counters_of("rtmp", "RTMP server", lambda: media.rtmp.counters),
             counters_of("ingest", "RTMP publishers", lambda: media.ingest.counters),
             http_metrics(self._server),

@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCol
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from mediaserver.delivery.hls.directory import HlsDirectory
 from mediaserver.delivery.http_server import HttpServer
 from mediaserver.delivery.live import LiveDelivery
 from mediaserver.hub.hub import Hub
@@ -132,6 +133,21 @@ def delivery_metrics(delivery: LiveDelivery) -> MetricSource:
 def http_metrics(server: HttpServer) -> MetricSource:
     def source() -> Iterator[Metric]:
         yield gauge("http_connections", "HTTP connections that are open.", server.connection_count)
+
+    return source
+
+
+def hls_metrics(directory: HlsDirectory) -> MetricSource:
+    """Viewers are an estimate by who asked for a playlist lately."""
+
+    def source() -> Iterator[Metric]:
+        packagers = directory.packagers()
+        renditions = [r for packager in packagers for r in packager.renditions.values()]
+        viewers = sum(packager.viewer_count for packager in packagers)
+        latency = max((r.part_latency for r in renditions), default=0.0)
+        yield gauge("hls_viewers", "Viewers over HLS, estimated.", viewers)
+        yield gauge("hls_kept_bytes", "Segments kept in memory.", sum(r.kept_bytes for r in renditions))
+        yield gauge("hls_part_latency_seconds_max", "From a part's first sample to its listing.", latency)
 
     return source
 

@@ -35,6 +35,10 @@ class HlsDirectory:
         if packager is not None:
             self._ended.append((asyncio.get_running_loop().time(), room_id, packager))
 
+    def packagers(self) -> list[HlsPackager]:
+        """Those of live streams."""
+        return list(self._current.values())
+
     def current(self, room_id: str) -> HlsPackager | None:
         """The packager of the room's stream, or the one that ended last."""
         if room_id in self._current:

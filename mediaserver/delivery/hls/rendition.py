@@ -37,6 +37,8 @@ class Rendition:
         """Listed segments, the last one perhaps growing."""
         self.is_ended = False
         self.peak_bitrate = 0.0
+        self.part_latency = 0.0
+        """Seconds from the arrival of the newest part's first sample to the moment the part could be fetched."""
         self._options = options
         self._unlisted: deque[Segment] = deque()
         self._resources: dict[str, Segment | Part | bytes] = {}
@@ -171,6 +173,10 @@ class Rendition:
         return sum(segment.samples for segment in complete) / seconds if seconds else 0.0
 
     @property
+    def kept_bytes(self) -> int:
+        return sum(segment.size for segment in (*self.segments, *self._unlisted))
+
+    @property
     def average_bitrate(self) -> float:
         complete = [segment for segment in self.segments if segment.is_complete]
         seconds = sum(segment.duration for segment in complete)
@@ -191,6 +197,7 @@ class Rendition:
         name = self._part_name(segment.sequence, len(segment.parts))
         part = Part(name, duration, samples[0].is_keyframe, data)
         segment.append(part, len(samples))
+        self.part_latency = asyncio.get_running_loop().time() - samples[0].received_at
         self._resources[name] = part
         self._notify()
 
@@ -209,7 +216,7 @@ class Rendition:
 
     def _trim(self) -> None:
         """Unlist what is over the window, and forget what has been unlisted long enough."""
-        kept = sum(segment.size for segment in (*self.segments, *self._unlisted))
+        kept = self.kept_bytes
         while len(self.segments) > self._options.playlist_segments or (
             kept > self._options.max_bytes and len(self.segments) > MINIMUM_SEGMENTS
         ):
