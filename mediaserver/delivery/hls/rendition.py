@@ -38,7 +38,7 @@ class Rendition:
         self.is_ended = False
         self.peak_bitrate = 0.0
         self.part_latency = 0.0
-        """Seconds from the arrival of the newest part's first sample to the moment the part could be fetched."""
+        """Seconds from the arrival of the newest part's first sample to its listing."""
         self._options = options
         self._unlisted: deque[Segment] = deque()
         self._resources: dict[str, Segment | Part | bytes] = {}
