@@ -1,7 +1,8 @@
-"""Listening for HTTP, and closing connections that never say anything.
+"""Listening for HTTP, and closing connections that never say anything or never take anything.
 
-aiohttp bounds the time between requests but not the time to the first one; thousands of silent connections
-would stay for ever. One sweep over all of them does it, without a timer per connection.
+aiohttp bounds the time between requests but neither the time to the first one nor the time a peer may leave
+an answer unread; thousands of such connections would stay for ever. One sweep over all of them does it,
+without a timer per connection.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from aiohttp.web_protocol import RequestHandler
 from mediaserver.delivery.http_app import Handler
 
 FIRST_REQUEST_SECONDS: Final = 15.0
+STALLED_SECONDS: Final = 30.0
 KEEPALIVE_SECONDS: Final = 75.0
 SHUTDOWN_SECONDS: Final = 2.0
 SWEEP_SECONDS: Final = 5.0
@@ -31,12 +33,16 @@ class HttpServer:
         self,
         app: web.Application,
         first_request_seconds: float = FIRST_REQUEST_SECONDS,
+        stalled_seconds: float = STALLED_SECONDS,
         shutdown_seconds: float = SHUTDOWN_SECONDS,
     ) -> None:
         self._first_request_seconds = first_request_seconds
+        self._stalled_seconds = stalled_seconds
         # What has left is forgotten at the next sweep: aiohttp's handlers cannot be referenced weakly.
         self._has_spoken: set[RequestHandler] = set()
         self._silent_since: dict[RequestHandler, float] = {}
+        # Bytes not sent yet, and since when they have been as many.
+        self._unsent: dict[RequestHandler, tuple[int, float]] = {}
         self._is_draining = False
         app.middlewares.insert(0, self._note_request)
         app.on_response_prepare.append(self._say_goodbye)
@@ -77,20 +83,39 @@ class HttpServer:
             await asyncio.sleep(min(SWEEP_SECONDS, self._first_request_seconds / 2))
             closed = self.sweep(asyncio.get_running_loop().time())
             if closed:
-                logger.info("silent_connections_closed", count=closed)
+                logger.info("idle_connections_closed", count=closed)
 
     def sweep(self, now: float) -> int:
-        """Abort connections without a request for too long; returns how many."""
+        """Abort connections whose peer has asked or taken nothing for too long; returns how many."""
         server = self._runner.server
         connected = set(server.connections) if server is not None else set()
-        self._has_spoken &= connected
-        silent = connected - self._has_spoken
-        self._silent_since = {handler: self._silent_since.get(handler, now) for handler in silent}
-        overdue = [h for h, since in self._silent_since.items() if now - since >= self._first_request_seconds]
+        overdue = self._silent(connected, now) | self._stalled(connected, now)
         for handler in overdue:
             if handler.transport is not None:
                 handler.transport.abort()
         return len(overdue)
+
+    def _silent(self, connected: set[RequestHandler], now: float) -> set[RequestHandler]:
+        """Those without a request for too long."""
+        self._has_spoken &= connected
+        silent = connected - self._has_spoken
+        self._silent_since = {handler: self._silent_since.get(handler, now) for handler in silent}
+        return {h for h, since in self._silent_since.items() if now - since >= self._first_request_seconds}
+
+    def _stalled(self, connected: set[RequestHandler], now: float) -> set[RequestHandler]:
+        """Those whose unsent bytes have been the same number for too long.
+
+        While somebody writes, the number changes; a broadcast sees to its own slow viewers.
+        """
+        unsent: dict[RequestHandler, tuple[int, float]] = {}
+        for handler in connected:
+            transport = handler.transport
+            size = transport.get_write_buffer_size() if transport is not None else 0
+            if size:
+                before = self._unsent.get(handler)
+                unsent[handler] = before if before is not None and before[0] == size else (size, now)
+        self._unsent = unsent
+        return {h for h, (_, since) in unsent.items() if now - since >= self._stalled_seconds}
 
     @web.middleware
     async def _note_request(self, request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -147,14 +147,12 @@ async def test_sighup_changes_the_merge_window_and_names_what_needs_a_restart(
         session.ws_connect(flv_url) as socket,
     ):
         read_flv(await socket.receive_bytes(timeout=10))  # the burst
-        assert [await tags_in_message(socket) for _ in range(20)] == [1] * 20
+        await unmerged_messages(socket, 20)
         reload(server, config, merge_window_ms=400, extra=RESTART_NEEDED)
-        await message_with(socket, lambda tags: tags > 5)
+        await merged_message(socket, 6)
         reload(server, config, merge_window_ms=0, extra=RESTART_NEEDED)
-        await eventually(lambda: len(logged(server, "reloaded")) == 2)
-        await message_with(socket, lambda tags: tags == 1)
-        assert [await tags_in_message(socket) for _ in range(20)] == [1] * 20
-    first = logged(server, "reloaded")[0]
+        await unmerged_messages(socket, 20)
+    first, _ = logged(server, "reloaded")
     assert first["applied"] == ["broadcast.merge_window_ms"]
     assert first["needs_restart"] == ["hls.playlist_segments"]
 
@@ -170,13 +168,19 @@ async def tags_in_message(socket: aiohttp.ClientWebSocketResponse) -> int:
     return len(read_tags(await socket.receive_bytes(timeout=10)))
 
 
-async def message_with(
-    socket: aiohttp.ClientWebSocketResponse, is_wanted: Callable[[int], bool], attempts: int = 200
-) -> None:
-    for _ in range(attempts):
-        if is_wanted(await tags_in_message(socket)):
-            return
-    pytest.fail(f"not among {attempts} messages")
+async def merged_message(socket: aiohttp.ClientWebSocketResponse, tags: int) -> None:
+    """Until a message holds at least this many tags."""
+    async with asyncio.timeout(10):
+        while await tags_in_message(socket) < tags:
+            pass
+
+
+async def unmerged_messages(socket: aiohttp.ClientWebSocketResponse, count: int) -> None:
+    """Until this many messages in a row held one tag each."""
+    in_a_row = 0
+    async with asyncio.timeout(10):
+        while in_a_row < count:
+            in_a_row = in_a_row + 1 if await tags_in_message(socket) == 1 else 0
 
 
 # Crashing

@@ -1,8 +1,10 @@
 """The doors of `/live/` as viewers find them: a real HTTP server, real sockets, a hand-published stream."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from itertools import count
 from typing import Final
 
 import aiohttp
@@ -13,7 +15,7 @@ from aiohttp import web
 from mediaserver.containers.flv import FlvMuxer
 from mediaserver.delivery.broadcast import BroadcastOptions
 from mediaserver.delivery.http_app import create_http_app
-from mediaserver.delivery.http_server import HttpServer
+from mediaserver.delivery.http_server import STALLED_SECONDS, HttpServer
 from mediaserver.delivery.live import LiveDelivery
 from mediaserver.delivery.live_routes import MAX_WAIT_SECONDS, add_live_routes
 from mediaserver.hub.gop_cache import GopCacheLimits
@@ -26,6 +28,7 @@ from tests.helpers.waiting import eventually
 
 ROOM: Final = "room"
 VIEWERS: Final = 50
+HUGE_BYTES: Final = 15 * 1024 * 1024
 CLIENT_SECONDS: Final = 10.0
 AIOHTTP_TASKS: Final = 2
 """aiohttp runs one task per connection and one per request; a viewer adds none to them."""
@@ -77,6 +80,14 @@ class Door:
         for packet in now:
             self.stream.publish(packet)
 
+    def publish_huge_frame(self) -> None:
+        """Start the room with more than the sockets between us can hold."""
+        self.publish(0)
+        first = next(packet for packet in self.media.packets if packet.track.id == 0)
+        self.stream.publish(
+            MediaPacket(first.track, first.dts, first.pts, True, bytes(HUGE_BYTES), first.received_at)
+        )
+
     def publish_rest(self) -> None:
         self.publish(len(self._left))
 
@@ -88,10 +99,10 @@ class Door:
         writer.write(f"GET /live/{ROOM}.{container} HTTP/{version}\r\nHost: localhost\r\n\r\n".encode())
         return RawViewer(reader, writer)
 
-    async def viewers(self, count: int) -> list["RawViewer"]:
+    async def viewers(self, number: int) -> list["RawViewer"]:
         """This many, who all got their headers and are counted."""
-        viewers = [await self.viewer() for _ in range(count)]
-        await eventually(lambda: self.delivery.viewers == count)
+        viewers = [await self.viewer() for _ in range(number)]
+        await eventually(lambda: self.delivery.viewers == number)
         return viewers
 
 
@@ -331,6 +342,37 @@ async def test_one_who_leaves_disturbs_nobody(door: Door) -> None:
     await stayer.headers()
     assert decoded_frames(await stayer.chunked_body(), "flv") == 30
     stayer.leave()
+
+
+WEBSOCKET: Final = (
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+)
+
+
+@pytest.mark.parametrize("headers", [(), WEBSOCKET], ids=["http", "websocket"])
+async def test_who_never_reads_is_swept_away_when_the_stream_is_over(
+    door: Door, headers: tuple[str, ...]
+) -> None:
+    """Nothing is left to write then, so no write could notice."""
+    before = len(asyncio.all_tasks())
+    with socket.socket() as stuck:
+        stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stuck.connect(("127.0.0.1", door.port))
+        lines = (f"GET /live/{ROOM}.flv?wait=5 HTTP/1.1", "Host: localhost", *headers, "", "")
+        stuck.sendall("\r\n".join(lines).encode())
+        await eventually(lambda: door.delivery.hub._waiting)
+        door.publish_huge_frame()
+        await eventually(lambda: door.delivery.viewers == 1)
+        door.stop()
+        clock = count()
+        await eventually(lambda: door.server.sweep(next(clock)) == 1)
+        assert next(clock) > STALLED_SECONDS
+        await eventually(lambda: door.server.connection_count == 0)
+        await eventually(lambda: len(asyncio.all_tasks()) == before)
+    assert door.delivery.viewers == 0
 
 
 # FLV over WebSocket
