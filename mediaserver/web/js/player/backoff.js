@@ -11,10 +11,11 @@ export class Backoff {
     this.#attempt = 0;
   }
 
-  /** Seconds to wait before the next attempt: between half and all of a step, never under `atLeast`. */
+  /** Seconds to wait before the next attempt: between half and all of a step, and never under `atLeast`. */
   next(atLeast = 0) {
     const step = Math.min(this.most, this.first * this.factor ** this.#attempt);
     if (step < this.most) this.#attempt += 1;
-    return Math.max(atLeast, step) * (atLeast > step ? 1 + this.random() / 2 : 0.5 + this.random() / 2);
+    const jitter = this.random() / 2;
+    return Math.max(step * (0.5 + jitter), atLeast * (1 + jitter));
   }
 }
