@@ -19,7 +19,7 @@ from mediaserver.media_plane import MediaPlane
 from mediaserver.observability.logging import configure_logging, set_log_level
 from mediaserver.observability.loop_lag import LoopLag
 from mediaserver.persistence import open_database
-from mediaserver.signals import Signals
+from mediaserver.signals import Signals, start_given_up_by_sigterm
 from mediaserver.web_front import WebFront
 from storage.bus import Bus
 from storage.database import Database
@@ -37,20 +37,26 @@ async def serve(settings: Settings, read_settings: Callable[[], Settings], is_de
     """
     configure_logging(settings.log.format, settings.log.level.value)
     _raise_file_limit()
+    with start_given_up_by_sigterm():
+        await _serve(settings, read_settings, is_demo)
+
+
+async def _serve(settings: Settings, read_settings: Callable[[], Settings], is_demo: bool) -> None:
     data = DataDirectory(settings.data_dir)
     digester = StreamKeyDigester(data.secret_key(settings))
     passwords = Passwords()
     bus = Bus()
     try:
-        async with (
-            open_database(settings, data) as database,
-            Authorizer(database, digester, bus, settings.authorization) as authorizer,
-        ):
-            first_start = await prepare_first_start(database, digester, passwords)
-            accounts = Accounts(database, digester, passwords)
-            demo_key = await _demo_key(database, accounts, authorizer) if is_demo else None
-            server = Server(settings, read_settings, database, authorizer, bus, data.node_id())
-            await server.run(first_start, demo_key)
+        with Signals() as signals:
+            async with (
+                open_database(settings, data) as database,
+                Authorizer(database, digester, bus, settings.authorization) as authorizer,
+            ):
+                first_start = await prepare_first_start(database, digester, passwords)
+                accounts = Accounts(database, digester, passwords)
+                demo_key = await _demo_key(database, accounts, authorizer) if is_demo else None
+                server = Server(settings, read_settings, database, authorizer, bus, data.node_id())
+                await server.run(signals, first_start, demo_key)
     finally:
         passwords.close()
 
@@ -77,16 +83,16 @@ class Server:
         self._notifications = Notifications(database, bus)
         self._web = WebFront(settings, self._media, authorizer, database, self._lag)
 
-    async def run(self, first_start: FirstStart | None, demo_key: str | None) -> None:
+    async def run(self, signals: Signals, first_start: FirstStart | None, demo_key: str | None) -> None:
         """Start, serve until told to stop, drain, stop."""
-        with Signals(self._reload) as signals:
-            try:
-                await self._start()
-                addresses = Addresses.of(self._settings, self._web.port, self._media.rtmp_port)
-                print(welcome(addresses, first_start, is_demo=demo_key is not None), flush=True)
-                await self._serve(signals, addresses.publish(demo_key) if demo_key else None)
-            finally:
-                await self._stop()
+        signals.on_reload = self._reload
+        try:
+            await self._start()
+            addresses = Addresses.of(self._settings, self._web.port, self._media.rtmp_port)
+            print(welcome(addresses, first_start, is_demo=demo_key is not None), flush=True)
+            await self._serve(signals, addresses.publish(demo_key) if demo_key else None)
+        finally:
+            await self._stop()
 
     async def _start(self) -> None:
         await self._media.start(self._settings)

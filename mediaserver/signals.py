@@ -1,4 +1,7 @@
-"""SIGTERM and SIGINT drain, a second one stops at once; SIGHUP reloads."""
+"""SIGTERM and SIGINT drain, a second one stops at once; SIGHUP reloads. SIGTERM gives up a start."""
+
+They are caught from the first moment on, so that a start that is cut short still stops what it started.
+"""
 
 import asyncio
 import signal
@@ -10,8 +13,8 @@ class Signals:
 
     _STOPPING = (signal.SIGTERM, signal.SIGINT)
 
-    def __init__(self, reload: Callable[[], None]) -> None:
-        self._reload = reload
+    def __init__(self) -> None:
+        self.on_reload: Callable[[], None] | None = None
         self.drain = asyncio.Event()
         self.stop_now = asyncio.Event()
 
@@ -26,6 +29,10 @@ class Signals:
         loop = asyncio.get_running_loop()
         for number in (*self._STOPPING, signal.SIGHUP):
             loop.remove_signal_handler(number)
+
+    def _reload(self) -> None:
+        if self.on_reload is not None:
+            self.on_reload()
 
     def _stop(self) -> None:
         if self.drain.is_set():

@@ -134,12 +134,11 @@ class Broadcast:
         if group.burst is None:
             history = b"".join(data for _, data in self._history)
             group.burst = frame(viewer.framing, self._muxer.header() + history)
-        viewer.write(group.burst)
         viewer.allowance = len(group.burst)
-        group.counters.bytes_sent += len(group.burst)
         group.counters.viewers_joined += 1
         group.counters.viewers += 1
         (group.live if self._is_history_decodable else group.lagging)[viewer] = None
+        self._write(group, viewer, group.burst)
 
     def leave(self, viewer: Viewer) -> None:
         """Forget ``viewer``; the last one to leave takes the broadcast off the stream."""
@@ -216,17 +215,23 @@ class Broadcast:
             if not group.live and not group.lagging:
                 continue
             framed = frame(framing, data)
-            late = []
+            late, gone = [], []
             for viewer in group.live:
-                if viewer.backlog() > budget:
-                    late.append(viewer)
-                else:
-                    viewer.write(framed)
-            group.counters.bytes_sent += len(framed) * (len(group.live) - len(late))
+                try:
+                    if viewer.backlog() > budget:
+                        late.append(viewer)
+                    else:
+                        viewer.write(framed)
+                except RuntimeError:
+                    # uvloop: the transport has closed, its handler has not heard of it yet.
+                    gone.append(viewer)
+            group.counters.bytes_sent += len(framed) * (len(group.live) - len(late) - len(gone))
             if group.lagging:
                 self._tend_lagging(framing, group, budget, decodable)
             for viewer in late:
                 self._tend_late(group, viewer, budget, framed)
+            for viewer in gone:
+                self._lose(group, viewer)
 
     # History
 
@@ -262,8 +267,7 @@ class Broadcast:
 
     def _tend_late(self, group: _Group, viewer: Viewer, budget: int, framed: bytes) -> None:
         if viewer.backlog() <= budget + viewer.allowance:
-            viewer.write(framed)
-            group.counters.bytes_sent += len(framed)
+            self._write(group, viewer, framed)
             return
         viewer.allowance = 0
         viewer.behind_since = self._loop.time()
@@ -279,10 +283,9 @@ class Broadcast:
             if is_drained and decodable is not None:
                 resumed = resumed or self._resumption(framing, decodable)
                 viewer.behind_since = None
-                viewer.write(resumed)
-                group.counters.bytes_sent += len(resumed)
                 del group.lagging[viewer]
                 group.live[viewer] = None
+                self._write(group, viewer, resumed)
             elif is_drained or viewer.behind_since is None:
                 continue
             elif now - viewer.behind_since > self._options.close_after:
@@ -292,12 +295,24 @@ class Broadcast:
         """What a viewer gets that missed a part: sequence headers anew, then the keyframe."""
         return frame(framing, self._muxer.resumption() + decodable)
 
-    def _cut(self, group: _Group, viewer: Viewer) -> None:
+    def _write(self, group: _Group, viewer: Viewer, data: bytes) -> None:
+        """What the loop of ``_send`` does, for one viewer."""
+        try:
+            viewer.write(data)
+        except RuntimeError:
+            self._lose(group, viewer)
+        else:
+            group.counters.bytes_sent += len(data)
+
+    def _lose(self, group: _Group, viewer: Viewer) -> None:
         group.remove(viewer)
+        viewer.on_end()
+
+    def _cut(self, group: _Group, viewer: Viewer) -> None:
         group.counters.viewers_cut += 1
         # close() would wait for a reader that does not read.
         viewer.transport.abort()
-        viewer.on_end()
+        self._lose(group, viewer)
 
     # Changes and the end
 

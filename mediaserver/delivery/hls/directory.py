@@ -11,9 +11,9 @@ from mediaserver.hub.hub import Hub
 
 OUTPUT_NAME: Final = "hls"
 TS_OUTPUT_NAME: Final = "hls-ts"
-KEEP_ENDED_SECONDS: Final = 60.0
+KEEP_ENDED_SECONDS: Final = 30.0
 """Players learn from the last playlist that the stream is over, and play what they still miss."""
-MAX_ENDED: Final = 1000
+MAX_ENDED: Final = 100
 
 
 class HlsDirectory:
@@ -33,7 +33,9 @@ class HlsDirectory:
     def ended(self, room_id: str, reason: str) -> None:
         packager = self._current.pop(room_id, None)
         if packager is not None:
-            self._ended.append((asyncio.get_running_loop().time(), room_id, packager))
+            loop = asyncio.get_running_loop()
+            self._ended.append((loop.time(), room_id, packager))
+            loop.call_later(KEEP_ENDED_SECONDS + 1, self._recent)
 
     def packagers(self) -> list[HlsPackager]:
         """Those of live streams."""

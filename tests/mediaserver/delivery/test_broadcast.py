@@ -55,8 +55,11 @@ class Transport(asyncio.Transport):
         self.writes: list[bytes] = []
         self.backlog = 0
         self.is_aborted = False
+        self.is_gone = False
 
     def write(self, data: bytes) -> None:
+        if self.is_gone:
+            raise RuntimeError("unable to perform operation; the handler is closed")
         self.writes.append(data)
 
     def get_write_buffer_size(self) -> int:
@@ -229,6 +232,17 @@ async def test_the_burst_of_joining_does_not_make_a_viewer_slow(scene):
     transport.backlog = len(big)
     scene.publish(video(1), video(2, is_keyframe=True))
     assert transport.writes[1] == b"v1;v2;"
+
+
+async def test_a_transport_that_closed_unheard_costs_nobody_else(scene):
+    scene.publish(video(0, is_keyframe=True))
+    first, gone = scene.join()
+    _, other = scene.join()
+    gone.is_gone = True
+    scene.publish(video(1), video(2, is_keyframe=True))
+    assert scene.ended == [first]
+    assert other.text == b"H2;v0;v1;v2;"
+    assert scene.counters.viewers == 1
 
 
 async def test_a_late_track_is_announced_and_nothing_is_lost():
