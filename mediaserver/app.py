@@ -19,7 +19,7 @@ from mediaserver.media_plane import MediaPlane
 from mediaserver.observability.logging import configure_logging, set_log_level
 from mediaserver.observability.loop_lag import LoopLag
 from mediaserver.persistence import open_database
-from mediaserver.signals import Signals, start_given_up_by_sigterm
+from mediaserver.signals import Signals
 from mediaserver.web_front import WebFront
 from storage.bus import Bus
 from storage.database import Database
@@ -37,11 +37,6 @@ async def serve(settings: Settings, read_settings: Callable[[], Settings], is_de
     """
     configure_logging(settings.log.format, settings.log.level.value)
     _raise_file_limit()
-    with start_given_up_by_sigterm():
-        await _serve(settings, read_settings, is_demo)
-
-
-async def _serve(settings: Settings, read_settings: Callable[[], Settings], is_demo: bool) -> None:
     data = DataDirectory(settings.data_dir)
     digester = StreamKeyDigester(data.secret_key(settings))
     passwords = Passwords()

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT drain, a second one stops at once; SIGHUP reloads. SIGTERM gives up a start."""
+"""SIGTERM and SIGINT drain, a second one stops at once; SIGHUP reloads.
 
 They are caught from the first moment on, so that a start that is cut short still stops what it started.
 """
