@@ -1,32 +1,46 @@
 """How many watch over HLS: no socket tells, so whoever asked for a playlist a moment ago counts."""
 
-import asyncio
 from typing import Final
 
-PRESENT_SECONDS: Final = 10.0
 MAX_KNOWN: Final = 50_000
-"""Past this, newcomers of one stream are not counted: an estimate may be low, but not cost memory."""
+"""Past this, newcomers of one stream are not told apart: an estimate may be low, but not cost memory."""
 
 
 class Audience:
-    """Distinct (address, user agent) pairs that were seen lately."""
+    """An estimate from two sides, of which the larger holds.
 
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
+    One is the number of distinct (address, user agent) pairs, which misses viewers behind one address; the
+    other is how many requests waited for the same part at once, which misses players that do not block.
+    """
+
+    def __init__(self, window: float) -> None:
+        self._window = window
         self._seen: dict[int, float] = {}
+        self._waiting: dict[int, float] = {}
 
-    def note(self, address: str, user_agent: str) -> None:
+    def note(self, address: str, user_agent: str, now: float) -> None:
+        """A playlist was asked for."""
         who = hash((address, user_agent))
         if self._seen.pop(who, None) is not None or len(self._seen) < MAX_KNOWN:
-            self._seen[who] = self._loop.time()
+            self._seen[who] = now
 
-    @property
-    def present(self) -> int:
-        """The oldest stand first, so only those who left are visited."""
-        gone_before = self._loop.time() - PRESENT_SECONDS
-        while self._seen:
-            who, at = next(iter(self._seen.items()))
-            if at >= gone_before:
-                break
-            del self._seen[who]
-        return len(self._seen)
+    def note_waiting(self, count: int, now: float) -> None:
+        """``count`` requests waited for the part that came now."""
+        if count:
+            self._waiting.pop(count, None)
+            self._waiting[count] = now
+
+    def present(self, now: float) -> int:
+        """Viewers within the window up to ``now`` (loop time)."""
+        for noted in (self._seen, self._waiting):
+            _forget(noted, now - self._window)
+        return max(len(self._seen), max(self._waiting, default=0))
+
+
+def _forget(noted: dict[int, float], before: float) -> None:
+    """The oldest stand first, so only those who left are visited."""
+    while noted:
+        who, at = next(iter(noted.items()))
+        if at >= before:
+            return
+        del noted[who]

@@ -1,68 +1,132 @@
-"""Which packagers there are: one per live room, and those that ended a moment ago."""
+"""Which packagers there are: one per live room, MPEG-TS where asked for, and those that ended lately."""
 
 import asyncio
 from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from mediaserver.delivery.hls.options import HlsOptions
 from mediaserver.delivery.hls.packager import HlsPackager
 from mediaserver.delivery.hls.ts_packager import TsPackager
 from mediaserver.hub.hub import Hub
+from mediaserver.hub.stream import Stream
 
 OUTPUT_NAME: Final = "hls"
 TS_OUTPUT_NAME: Final = "hls-ts"
-KEEP_ENDED_SECONDS: Final = 30.0
-"""Players learn from the last playlist that the stream is over, and play what they still miss."""
-MAX_ENDED: Final = 100
+SWEEP_SECONDS: Final = 1.0
+MAX_ENDED: Final = 64
+"""Ended streams kept at most: players learn from the last playlist that it is over, and play the rest."""
+
+
+@dataclass(slots=True)
+class _Room:
+    """The packagers of one live stream."""
+
+    stream: Stream
+    hls: HlsPackager
+    ts: TsPackager | None = None
 
 
 class HlsDirectory:
-    """A HubListener that packages every stream from its start."""
+    """A HubListener that packages every stream from its start.
+
+    One timer runs for all of them together while there are any.
+    """
 
     def __init__(self, hub: Hub, options: HlsOptions) -> None:
+        self.options: Final = options
         self._hub = hub
-        self._options = options
-        self._current: dict[str, HlsPackager] = {}
-        self._ended: deque[tuple[float, str, HlsPackager]] = deque(maxlen=MAX_ENDED)
+        self._live: dict[str, _Room] = {}
+        self._ended: deque[tuple[float, str, HlsPackager]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    # HubListener
 
     def started(self, room_id: str) -> None:
         stream = self._hub.find(room_id)
-        if stream is not None:
-            self._current[room_id] = stream.shared(OUTPUT_NAME, lambda: HlsPackager(self._options))
+        if stream is None:
+            return
+        loop = asyncio.get_running_loop()
+        packager = stream.shared(OUTPUT_NAME, lambda: HlsPackager(room_id, self.options, loop.time))
+        self._live[room_id] = _Room(stream, packager)
+        self._sweep_later()
 
     def ended(self, room_id: str, reason: str) -> None:
-        packager = self._current.pop(room_id, None)
-        if packager is not None:
-            loop = asyncio.get_running_loop()
-            self._ended.append((loop.time(), room_id, packager))
-            loop.call_later(KEEP_ENDED_SECONDS + 1, self._recent)
+        room = self._live.pop(room_id, None)
+        if room is not None:
+            self._ended.append((asyncio.get_running_loop().time(), room_id, room.hls))
+            if len(self._ended) > MAX_ENDED:
+                self._ended.popleft()
+
+    # Asking
 
     def packagers(self) -> list[HlsPackager]:
         """Those of live streams."""
-        return list(self._current.values())
+        return [room.hls for room in self._live.values()]
 
-    def current(self, room_id: str) -> HlsPackager | None:
-        """The packager of the room's stream, or the one that ended last."""
-        if room_id in self._current:
-            return self._current[room_id]
-        return next((p for _, room, p in reversed(self._recent()) if room == room_id), None)
+    def find(self, room_id: str) -> HlsPackager | None:
+        """The packager of the room's stream, or else the one that ended last."""
+        return next(self._of_room(room_id), None)
 
-    def find_session(self, room_id: str, session: str) -> HlsPackager | None:
-        """The packager called ``session`` if it is this room's."""
-        current = self.current(room_id)
-        if current is not None and current.session == session:
-            return current
-        return next((p for _, room, p in self._recent() if room == room_id and p.session == session), None)
+    def find_session(self, room_id: str, session_name: str) -> HlsPackager | None:
+        """The packager of that session, if it is this room's."""
+        return next((p for p in self._of_room(room_id) if p.session_name == session_name), None)
 
     def transport_stream(self, room_id: str) -> TsPackager | None:
         """The room's packager for players that know only MPEG-TS, started on first demand."""
-        stream = self._hub.find_live(room_id)
-        if stream is None:
+        room = self._live.get(room_id)
+        if room is None:
             return None
-        return stream.shared(TS_OUTPUT_NAME, lambda: TsPackager(stream, self._options))
+        loop = asyncio.get_running_loop()
+        room.ts = room.stream.shared(TS_OUTPUT_NAME, lambda: TsPackager(self.options, loop.time))
+        room.ts.touch()
+        return room.ts
 
-    def _recent(self) -> "deque[tuple[float, str, HlsPackager]]":
-        now = asyncio.get_running_loop().time()
-        while self._ended and self._ended[0][0] < now - KEEP_ENDED_SECONDS:
+    def find_transport_stream(self, room_id: str) -> TsPackager | None:
+        """The room's packager for MPEG-TS, if it was started."""
+        room = self._live.get(room_id)
+        return room.ts if room is not None else None
+
+    def viewers(self, room_id: str) -> int:
+        """An estimate of how many watch the room over HLS now."""
+        room = self._live.get(room_id)
+        if room is None:
+            return 0
+        return room.hls.viewer_count + (room.ts.viewer_count if room.ts is not None else 0)
+
+    def sweep(self, now: float) -> None:
+        """Let everything that waits or lingers notice the time (of the loop)."""
+        for room in self._live.values():
+            room.hls.sweep(now)
+            if room.ts is not None and room.ts.sweep(now):
+                room.stream.detach(room.ts)
+                room.ts = None
+        while self._ended and self._ended[0][0] + self.options.linger <= now:
             self._ended.popleft()
-        return self._ended
+
+    def close(self) -> None:
+        """Forget everything. The hub ends the streams."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+        self._live.clear()
+        self._ended.clear()
+
+    def _of_room(self, room_id: str) -> Iterator[HlsPackager]:
+        room = self._live.get(room_id)
+        if room is not None:
+            yield room.hls
+        for _, ended_id, packager in reversed(self._ended):
+            if ended_id == room_id:
+                yield packager
+
+    def _sweep_later(self) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep_and_go_on)
+
+    def _sweep_and_go_on(self) -> None:
+        self._timer = None
+        self.sweep(asyncio.get_running_loop().time())
+        if self._live or self._ended:
+            self._sweep_later()

@@ -1,286 +1,345 @@
-"""The LL-HLS packager: an Output that keeps one Rendition per track and tells all of them where to cut.
+"""The LL-HLS packager: an Output that keeps one Rendition per track and makes them cut together.
 
 Rules:
 
-* The primary track (first video, else first audio) decides: a segment ends at its first keyframe after the
-  segment target. The other renditions cut at the same media time, so that sequence numbers agree.
-* TARGETDURATION is set once, by the first segment, before anything is listed. A group of pictures that would
-  break it later is cut without a keyframe; such a segment is not independent, and its playlist says so.
-* A gap or a changed configuration is a discontinuity at the same sequence number in every rendition.
+* Nothing is listed before the first segment is over: it decides TARGETDURATION and PART-TARGET, which never
+  change. Until then packets are only collected.
+* The leading track (first video, else first audio) decides where segments end: at its first keyframe after
+  the segment target. All renditions cut at the same media time, so their sequence numbers agree.
+* Any rendition that has to end a segment on its own, to keep within TARGETDURATION, takes the others along.
+  A segment that then begins without a keyframe is not independent, so EXT-X-INDEPENDENT-SEGMENTS is withdrawn
+  for good: a missing promise breaks no player, a false one does (4.4.2.1).
+* A changed configuration or another publisher is a discontinuity at the same sequence number everywhere.
+  While a lost publisher may come back, the time without media is listed as gaps (6.2.1).
+* A track that appears late joins at the next segment; a track that goes ends its own playlist.
 """
 
-import asyncio
-import itertools
-import math
 import secrets
 import time
-from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from enum import Enum
 from typing import Final
 
 import structlog
 
-from mediaserver.containers.fmp4 import nominal_duration
 from mediaserver.containers.fmp4_boxes import CARRIED
 from mediaserver.delivery.hls.audience import Audience
+from mediaserver.delivery.hls.multivariant import Listing, multivariant_playlist
+from mediaserver.delivery.hls.opening import EARLY, Opening, Timing
 from mediaserver.delivery.hls.options import HlsOptions
-from mediaserver.delivery.hls.rendition import JITTER, Rendition
+from mediaserver.delivery.hls.playlist import MediaPlaylist
+from mediaserver.delivery.hls.rendition import Rendition, Session
+from mediaserver.delivery.hls.segments import Data, MediaStore
+from mediaserver.delivery.hls.waiting import Waiters
 from mediaserver.hub.ports import Metadata
 from mediaserver.media.codecs import primary
 from mediaserver.media.errors import MediaError
 from mediaserver.media.packet import MediaPacket, Track, TrackKind
 
-LONGEST_FIRST_SEGMENT: Final = 12.0
-"""Seconds without a second keyframe after which the first segment ends all the same."""
-EARLY: Final = 0.9
-"""A keyframe this fraction of the segment target after the last cut is late enough to cut at."""
-ROUNDING: Final = 0.45
-"""Seconds by which a segment may pass TARGETDURATION and still be rounded down to it."""
-KEYFRAME_PATIENCE: Final = 1.0
-"""Seconds that a further video track may take to come to its own keyframe."""
-COARSE_FRAME: Final = 0.15
-"""Frames longer than this fraction of the part target make PART-TARGET a whole number of frames."""
-WAKE_SECONDS: Final = 1.0
-MEASURED_FRAMES: Final = 4
-UNEVEN_FRAMES: Final = 3
-"""How many usual frames the next one may last: a cut that must not come late is made so much earlier."""
-MAX_MEASURED: Final = 256
-MAX_CUTS_AHEAD: Final = 1024
-"""Cuts that a silent rendition may fall behind before the oldest are forgotten."""
-
 logger = structlog.get_logger("mediaserver.hls")
 
+MAX_FORMER: Final = 8
+"""Renditions whose track is gone, kept for those who still play them."""
+LONG_GOP_SECONDS: Final = 4.0
+"""A streamer with longer groups of pictures is told that 2 s would serve viewers better."""
 
-@dataclass(frozen=True, slots=True)
-class _Cut:
-    """A segment begins at media time ``at`` in every rendition."""
 
-    at: float
-    sequence: int
-    is_discontinuous: bool
+class PackagerState(Enum):
+    OPENING = "opening"
+    """Nothing is listed yet."""
+    LIVE = "live"
+    INTERRUPTED = "interrupted"
+    """The publisher is gone and may come back."""
+    ENDED = "ended"
 
 
 class HlsPackager:
-    """Packages one stream. ``session`` is random, so that no cache can mix two streams of one room."""
+    """Packages one stream. ``session`` is random, so that no cache can mix two streams of one room.
 
-    def __init__(self, options: HlsOptions) -> None:
-        self.session: Final = secrets.token_hex(6)
-        self.renditions: dict[int, Rendition] = {}
-        self.target_duration = 0
-        self.part_target = options.part_target
-        self.is_ended = False
-        self.audience: Final = Audience()
-        self.wall_clock_base: float | None = None
+    ``clock`` is the event loop's, ``wall_clock`` the time of day; both in seconds.
+    """
+
+    def __init__(
+        self,
+        room_id: str,
+        options: HlsOptions,
+        clock: Callable[[], float],
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.session_name: Final = secrets.token_hex(8)
+        self.state = PackagerState.OPENING
+        self.is_ready = False
+        """Whether there is something to list of every track."""
+        self.renditions: Final[dict[int, Rendition]] = {}
+        self.audience: Final = Audience(options.viewer_window)
+        self.waiters: Final = Waiters()
+        """Those who wait for the first playlist."""
+        self.store: Final = MediaStore()
+        self._room_id = room_id
         self._options = options
-        self._primary: int | None = None
-        self._cuts: dict[int, deque[_Cut]] = {}
-        self._last_cut: _Cut | None = None
-        self._is_gap_ahead = False
-        self._tracks: tuple[Track, ...] = ()
-        self._unevenness = 0.0
-        self._measured: list[MediaPacket] | None = []
-        self._rendition_numbers = itertools.count()
-        self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waker: asyncio.TimerHandle | None = None
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._tracks: dict[int, Track] = {}
+        self._opening = Opening(options)
+        self._session: Session | None = None
+        self._leader: Rendition | None = None
+        self._joining: dict[int, Rendition] = {}
+        self._former: list[Rendition] = []
+        self._made = 0
+        self._sequence = 0
+        self._discontinuities = 0
+        self._origin: float | None = None
+        """Media time of the first packet, at first and after each discontinuity; None before it."""
+        self._waiting_since: float | None = None
+        self._interrupted_at = 0.0
 
     @property
     def viewer_count(self) -> int:
-        return self.audience.present
+        return self.audience.present(self._clock())
 
     @property
-    def is_ready(self) -> bool:
-        """Whether there is something to list: TARGETDURATION is known and every rendition has a segment."""
-        return self.target_duration > 0
+    def timing(self) -> Timing:
+        """What holds for the life of the session, or what it may be while nobody knows."""
+        if self._session is None:
+            return Timing(self._options.longest_segment, self._options.part_target)
+        return self._session.timing
 
-    async def wait_ready(self, seconds: float) -> bool:
-        """Wait until there is something to list, ``seconds`` at most."""
-        if not self._ready.done():
-            await asyncio.wait((self._ready,), timeout=seconds)
-        return self.is_ready
+    @property
+    def target_duration(self) -> int:
+        return self.timing.target_duration
+
+    @property
+    def is_ended(self) -> bool:
+        return self.state is PackagerState.ENDED
 
     # Output
 
     def on_tracks(self, tracks: Sequence[Track], metadata: Metadata) -> None:
-        self._tracks = tuple(track for track in tracks if track.codec in CARRIED)
-        leader = primary(self._tracks, TrackKind.VIDEO) or primary(self._tracks, TrackKind.AUDIO)
-        self._primary = leader.id if leader is not None else None
-        if self._measured is None:
-            self._take_tracks()
+        self._tracks = {track.id: track for track in tracks if track.codec in CARRIED}
+        if self._session is None:
+            return
+        self._joining = {i: r for i, r in self._joining.items() if self._tracks.get(i) == r.track}
+        for track_id in self.renditions.keys() - self._tracks.keys():
+            self._retire(track_id)
+        is_changed = any(r.track != self._tracks[track_id] for track_id, r in self.renditions.items())
+        if is_changed or self.state is PackagerState.INTERRUPTED:
+            self._finish_segments()
+            self._restart()
+        self.state = PackagerState.LIVE
 
     def on_packet(self, packet: MediaPacket) -> None:
-        if self._measured is None:
-            self._package(packet)
+        if self._session is None:
+            self._collect(packet)
             return
-        self._measured.append(packet)
-        leading = [p.dts for p in self._measured if p.track.id == self._primary]
-        if len(leading) > MEASURED_FRAMES or len(self._measured) >= MAX_MEASURED:
-            self._end_measuring(leading)
-
-    def _package(self, packet: MediaPacket) -> None:
-        track_id = packet.track.id
-        rendition = self.renditions.get(track_id)
-        if rendition is None:
+        rendition = self.renditions.get(packet.track.id) or self._join(packet, self._session)
+        if rendition is None or not rendition.accepts(packet, self._options.longest_segment):
             return
-        at = packet.dts / packet.track.clock_rate
-        if self.wall_clock_base is None:
-            self.wall_clock_base = time.time() - at
-        if track_id == self._primary:
-            self._lead(packet, at)
-        cut = self._due_cut(packet, at)
-        if cut is not None:
-            rendition.begin_segment(packet, cut.sequence, cut.is_discontinuous)
-            self._note_progress()
-        elif not rendition.is_empty and not self._is_gap_ahead and not rendition.add(packet):
-            self._jump(rendition, packet, at)
+        if self._origin is None and not self._begins(rendition, packet):
+            return
+        rendition.add(packet, rendition is self._leader and self._begins_segment(rendition, packet))
+        if self.store.total > self._options.max_bytes:
+            self._shrink()
 
     def on_interrupted(self) -> None:
-        for rendition in self.renditions.values():
-            rendition.finish_segment()
-        self._is_gap_ahead = True
+        if self._session is None:
+            self._opening = Opening(self._options)
+            return
+        self._finish_segments()
+        self.state = PackagerState.INTERRUPTED
+        self._interrupted_at = self._clock()
 
     def on_end(self) -> None:
-        if self._measured is not None:
-            self._end_measuring([])
-        self.is_ended = True
-        for rendition in self.renditions.values():
+        if self._session is None and self._opening.packets:
+            self._open()
+        self._finish_segments()
+        self.state = PackagerState.ENDED
+        for rendition in self._all():
             rendition.end()
-        if not self.is_ready and any(rendition.segments for rendition in self.renditions.values()):
-            self._set_target_duration()
-        if not self._ready.done():
-            self._ready.set_result(None)
-        if self._waker is not None:
-            self._waker.cancel()
+        self.waiters.wake()
 
-    # Tracks
+    def sweep(self, now: float) -> None:
+        """Called about once a second: turn away who waits too long, and list time without a publisher."""
+        self.audience.note_waiting(max((len(r.waiters) for r in self._all()), default=0), now)
+        self.waiters.sweep(now)
+        for rendition in self._all():
+            rendition.sweep(now)
+        if self.state is PackagerState.INTERRUPTED and now - self._interrupted_at >= self.target_duration:
+            self._interrupted_at += self.target_duration
+            for rendition in self.renditions.values():
+                rendition.add_gap(self.target_duration)
 
-    def _end_measuring(self, leading: Sequence[int]) -> None:
-        """The first frames told how long frames are: fix PART-TARGET and package what was held back."""
-        held, self._measured = self._measured or [], None
-        leader = next((track for track in self._tracks if track.id == self._primary), None)
-        distances = sorted(after - before for before, after in itertools.pairwise(leading))
-        if leader is not None and distances:
-            frame = distances[len(distances) // 2] / leader.clock_rate
-            self.part_target = _part_target(frame, self._options.part_target)
-            self._unevenness = UNEVEN_FRAMES * frame
-        self._take_tracks()
-        for packet in held:
-            self._package(packet)
+    # Asking
 
-    def _take_tracks(self) -> None:
-        for gone in self.renditions.keys() - {track.id for track in self._tracks}:
-            self._drop_rendition(gone)
-        for track in self._tracks:
-            try:
-                self._take_track(track)
-            except MediaError as error:
-                logger.warning("track_not_packaged", codec=track.codec.value, reason=str(error))
-                self._drop_rendition(track.id)
+    def find(self, rendition_name: str) -> Rendition | None:
+        """The rendition whose names begin with ``rendition_name``, also one whose track is gone."""
+        return next((r for r in self._all() if r.name == rendition_name), None)
 
-    def _take_track(self, track: Track) -> None:
-        rendition = self.renditions.get(track.id)
+    def data(self, name: str) -> Data | None:
+        """The bytes of an initialization segment, a segment or a part."""
+        return self.store.get(name)
+
+    def multivariant(self) -> bytes:
+        """The multivariant playlist as things stand."""
+        return multivariant_playlist([_listing(r) for r in self.renditions.values() if r.is_listed])
+
+    def playlist(self, rendition: Rendition) -> MediaPlaylist:
+        others = (r for r in self.renditions.values() if r is not rendition and r.is_listed)
+        return rendition.playlist([other.report() for other in others])
+
+    # Beginning
+
+    def _collect(self, packet: MediaPacket) -> None:
+        tracks = [*self._tracks.values()]
+        leader = primary(tracks, TrackKind.VIDEO) or primary(tracks, TrackKind.AUDIO)
+        if leader is not None and self._opening.add(packet, leader):
+            self._open()
+
+    def _open(self) -> None:
+        """Fix what never changes, and package what was collected."""
+        tracks = [*self._tracks.values()]
+        leader = primary(tracks, TrackKind.VIDEO) or tracks[0]
+        opening, self._opening = self._opening, Opening(self._options)
+        timing = opening.timing(leader)
+        interval = opening.keyframe_interval
+        if leader.kind is TrackKind.VIDEO and (interval is None or interval > LONG_GOP_SECONDS):
+            logger.warning("hls_long_gop", room_id=self._room_id, seconds=interval, better_seconds=2)
+        newest = max((p.dts / p.track.clock_rate for p in opening.packets), default=0.0)
+        self._session = Session(self._options, timing, self.store, self._clock, self._wall_clock() - newest)
+        self.state = PackagerState.LIVE
+        for packet in opening.packets:
+            self.on_packet(packet)
+
+    def _join(self, packet: MediaPacket, session: Session) -> Rendition | None:
+        """The rendition of a track not heard of yet; None while it has to wait for the next segment."""
+        track = packet.track
+        if track.id in self._joining or self._tracks.get(track.id) != track:
+            return None
+        leads = self._leader is None or (
+            track.kind is TrackKind.VIDEO and self._leader.track.kind is TrackKind.AUDIO
+        )
+        if leads and track.kind is TrackKind.VIDEO and self._leader is not None and not packet.is_keyframe:
+            return None
+        rendition = self._make(track, session)
         if rendition is None:
-            kind = "v" if track.kind is TrackKind.VIDEO else "a"
-            name = f"{self.session}-{kind}{next(self._rendition_numbers)}"
-            self.renditions[track.id] = Rendition(name, track, self._options, self.part_target)
-            self._cuts[track.id] = deque(maxlen=MAX_CUTS_AHEAD)
-        elif rendition.track != track:
-            rendition.finish_segment()
-            rendition.set_track(track)
-            self._is_gap_ahead = True
+            return None
+        if leads:
+            self._lead(rendition, packet)
+        elif self.is_ready:
+            self._joining[track.id] = rendition
+            return None
+        self._admit(rendition, self._origin)
+        return rendition
 
-    def _drop_rendition(self, track_id: int) -> None:
-        rendition = self.renditions.pop(track_id, None)
-        self._cuts.pop(track_id, None)
-        if rendition is not None:
-            rendition.end()
-            self._is_gap_ahead = True
+    def _make(self, track: Track, session: Session) -> Rendition | None:
+        kind = "v" if track.kind is TrackKind.VIDEO else "a"
+        name = f"{self.session_name}-{kind}{self._made}"
+        self._made += 1
+        try:
+            return Rendition(name, track, session, self._discontinuities, self._segment_ended)
+        except MediaError as error:
+            logger.warning("hls_track_left_out", room_id=self._room_id, reason=str(error))
+            del self._tracks[track.id]
+            return None
+
+    def _lead(self, rendition: Rendition, packet: MediaPacket) -> None:
+        """Let ``rendition``, which begins with ``packet``, decide from now on where segments end."""
+        if self._leader is not None:
+            at = packet.pts / packet.track.clock_rate
+            self._sequence += 1
+            for other in self.renditions.values():
+                other.cut_at(at)
+            self._origin = at
+        self._leader = rendition
+
+    def _admit(self, rendition: Rendition, origin: float | None) -> None:
+        """Let a rendition begin with the segment that began at media time ``origin``."""
+        self.renditions[rendition.track.id] = rendition
+        rendition.sequence = self._sequence
+        if origin is not None:
+            rendition.begin_at(origin)
+
+    def _begins(self, rendition: Rendition, packet: MediaPacket) -> bool:
+        """Whether to go on with ``packet`` after a discontinuity: the others wait a while for the leader."""
+        at = packet.pts / packet.track.clock_rate
+        if self._waiting_since is None:
+            self._waiting_since = at
+        if rendition is not self._leader and at - self._waiting_since < self.target_duration:
+            return False
+        self._origin, self._waiting_since = at, None
+        for other in self.renditions.values():
+            other.begin_at(at)
+        return True
 
     # Cutting
 
-    def _lead(self, packet: MediaPacket, at: float) -> None:
-        """Schedule a cut at this packet of the primary track if it is time for one."""
-        if self._last_cut is None:
-            if packet.is_keyframe:
-                self._schedule(at, is_discontinuous=False)
+    def _begins_segment(self, leader: Rendition, packet: MediaPacket) -> bool:
+        if not packet.is_keyframe or leader.elapsed_until(packet) < self._options.segment_target - EARLY:
+            return False
+        return leader.track.kind is TrackKind.VIDEO or leader.ends_part(packet)
+
+    def _segment_ended(self, rendition: Rendition, at: float) -> None:
+        """A rendition is one segment further: if it is the first one, the others follow."""
+        if self.renditions.get(rendition.track.id) is not rendition:
             return
-        elapsed = at - self._last_cut.at
-        if self._is_gap_ahead:
-            if packet.is_keyframe:
-                self._is_gap_ahead = False
-                self._schedule(at, is_discontinuous=True)
-            return
-        is_late_enough = packet.is_keyframe and elapsed >= self._options.segment_target * EARLY
-        if is_late_enough or elapsed + self._unevenness >= self._longest_segment:
-            self._schedule(at, is_discontinuous=False)
+        if rendition.sequence > self._sequence:
+            self._sequence = rendition.sequence
+            for other in self.renditions.values():
+                if other is not rendition:
+                    other.cut_at(at)
+            joining, self._joining = self._joining, {}
+            for newcomer in joining.values():
+                self._admit(newcomer, at)
+        if not self.is_ready and all(r.is_listed for r in self.renditions.values()):
+            self.is_ready = True
+            self.waiters.wake()
 
-    @property
-    def _longest_segment(self) -> float:
-        return self.target_duration + ROUNDING if self.target_duration else LONGEST_FIRST_SEGMENT
+    def _finish_segments(self) -> None:
+        """End the segments of all renditions at the same number, with what there is."""
+        renditions = [*self.renditions.values()]
+        for rendition in renditions:
+            rendition.flush()
+        for rendition in renditions:
+            rendition.finish_segment()
+        for rendition in renditions:
+            rendition.catch_up()
 
-    def _schedule(self, at: float, is_discontinuous: bool) -> None:
-        sequence = self._last_cut.sequence + 1 if self._last_cut is not None else 0
-        self._last_cut = _Cut(at, sequence, is_discontinuous)
-        for cuts in self._cuts.values():
-            cuts.append(self._last_cut)
+    def _restart(self) -> None:
+        """What follows is discontinuous. Twice without media in between is once."""
+        self._discontinuities += self._origin is not None
+        self._origin = None
+        for track_id, rendition in [*self.renditions.items()]:
+            try:
+                rendition.restart(self._tracks[track_id])
+            except MediaError as error:
+                logger.warning("hls_track_left_out", room_id=self._room_id, reason=str(error))
+                self._retire(track_id)
 
-    def _due_cut(self, packet: MediaPacket, at: float) -> _Cut | None:
-        """The cut that ``packet`` begins a segment for, if any."""
-        cuts = self._cuts[packet.track.id]
-        due = None
-        while cuts and self._is_due(cuts[0], packet, at):
-            if due is not None and not self.renditions[packet.track.id].is_empty:
-                # Not one sample between two cuts: sequence numbers must not skip, so a gap is listed.
-                rendition = self.renditions[packet.track.id]
-                rendition.add_gap(due.sequence, due.at, cuts[0].at - due.at, due.is_discontinuous)
-            due = cuts.popleft()
-        return due
+    def _retire(self, track_id: int) -> None:
+        rendition = self.renditions.pop(track_id)
+        rendition.end()
+        self._former = [*self._former[-MAX_FORMER + 1 :], rendition]
+        if rendition is self._leader:
+            remaining = sorted(self.renditions.values(), key=_precedence)
+            self._leader = remaining[0] if remaining else None
 
-    def _is_due(self, cut: _Cut, packet: MediaPacket, at: float) -> bool:
-        if packet.track.id == self._primary:
-            return True
-        half_frame = 0.5 * nominal_duration(packet.track) / packet.track.clock_rate
-        is_there = at >= cut.at - half_frame
-        if packet.track.kind is TrackKind.AUDIO:
-            return is_there
-        return is_there and (packet.is_keyframe or at > cut.at + KEYFRAME_PATIENCE)
+    def _shrink(self) -> None:
+        while self.store.total > self._options.max_bytes:
+            largest = max(self._all(), key=lambda rendition: rendition.kept_bytes)
+            if not largest.window.shrink():
+                return
 
-    def _jump(self, rendition: Rendition, packet: MediaPacket, at: float) -> None:
-        """The rendition cannot span the gap in front of ``packet``."""
-        rendition.flush()
-        if packet.track.id == self._primary:
-            self._schedule(at, is_discontinuous=True)
-            cut = self._due_cut(packet, at)
-            if cut is not None:
-                rendition.begin_segment(packet, cut.sequence, cut.is_discontinuous)
-        else:
-            rendition.add(packet)
-
-    # Readiness
-
-    def _note_progress(self) -> None:
-        if self.is_ready:
-            return
-        renditions = self.renditions.values()
-        if all(r.segments and r.segments[0].is_complete for r in renditions if r.track.id == self._primary):
-            self._set_target_duration()
-            self._ready.set_result(None)
-            self._wake_regularly()
-
-    def _set_target_duration(self) -> None:
-        segments = (segment for r in self.renditions.values() for segment in r.segments)
-        longest = max((segment.duration for segment in segments if segment.is_complete), default=0.0)
-        self.target_duration = max(math.ceil(self._options.segment_target), math.ceil(longest - ROUNDING))
-
-    def _wake_regularly(self) -> None:
-        """One timer for all blocked requests, so that they notice when nothing comes."""
-        for rendition in self.renditions.values():
-            rendition.wake()
-        self._waker = asyncio.get_running_loop().call_later(WAKE_SECONDS, self._wake_regularly)
+    def _all(self) -> Iterator[Rendition]:
+        yield from self.renditions.values()
+        yield from self._joining.values()
+        yield from self._former
 
 
-def _part_target(frame: float, wanted: float) -> float:
-    """``wanted``, or the next whole number of frames of ``frame`` seconds where those are long against it."""
-    if frame <= wanted * COARSE_FRAME:
-        return wanted
-    return math.ceil((math.ceil(wanted / frame) * frame + JITTER) * 1000) / 1000
+def _precedence(rendition: Rendition) -> tuple[bool, int]:
+    return rendition.track.kind is TrackKind.AUDIO, rendition.track.id
+
+
+def _listing(rendition: Rendition) -> Listing:
+    window = rendition.window
+    return Listing(
+        rendition.uri, rendition.track, window.peak_bitrate, window.average_bitrate, window.frame_rate
+    )

@@ -1,21 +1,21 @@
-"""Blocking playlist reload (RFC 8216bis, 6.2.5.2): which playlist a request waits for.
+"""Which playlist or part a request waits for (RFC 8216bis, 6.2.5 and 6.2.6)."""
 
-All who wait for a rendition share one future that the next part resolves; a regular wake-up lets them notice
-that they have waited too long. A waiting request has no timer and no task of its own.
-"""
-
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 from typing import Final, Self
 
-from mediaserver.delivery.hls.packager import HlsPackager
+from mediaserver.delivery.hls.opening import Timing
+from mediaserver.delivery.hls.playlist import Skip
 from mediaserver.delivery.hls.rendition import Rendition
+from mediaserver.delivery.hls.segments import Data, MediaStore
 
 MAX_SEQUENCES_AHEAD: Final = 2
+ADVANCE_SECONDS: Final = 3
+"""The Advance Part Limit: this many seconds of parts, and as many parts where they last a second or more."""
 BLOCKED_TARGET_DURATIONS: Final = 3
 MAX_DIGITS: Final = 10
-SKIP_REQUESTS: Final = frozenset(("YES", "v2"))
+_SKIPS: Final = {skip.value: skip for skip in Skip}
 
 
 class BadDirective(Exception):
@@ -28,11 +28,11 @@ class WaitedTooLong(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Directives:
-    """The delivery directives of a playlist request (6.2.5)."""
+    """The delivery directives of a playlist request."""
 
     sequence: int | None = None
     part: int | None = None
-    is_delta: bool = False
+    skip: Skip = Skip.NOTHING
 
     @classmethod
     def parse(cls, query: Mapping[str, str]) -> Self:
@@ -40,10 +40,10 @@ class Directives:
         sequence, part = _number(query, "_HLS_msn"), _number(query, "_HLS_part")
         if part is not None and sequence is None:
             raise BadDirective("_HLS_part: needs _HLS_msn")
-        skip = query.get("_HLS_skip")
-        if skip is not None and skip not in SKIP_REQUESTS:
+        skip = _SKIPS.get(query.get("_HLS_skip"))
+        if skip is None:
             raise BadDirective("_HLS_skip: is neither YES nor v2")
-        return cls(sequence, part, skip is not None)
+        return cls(sequence, part, skip)
 
     @property
     def is_blocking(self) -> bool:
@@ -59,57 +59,52 @@ def _number(query: Mapping[str, str], name: str) -> int | None:
     return int(text)
 
 
-async def wait_for_update(packager: HlsPackager, rendition: Rendition, directives: Directives) -> None:
-    """Return when the playlist holds what ``directives`` ask for.
+def blocking_seconds(target_duration: int) -> float:
+    """How long a request may be held."""
+    return float(BLOCKED_TARGET_DURATIONS * target_duration)
 
-    Raises BadDirective for a sequence number too far ahead and WaitedTooLong.
+
+async def wait_for_playlist(
+    rendition: Rendition, timing: Timing, directives: Directives, deadline: float
+) -> None:
+    """Return when the playlist holds what ``directives`` ask for, or has ended.
+
+    Raises BadDirective for what is too far ahead, and WaitedTooLong past ``deadline`` (loop time).
     """
-    await _wait_until_begun(packager, rendition)
-    if directives.sequence is None or rendition.is_ended:
+    sequence, part = directives.sequence, directives.part or 0
+    if sequence is None or rendition.is_ended:
         return
-    last_sequence, _ = rendition.last_part
-    if directives.sequence > last_sequence + MAX_SEQUENCES_AHEAD:
-        raise BadDirective(f"_HLS_msn: {directives.sequence} is more than 2 ahead of {last_sequence}")
-    await _wait_until(packager, rendition, directives.sequence, directives.part or 0)
+    _check_distance(rendition, timing, sequence, part)
+    while not (rendition.is_ended or _has_part(rendition, sequence, part)):
+        if not await rendition.waiters.wait(deadline):
+            raise WaitedTooLong
 
 
-async def wait_for_part(packager: HlsPackager, rendition: Rendition, name: str) -> bytes | None:
-    """The bytes of ``name``, waiting while it is the hinted part; None if it is not there."""
-    deadline = _deadline(packager)
-    while rendition.resource(name) is None and not rendition.is_empty and name == rendition.hinted_part:
-        if rendition.is_ended:
-            return None
-        await _next_change(rendition, deadline)
-    return rendition.resource(name)
+async def wait_for_data(rendition: Rendition, store: MediaStore, name: str, deadline: float) -> Data | None:
+    """The bytes of ``name``, waiting while it is the hinted part; None if there is no such thing.
+
+    Raises WaitedTooLong past ``deadline`` (loop time).
+    """
+    while (data := store.get(name)) is None and name == rendition.hint and not rendition.is_ended:
+        if not await rendition.part_waiters.wait(deadline):
+            raise WaitedTooLong
+    return data
 
 
-async def _wait_until_begun(packager: HlsPackager, rendition: Rendition) -> None:
-    """A rendition that appeared a moment ago has nothing to list until the next segment."""
-    deadline = _deadline(packager)
-    while rendition.is_empty and not rendition.is_ended:
-        await _next_change(rendition, deadline)
-
-
-async def _wait_until(packager: HlsPackager, rendition: Rendition, sequence: int, part: int) -> None:
-    deadline = _deadline(packager)
-    while not rendition.is_ended and not _has(rendition, sequence, part):
-        await _next_change(rendition, deadline)
-
-
-def _has(rendition: Rendition, sequence: int, part: int) -> bool:
-    """A part index past the end of a segment means the first part of the next one."""
+def _check_distance(rendition: Rendition, timing: Timing, sequence: int, part: int) -> None:
+    """Refuse what the next parts will not bring. ``rendition.sequence`` is the one after the last complete
+    segment, so it is one of the two numbers that may be ahead."""
+    if sequence > rendition.sequence - 1 + MAX_SEQUENCES_AHEAD:
+        raise BadDirective(f"_HLS_msn: {sequence} is too far ahead of {rendition.sequence - 1}")
+    limit = ceil(ADVANCE_SECONDS / min(timing.part_target, 1.0))
     last_sequence, last_part = rendition.last_part
-    if sequence < last_sequence:
-        return True
-    return sequence == last_sequence and part <= last_part
+    listed = last_part + 1 if sequence == last_sequence else 0
+    if sequence >= last_sequence and part - listed >= limit:
+        raise BadDirective(f"_HLS_part: {part} is too far ahead of {listed - 1}")
 
 
-def _deadline(packager: HlsPackager) -> float:
-    seconds = max(packager.target_duration, 1) * BLOCKED_TARGET_DURATIONS
-    return asyncio.get_running_loop().time() + seconds
-
-
-async def _next_change(rendition: Rendition, deadline: float) -> None:
-    if asyncio.get_running_loop().time() > deadline:
-        raise WaitedTooLong
-    await asyncio.shield(rendition.changed())
+def _has_part(rendition: Rendition, sequence: int, part: int) -> bool:
+    """Whether part ``part`` of segment ``sequence`` is listed; an index past the end of a segment means the
+    first part of the next one."""
+    last_sequence, last_part = rendition.last_part
+    return sequence < last_sequence or (sequence == last_sequence and part <= last_part)

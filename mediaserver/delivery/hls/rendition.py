@@ -1,246 +1,355 @@
-"""One rendition: samples of one track cut into parts and segments, and the window of those that are kept.
+"""One rendition: the samples of one track as parts and segments, under names nobody can guess.
 
 Rules:
 
-* A part is closed when the sample after it has arrived, so its duration is the true distance between two
-  decode times; it never exceeds PART-TARGET, and it is as long as whole samples allow.
-* Segments begin where the packager says, at the same media time in every rendition.
-* The part that is being filled always has a sample already. So the part that a playlist hints at will exist.
-* A segment stays fetchable after it left the playlist for as long as a playlist lasts (RFC 8216bis, 6.2.2).
+* Everything is stored before it is listed.
+* Parts are numbered through, whatever segment they fall into: so the next one can be hinted at by its name.
+* A segment ends where the packager says, at the first fitting sample, or on its own where TARGETDURATION
+  leaves no choice; then the packager hears of it and the other renditions follow.
+* A rendition two segments behind has nothing to say: what is missing is listed as a gap.
 """
 
-import asyncio
 from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from mediaserver.containers.fmp4 import fragment, init_segment, nominal_duration
+from mediaserver.containers.fmp4 import fragment, init_segment
+from mediaserver.delivery.hls.cutter import PartCutter, Run
+from mediaserver.delivery.hls.opening import Timing
 from mediaserver.delivery.hls.options import HlsOptions
-from mediaserver.delivery.hls.segments import Part, Segment
-from mediaserver.media.packet import MediaPacket, Track
+from mediaserver.delivery.hls.playlist import MediaPlaylist, RenditionReport, Skip, segment_text
+from mediaserver.delivery.hls.segments import MediaStore, Part, Segment
+from mediaserver.delivery.hls.waiting import Waiters
+from mediaserver.delivery.hls.window import SegmentWindow
+from mediaserver.media.packet import MediaPacket, Track, TrackKind
 
 TRACK_NUMBER: Final = 1
-MINIMUM_SEGMENTS: Final = 3
-"""Fewer would break the hold-back of three target durations."""
-JITTER: Final = 0.002
-"""Seconds by which rounding to milliseconds makes frames seem longer than they are."""
-SEGMENTS_WITH_PARTS: Final = 6
-"""Newest segments whose parts can be fetched; they are listed for three target durations only."""
+ROUNDING: Final = 0.45
+"""Seconds by which a segment may pass TARGETDURATION and still be rounded down to it (6.2.1)."""
+BYTES_SHARE: Final = 4
+"""A segment ends when it has this part of all bytes allowed (one in so many), however short it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What all renditions of one publishing session share.
+
+    ``clock`` is the event loop's; ``wall_clock`` the time of day, in seconds of the epoch, at media time 0.
+    """
+
+    options: HlsOptions
+    timing: Timing
+    store: MediaStore
+    clock: Callable[[], float]
+    wall_clock: float
 
 
 class Rendition:
-    """``name`` begins the names of everything it makes and is random per publishing session."""
+    """``name`` begins the names of everything it makes. ``discontinuities`` came before its first segment.
+    ``on_segment`` is told the media time at which a segment ended.
+    """
 
-    def __init__(self, name: str, track: Track, options: HlsOptions, part_target: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        track: Track,
+        session: Session,
+        discontinuities: int,
+        on_segment: Callable[["Rendition", float], None],
+    ) -> None:
         self.name: Final = name
-        self.part_target: Final = part_target
-        self.segments: deque[Segment] = deque()
-        """Listed segments, the last one perhaps growing."""
+        self.track = track
+        self.sequence = 0
+        """Number of the segment that is growing or comes next."""
+        self.growing: Segment | None = None
         self.is_ended = False
-        self.peak_bitrate = 0.0
+        self.is_independent = True
+        """Whether every segment so far can be decoded by itself."""
         self.part_latency = 0.0
         """Seconds from the arrival of the newest part's first sample to its listing."""
-        self._options = options
-        self._unlisted: deque[Segment] = deque()
-        self._resources: dict[str, Segment | Part | bytes] = {}
+        self.waiters: Final = Waiters()
+        """Those who wait for a newer playlist."""
+        self.part_waiters: Final = Waiters()
+        """Those who wait for the part that is hinted at."""
+        self.rendered: Final[dict[tuple[Skip, bool], bytes]] = {}
+        """The playlist as it stands, by what is skipped and whether it is compressed."""
+        self.window: Final = SegmentWindow(
+            session.store, session.options.playlist_segments, session.timing.target_duration, discontinuities
+        )
+        self._session = session
+        self._longest = session.timing.target_duration + ROUNDING
+        self._largest = session.options.max_bytes // BYTES_SHARE
+        self._on_segment = on_segment
+        self._due: deque[float] = deque()
+        self._parts = 0
+        self._end = 0
+        self._offset = 0
+        self._is_discontinuous = False
         self._maps: deque[str] = deque()
-        self._samples: list[MediaPacket] = []
-        self._fragments = 0
-        self._changed: asyncio.Future[None] | None = None
-        self.version = 0
-        """Counts the changes of what a playlist would say."""
-        self.playlists: dict[bool, tuple[int, bytes]] = {}
-        """Rendered playlists, full and delta, each with the version it was rendered at."""
-        self.removed_discontinuities = 0
-        self.set_track(track)
+        self._begin(track)
+
+    def _begin(self, track: Track) -> None:
+        """Go on with ``track`` as if nothing was before. Raises UnsupportedError and CodecConfigError."""
+        if not self._maps or track != self.track:
+            data = init_segment([(TRACK_NUMBER, track)])
+            number = int(self._maps[-1].rsplit(".", 2)[1][1:]) + 1 if self._maps else 0
+            self._maps.append(f"{self.name}.i{number}.mp4")
+            self._session.store.put(self._maps[-1], data)
+        self.track = track
+        self._cutter = PartCutter(track, self._session.timing.part_target)
+        self._awaits_keyframe = track.kind is TrackKind.VIDEO
+        self._waiting_since: float | None = None
+
+    # Times
+
+    def begin_at(self, origin: float) -> None:
+        """Listing begins at this media time, at first and after each discontinuity."""
+        self._end = self._ticks(origin)
+
+    def elapsed_until(self, packet: MediaPacket) -> float:
+        """Seconds from the beginning of the segment, listed or not, to ``packet``."""
+        listed = self.growing.duration if self.growing is not None else 0.0
+        start = self._cutter.start
+        return listed if start is None else listed + (packet.dts - start) / self.track.clock_rate
+
+    def ends_part(self, packet: MediaPacket) -> bool:
+        """Whether a part ends in front of ``packet`` in any case."""
+        return self._cutter.is_full(packet)
+
+    def _seconds(self, dts: int) -> float:
+        """Media time, in seconds, of what is decoded at ``dts``."""
+        return (dts + self._offset) / self.track.clock_rate
+
+    def _ticks(self, seconds: float) -> int:
+        return round(seconds * self.track.clock_rate) - self._offset
 
     # Filling
 
-    def set_track(self, track: Track) -> None:
-        """The initialization segment that the next segments refer to."""
-        self.track = track
-        self._nominal = nominal_duration(track)
-        self._target_ticks = int(self.part_target * track.clock_rate)
-        self._jitter_ticks = int(JITTER * track.clock_rate)
-        name = f"{self.name}-init{len(self._maps)}-{self._fragments}.mp4"
-        self._resources[name] = init_segment([(TRACK_NUMBER, track)])
-        self._maps.append(name)
-
-    def begin_segment(self, packet: MediaPacket, sequence: int, is_discontinuous: bool) -> None:
-        """Close what is open, if anything, and begin segment ``sequence`` with ``packet``."""
-        if self._samples:
-            self._close_part(packet.dts if not is_discontinuous else None)
-        self._complete_segment()
-        name = f"{self.name}-{sequence}.m4s"
-        start = packet.dts / packet.track.clock_rate
-        segment = Segment(sequence, name, self._maps[-1], start, is_discontinuous, packet.is_keyframe)
-        self.segments.append(segment)
-        self._resources[name] = segment
-        self._samples = [packet]
-
-    def add(self, packet: MediaPacket) -> bool:
-        """Add a sample to the open segment. False when a part cannot span the gap in front of it."""
-        samples = self._samples
-        if not samples:
-            self._samples = [packet]
+    def accepts(self, packet: MediaPacket, patience: float) -> bool:
+        """Whether to take ``packet``: after a break, video waits ``patience`` seconds for a keyframe."""
+        if not self._awaits_keyframe:
             return True
-        elapsed = packet.dts - samples[0].dts
-        if elapsed > self._target_ticks:
-            if len(samples) == 1:
-                return False
-            last = samples.pop()
-            self._close_part(last.dts)
-            self._samples = [last]
-            return self.add(packet)
-        if elapsed + (packet.dts - samples[-1].dts) > self._target_ticks + self._jitter_ticks:
-            self._close_part(packet.dts)
-            self._samples = [packet]
-        else:
-            samples.append(packet)
+        at = packet.dts / packet.track.clock_rate
+        if self._waiting_since is None:
+            self._waiting_since = at
+        if not packet.is_keyframe and at - self._waiting_since < patience:
+            return False
+        self._awaits_keyframe = False
         return True
 
-    def add_gap(self, sequence: int, start: float, duration: float, is_discontinuous: bool) -> None:
-        """List a segment without media, in place of one that no sample came for."""
-        self.finish_segment()
-        name = f"{self.name}-{sequence}.m4s"
-        gap = Segment(sequence, name, self._maps[-1], start, is_discontinuous, is_independent=True)
-        gap.is_gap, gap.is_complete, gap.duration = True, True, duration
-        self.segments.append(gap)
+    def add(self, packet: MediaPacket, begins_segment: bool = False) -> None:
+        """Take a packet. A segment ends in front of it if ``begins_segment`` or if it cannot be in it."""
+        if packet.is_keyframe:
+            self._offset = packet.pts - packet.dts
+        if self._cutter.position is None and self._is_late(packet):
+            self._list_gap(packet.dts)
+        if self._has_skipped_a_cut(packet):
+            self.catch_up()
+        begins_segment = begins_segment or self._is_due(packet) or self._is_over(packet)
+        for run in self._cutter.add(packet, begins_segment):
+            self._publish(run)
+        if begins_segment and self.growing is not None:
+            self._complete()
+
+    def cut_at(self, at: float) -> None:
+        """Another rendition began a segment at media time ``at``."""
+        self._due.append(at)
+        self._catch_up(1)
+        if self.track.kind is TrackKind.AUDIO:
+            self._split()
+
+    def catch_up(self) -> None:
+        """End all segments at the times that are due, whatever is missing."""
+        self._catch_up(0)
+
+    def _catch_up(self, allowed: int) -> None:
+        """Be no more than ``allowed`` segments behind."""
+        while len(self._due) > allowed:
+            self.flush()
+            self._list_gap(self._ticks(self._due[0]))
+            if self.growing is None:  # nothing is missing, and yet there has to be a segment
+                self._list_gap(self._end + self.track.clock_rate // 1000)
+            self._complete()
 
     def flush(self) -> None:
-        """Close the open part: nothing follows it closely."""
-        if self._samples:
-            self._close_part(None)
+        """End the part that is growing, with what there is."""
+        run = self._cutter.finish()
+        if run is not None:
+            self._publish(run)
 
     def finish_segment(self) -> None:
-        """Close what is open: what follows begins a new segment."""
-        self.flush()
-        self._complete_segment()
+        """End the segment that is growing, if there is one; ``flush`` comes first."""
+        if self.growing is not None:
+            self._complete()
+
+    def add_gap(self, seconds: float) -> None:
+        """List a segment of that length without media, behind a ``finish_segment``."""
+        self._list_gap(self._end + round(seconds * self.track.clock_rate))
+        self.finish_segment()
+
+    def sweep(self, now: float) -> None:
+        """Turn away those who have waited too long."""
+        self.waiters.sweep(now)
+        self.part_waiters.sweep(now)
+
+    def restart(self, track: Track) -> None:
+        """What follows continues nothing: the next segment is discontinuous. ``finish_segment`` comes first.
+
+        Raises UnsupportedError and CodecConfigError.
+        """
+        self._is_discontinuous = True
+        self._begin(track)
 
     def end(self) -> None:
+        """Nothing follows."""
+        self.flush()
         self.finish_segment()
         self.is_ended = True
-        self._notify()
+        self._changed()
+
+    # Listing
 
     @property
-    def is_empty(self) -> bool:
-        return not self.segments
+    def hint(self) -> str:
+        """The name of the part that comes next."""
+        return f"{self.name}.p{self._parts}.m4s"
 
     @property
-    def open_segment(self) -> Segment | None:
-        return self.segments[-1] if self.segments and not self.segments[-1].is_complete else None
-
-    # Asking
-
-    def resource(self, name: str) -> bytes | None:
-        """The bytes of an initialization segment, a segment or a part."""
-        found = self._resources.get(name)
-        if isinstance(found, Segment):
-            return found.data if found.is_complete else None
-        return found.data if isinstance(found, Part) else found
-
-    @property
-    def hinted_part(self) -> str:
-        """The name of the part that is being filled."""
-        segment = self.segments[-1]
-        if segment.is_complete:
-            return self._part_name(segment.sequence + 1, 0)
-        return self._part_name(segment.sequence, len(segment.parts))
-
-    @property
-    def last_part(self) -> tuple[int, int]:
-        """Sequence number and part index of the newest part."""
-        for segment in reversed(self.segments):
-            if segment.parts:
-                return segment.sequence, len(segment.parts) - 1
-        return -1, -1
-
-    def changed(self) -> "asyncio.Future[None]":
-        """Done at the next change. One future for all who wait: shield it."""
-        if self._changed is None or self._changed.done():
-            self._changed = asyncio.get_running_loop().create_future()
-        return self._changed
-
-    def wake(self) -> None:
-        """Let all who wait look at their clocks."""
-        if self._changed is not None and not self._changed.done():
-            self._changed.set_result(None)
-
-    @property
-    def measured_frame_rate(self) -> float:
-        """Samples per second over the complete segments that are listed."""
-        complete = [segment for segment in self.segments if segment.is_complete]
-        seconds = sum(segment.duration for segment in complete)
-        return sum(segment.samples for segment in complete) / seconds if seconds else 0.0
+    def uri(self) -> str:
+        return f"{self.name}.m3u8"
 
     @property
     def kept_bytes(self) -> int:
-        return sum(segment.size for segment in (*self.segments, *self._unlisted))
+        """Bytes of everything that can be fetched."""
+        return self.window.size + (self.growing.size if self.growing is not None else 0)
 
     @property
-    def average_bitrate(self) -> float:
-        complete = [segment for segment in self.segments if segment.is_complete]
-        seconds = sum(segment.duration for segment in complete)
-        return sum(segment.size for segment in complete) * 8 / seconds if seconds else 0.0
+    def is_listed(self) -> bool:
+        """Whether there is a segment to begin with."""
+        return bool(self.window.listed)
+
+    @property
+    def last_part(self) -> tuple[int, int]:
+        """Sequence number and part index of the newest part; there is one once it is listed."""
+        if self.growing is not None:
+            return self.growing.sequence, len(self.growing.parts) - 1
+        listed = self.window.listed
+        return self.sequence - 1, len(listed[-1].parts) - 1 if listed else 0
+
+    def report(self) -> RenditionReport:
+        return RenditionReport(self.uri, *self.last_part)
+
+    def playlist(self, reports: Sequence[RenditionReport]) -> MediaPlaylist:
+        listed = self.window.listed
+        return MediaPlaylist(
+            self._session.timing,
+            listed[0].sequence if listed else self.sequence,
+            self.window.removed_discontinuities,
+            self.is_independent,
+            tuple(listed),
+            self.growing,
+            None if self.is_ended else self.hint,
+            reports,
+            self._session.wall_clock,
+        )
 
     # Inside
 
-    def _close_part(self, until: int | None) -> None:
-        """Make a part of the open samples. It lasts ``until`` the next dts, or as frames usually do."""
-        samples, self._samples = self._samples, []
-        end = samples[-1].dts + self._usual_duration(samples) if until is None else until
-        end = min(end, samples[0].dts + self._target_ticks)
-        last_duration = max(end - samples[-1].dts, 1)
-        self._fragments += 1
-        data = fragment(self._fragments, [(TRACK_NUMBER, samples, last_duration)])
-        duration = (samples[-1].dts + last_duration - samples[0].dts) / self.track.clock_rate
-        segment = self.segments[-1]
-        name = self._part_name(segment.sequence, len(segment.parts))
-        part = Part(name, duration, samples[0].is_keyframe, data)
-        segment.append(part, len(samples))
-        self.part_latency = asyncio.get_running_loop().time() - samples[0].received_at
-        self._resources[name] = part
-        self._notify()
+    def _is_due(self, packet: MediaPacket) -> bool:
+        """Whether this is the packet at which to follow the others."""
+        if not self._due:
+            return False
+        tolerance = self._cutter.usual_duration / 2 / self.track.clock_rate
+        is_there = self._seconds(packet.dts) >= self._due[0] - tolerance
+        return is_there and (packet.is_keyframe or self.track.kind is TrackKind.AUDIO)
 
-    def _usual_duration(self, samples: list[MediaPacket]) -> int:
-        return samples[-1].dts - samples[-2].dts if len(samples) > 1 else self._nominal
+    def _has_skipped_a_cut(self, packet: MediaPacket) -> bool:
+        """Whether sound is missing around the time at which a segment is due to end."""
+        if not self._due or self.track.kind is not TrackKind.AUDIO:
+            return False
+        allowed = self._session.timing.part_target if self._cutter.start is not None else 0.0
+        return self._seconds(packet.dts) - self._due[0] > allowed
 
-    def _complete_segment(self) -> None:
-        segment = self.open_segment
+    def _is_late(self, packet: MediaPacket) -> bool:
+        """Whether the first packet comes so late that what is in front of it has to be listed as missing."""
+        return packet.dts - self._end > self._session.timing.part_target * self.track.clock_rate
+
+    def _is_over(self, packet: MediaPacket) -> bool:
+        """Whether the segment would get too long or too large with ``packet``."""
+        if self._cutter.start is None:
+            return False
+        until = self.elapsed_until(packet) + self._cutter.usual_duration / self.track.clock_rate
+        return until > self._longest or (self.growing is not None and self.growing.size > self._largest)
+
+    def _split(self) -> None:
+        """End the segment within the part that is growing, if samples of the next one are in it already."""
+        ticks = self._ticks(self._due[0]) - self._cutter.usual_duration // 2
+        run = self._cutter.split(ticks)
+        if run is not None:
+            self._publish(run)
+        pending = self._cutter.pending
+        if pending and pending[0].pts >= ticks and self.growing is not None:
+            self._complete()
+
+    def _list_gap(self, until: int) -> None:
+        for run in self._cutter.gap(self._end, until):
+            self._publish(run)
+
+    def _publish(self, run: Run) -> None:
+        seconds = run.duration / self.track.clock_rate
+        if self.growing is not None and self.growing.duration + seconds > self._longest:
+            self._complete()
+        segment = self.growing or self._begin_segment(run.start)
+        if run.packets:
+            self._store(segment, run)
+        segment.parts.append(Part(self.hint, seconds, run.is_independent, not run.packets))
+        segment.duration += seconds
+        self._parts += 1
+        self._end = run.start + run.duration
+        self._changed()
+
+    def _store(self, segment: Segment, run: Run) -> None:
+        data = fragment(self._parts + 1, [(TRACK_NUMBER, run.packets, run.last_duration)])
+        self._session.store.put(self.hint, data)
+        if not segment.samples and not run.packets[0].is_keyframe:
+            self.is_independent = False
+        segment.size += len(data)
+        segment.samples += len(run.packets)
+        self.part_latency = self._session.clock() - run.packets[0].received_at
+
+    def _begin_segment(self, start: int) -> Segment:
+        name = f"{self.name}.s{self.sequence}.m4s"
+        self.growing = Segment(
+            self.sequence, name, self._maps[-1], self._seconds(start), self._is_discontinuous
+        )
+        self._is_discontinuous = False
+        return self.growing
+
+    def _complete(self) -> None:
+        segment, self.growing = self.growing, None
         if segment is None:
             return
         segment.is_complete = True
-        if duration := segment.duration:
-            self.peak_bitrate = max(self.peak_bitrate, segment.size * 8 / duration)
-        self._trim()
-        self._notify()
+        segment.text = segment_text(segment, self._session.wall_clock)
+        segment.text_without_parts = segment_text(segment, self._session.wall_clock, has_parts=False)
+        self._session.store.complete(segment)
+        self.sequence += 1
+        self.window.append(segment)
+        self._discard_maps()
+        if self._due:
+            self._due.popleft()
+        self._changed()
+        self._on_segment(self, self._seconds(self._end))
 
-    def _trim(self) -> None:
-        """Unlist what is over the window, and forget what has been unlisted long enough."""
-        kept = self.kept_bytes
-        while len(self.segments) > self._options.playlist_segments or (
-            kept > self._options.max_bytes and len(self.segments) > MINIMUM_SEGMENTS
-        ):
-            unlisted = self.segments.popleft()
-            self.removed_discontinuities += unlisted.is_discontinuous
-            self._unlisted.append(unlisted)
-            if kept > self._options.max_bytes or len(self._unlisted) > self._options.playlist_segments + 1:
-                kept -= self._forget(self._unlisted.popleft())
-        if len(self.segments) > SEGMENTS_WITH_PARTS:
-            for part in self.segments[-SEGMENTS_WITH_PARTS - 1].compact():
-                self._resources.pop(part.name, None)
+    def _changed(self) -> None:
+        self.rendered.clear()
+        self.waiters.wake()
+        self.part_waiters.wake()
 
-    def _forget(self, segment: Segment) -> int:
-        self._resources.pop(segment.name, None)
-        for part in segment.parts:
-            self._resources.pop(part.name, None)
-        used = {other.map_name for other in (*self._unlisted, *self.segments)} | {self._maps[-1]}
-        while self._maps[0] not in used:
-            self._resources.pop(self._maps.popleft(), None)
-        return segment.size
-
-    def _part_name(self, sequence: int, index: int) -> str:
-        return f"{self.name}-{sequence}.{index}.m4s"
-
-    def _notify(self) -> None:
-        self.version += 1
-        self.wake()
+    def _discard_maps(self) -> None:
+        """Forget the initialization segments that no segment refers to any more."""
+        if len(self._maps) > 1:
+            used = {segment.map_name for segment in self.window}
+            while len(self._maps) > 1 and self._maps[0] not in used:
+                self._session.store.discard(self._maps.popleft())

@@ -1,9 +1,13 @@
 """`/hls/{room}/…`: playlists, initialization segments, segments and parts.
 
-Everything is answered from bytes that are kept: a playlist is rendered once per change, however many ask.
+Everything is answered from bytes that are kept: a playlist is rendered once per change, however many ask, and
+is the same for all. Only viewers with a token in their address get it carried on into every address they are
+given, so that no proxy mixes what is public with what is not.
 """
 
-from typing import Final
+import asyncio
+import zlib
+from typing import Final, Protocol
 from urllib.parse import quote
 
 from aiohttp import hdrs, web
@@ -12,26 +16,37 @@ from mediaserver.delivery.client_address import ClientAddress
 from mediaserver.delivery.gate import PlaybackGate
 from mediaserver.delivery.hls.directory import HlsDirectory
 from mediaserver.delivery.hls.packager import HlsPackager
-from mediaserver.delivery.hls.playlist import (
-    Links,
-    media_playlist,
-    multivariant_playlist,
-    transport_stream_playlist,
-)
+from mediaserver.delivery.hls.playlist import SKIP_TARGET_DURATIONS, Skip, with_token
 from mediaserver.delivery.hls.reload import (
     BadDirective,
     Directives,
     WaitedTooLong,
-    wait_for_part,
-    wait_for_update,
+    blocking_seconds,
+    wait_for_data,
+    wait_for_playlist,
 )
 from mediaserver.delivery.hls.rendition import Rendition
+from mediaserver.delivery.hls.waiting import Waiters
 
-READY_SECONDS: Final = 15.0
-RETRY_AFTER: Final = {hdrs.RETRY_AFTER: "2", hdrs.CACHE_CONTROL: "no-store"}
 PLAYLIST_TYPE: Final = "application/vnd.apple.mpegurl"
-MEDIA_CACHE: Final = "public, max-age=3600, immutable"
-SKIP_TARGET_DURATIONS: Final = 6
+TRANSPORT_STREAM_TYPE: Final = "video/mp2t"
+RETRY_AFTER_SECONDS: Final = 2
+MEDIA_MAX_AGE: Final = 3600
+COMPRESSION_LEVEL: Final = 4
+GZIP_WINDOW_BITS: Final = 31
+
+
+class _Startable(Protocol):
+    """A packager that may not have anything to list yet."""
+
+    @property
+    def is_ready(self) -> bool: ...
+
+    @property
+    def is_ended(self) -> bool: ...
+
+    @property
+    def waiters(self) -> Waiters: ...
 
 
 class HlsRoutes:
@@ -43,113 +58,165 @@ class HlsRoutes:
         self._client_address = client_address
 
     async def multivariant(self, request: web.Request) -> web.Response:
-        packager = await self._packager(request)
-        if not await packager.wait_ready(READY_SECONDS):
-            raise _not_live()
-        return _playlist(multivariant_playlist(packager, _links(request)), 1)
+        """The multivariant playlist, held until there is one. 404 when nothing is live, 503 past patience."""
+        packager = self._directory.find(await self._room_id(request))
+        if packager is None:
+            raise _not_found("room is not live")
+        await self._wait_until_ready(packager)
+        return _playlist(request, packager.multivariant(), max(packager.target_duration // 2, 1))
 
-    async def media(self, request: web.Request) -> web.Response:
-        """A media playlist, held back as its delivery directives ask."""
-        packager, rendition = await self._rendition(request)
-        if not await packager.wait_ready(READY_SECONDS):
-            raise _not_live()
+    async def file(self, request: web.Request) -> web.Response:
+        """A media playlist, or one of the files it names."""
+        name = request.match_info["file"]
+        session_name, _, rest = name.partition("-")
+        packager = self._directory.find_session(await self._room_id(request), session_name)
+        rendition = (
+            packager.find(f"{session_name}-{rest.partition('.')[0]}") if packager is not None else None
+        )
+        if packager is None or rendition is None:
+            raise _not_found("no such file")
+        if name == rendition.uri:
+            return await self._media_playlist(request, packager, rendition)
+        return await self._data(request, packager, rendition, name)
+
+    async def transport_stream_playlist(self, request: web.Request) -> web.Response:
+        """The media playlist of the room in MPEG-TS, held until there is one."""
+        packager = self._directory.transport_stream(await self._room_id(request))
+        if packager is None:
+            raise _not_found("room is not live")
+        await self._wait_until_ready(packager)
+        packager.audience.note(*self._viewer(request))
+        return _playlist(request, packager.playlist(), max(packager.target_duration // 2, 1))
+
+    async def transport_stream_segment(self, request: web.Request) -> web.Response:
+        packager = self._directory.find_transport_stream(await self._room_id(request))
+        data = packager.data(request.match_info["file"]) if packager is not None else None
+        if packager is None or data is None:
+            raise _not_found("no such file")
+        packager.touch()
+        return _media(request, data, TRANSPORT_STREAM_TYPE)
+
+    async def _media_playlist(
+        self, request: web.Request, packager: HlsPackager, rendition: Rendition
+    ) -> web.Response:
+        """Held back as its delivery directives ask: 400 for bad ones, 503 past three target durations."""
+        packager.audience.note(*self._viewer(request))
+        deadline = _now() + blocking_seconds(packager.target_duration)
         try:
             directives = Directives.parse(request.query)
-            await wait_for_update(packager, rendition, directives)
+            await wait_for_playlist(rendition, packager.timing, directives, deadline)
         except BadDirective as error:
             raise web.HTTPBadRequest(text=str(error)) from error
         except WaitedTooLong as error:
-            raise web.HTTPServiceUnavailable(text="no new media", headers=RETRY_AFTER) from error
-        user_agent = request.headers.get(hdrs.USER_AGENT, "")
-        packager.audience.note(self._client_address.of(request), user_agent)
-        max_age = packager.target_duration * SKIP_TARGET_DURATIONS if directives.is_blocking else 1
-        body = rendition_playlist(packager, rendition, _links(request), directives.is_delta)
-        return _playlist(body, max_age)
+            raise _unavailable("no new media") from error
+        if not rendition.is_listed and not rendition.is_ended:
+            raise _not_found("nothing is listed yet")
+        skip = Skip.NOTHING if rendition.is_ended else directives.skip
+        is_compressed = _takes_gzip(request) and "token" not in request.query
+        body = rendered(packager, rendition, skip, is_compressed)
+        target = packager.target_duration
+        max_age = SKIP_TARGET_DURATIONS * target if directives.is_blocking else max(target // 2, 1)
+        return _playlist(request, body, max_age, is_compressed)
 
-    async def resource(self, request: web.Request) -> web.Response:
-        """An initialization segment, a segment or a part; the hinted part once it is complete."""
-        packager, rendition = await self._rendition(request)
+    async def _data(
+        self, request: web.Request, packager: HlsPackager, rendition: Rendition, name: str
+    ) -> web.Response:
+        """The hinted part is held until every byte of it is there (6.2.6)."""
+        deadline = _now() + blocking_seconds(packager.target_duration)
         try:
-            data = await wait_for_part(packager, rendition, request.match_info["file"])
+            data = await wait_for_data(rendition, packager.store, name, deadline)
         except WaitedTooLong as error:
-            raise web.HTTPServiceUnavailable(text="no new media", headers=RETRY_AFTER) from error
+            raise _unavailable("no new media") from error
         if data is None:
-            raise web.HTTPNotFound(text="no such segment", headers={hdrs.CACHE_CONTROL: "max-age=1"})
-        kind = f"{rendition.track.kind.value}/mp4"
-        return web.Response(body=data, content_type=kind, headers={hdrs.CACHE_CONTROL: MEDIA_CACHE})
+            raise _not_found("no such file")
+        return _media(request, data, f"{rendition.track.kind.value}/mp4")
 
-    async def transport_stream(self, request: web.Request) -> web.Response:
-        """Playlist and segments in MPEG-TS."""
-        room_id = await self._gate.may_watch(request, request.match_info["room"])
-        packager = self._directory.transport_stream(room_id)
-        if packager is None or not await packager.wait_ready(READY_SECONDS):
-            raise _not_live()
-        user_agent = request.headers.get(hdrs.USER_AGENT, "")
-        packager.audience.note(self._client_address.of(request), user_agent)
-        packager.touch()
-        name = request.match_info["file"]
-        if name == "index.m3u8":
-            return _playlist(transport_stream_playlist(packager, _links(request)), 1)
-        data = packager.resource(name)
-        if data is None:
-            raise web.HTTPNotFound(text="no such segment")
-        return web.Response(body=data, content_type="video/mp2t", headers={hdrs.CACHE_CONTROL: MEDIA_CACHE})
+    async def _room_id(self, request: web.Request) -> str:
+        return await self._gate.may_watch(request, request.match_info["room"])
 
-    async def _packager(self, request: web.Request) -> HlsPackager:
-        room_id = await self._gate.may_watch(request, request.match_info["room"])
-        session = request.match_info.get("session")
-        if session is None:
-            packager = self._directory.current(room_id)
-        else:
-            packager = self._directory.find_session(room_id, session)
-        if packager is None:
-            raise _not_live()
-        return packager
+    async def _wait_until_ready(self, packager: _Startable) -> None:
+        deadline = _now() + self._directory.options.start_wait
+        while not (packager.is_ready or packager.is_ended):
+            if not await packager.waiters.wait(deadline):
+                raise _unavailable("nothing is listed yet")
+        if not packager.is_ready:
+            raise _not_found("room is not live")
 
-    async def _rendition(self, request: web.Request) -> tuple[HlsPackager, Rendition]:
-        packager = await self._packager(request)
-        name = f"{packager.session}-{request.match_info['track']}"
-        for rendition in packager.renditions.values():
-            if rendition.name == name:
-                return packager, rendition
-        raise web.HTTPNotFound(text="no such rendition")
+    def _viewer(self, request: web.Request) -> tuple[str, str, float]:
+        return self._client_address.of(request), request.headers.get(hdrs.USER_AGENT, ""), _now()
 
 
-def rendition_playlist(packager: HlsPackager, rendition: Rendition, links: Links, is_delta: bool) -> bytes:
+def rendered(packager: HlsPackager, rendition: Rendition, skip: Skip, is_compressed: bool) -> bytes:
     """The media playlist, rendered anew only when it would say something else."""
-    if links.suffix:
-        return media_playlist(packager, rendition, links, is_delta)
-    cached = rendition.playlists.get(is_delta)
-    if cached is None or cached[0] != rendition.version:
-        cached = (rendition.version, media_playlist(packager, rendition, links, is_delta))
-        rendition.playlists[is_delta] = cached
-    return cached[1]
+    body = rendition.rendered.get((skip, is_compressed))
+    if body is None:
+        if is_compressed:
+            body = _gzip(rendered(packager, rendition, skip, False))
+        else:
+            body = packager.playlist(rendition).render(skip)
+        rendition.rendered[skip, is_compressed] = body
+    return body
 
 
 def add_hls_routes(
     app: web.Application, directory: HlsDirectory, gate: PlaybackGate, client_address: ClientAddress
 ) -> None:
-    """Add everything under `/hls/`."""
+    """Add everything under `/hls/`. The application must run with ``handler_cancellation``."""
     routes = HlsRoutes(directory, gate, client_address)
-    track = "{session:[0-9a-f]{12}}-{track:[va][0-9]{1,3}}"
     app.router.add_get("/hls/{room}/index.m3u8", routes.multivariant)
-    app.router.add_get("/hls/{room}/ts/{file:index\\.m3u8|[0-9a-f]{12}-[0-9]+\\.ts}", routes.transport_stream)
-    app.router.add_get(f"/hls/{{room}}/{track}.m3u8", routes.media)
-    app.router.add_get(
-        "/hls/{room}/{file:(?P<session>[0-9a-f]{12})-(?P<track>[va][0-9]{1,3})-[0-9a-z.-]{1,64}}",
-        routes.resource,
-    )
+    app.router.add_get("/hls/{room}/ts/index.m3u8", routes.transport_stream_playlist)
+    app.router.add_get("/hls/{room}/ts/{file}", routes.transport_stream_segment)
+    app.router.add_get("/hls/{room}/{file}", routes.file)
 
 
-def _links(request: web.Request) -> Links:
+def _playlist(request: web.Request, body: bytes, max_age: int, is_compressed: bool = False) -> web.Response:
     token = request.query.get("token")
-    return Links(f"?token={quote(token, safe='')}" if token else "")
-
-
-def _playlist(body: bytes, max_age: int) -> web.Response:
-    headers = {hdrs.CACHE_CONTROL: f"max-age={max_age}", hdrs.CONTENT_TYPE: PLAYLIST_TYPE}
+    if token:
+        body = with_token(body, quote(token, safe=""))
+    headers = {
+        hdrs.CONTENT_TYPE: PLAYLIST_TYPE,
+        hdrs.CACHE_CONTROL: _cache_control(request, f"max-age={max_age}"),
+        hdrs.VARY: hdrs.ACCEPT_ENCODING,
+    }
+    if is_compressed:
+        headers[hdrs.CONTENT_ENCODING] = "gzip"
     return web.Response(body=body, headers=headers)
 
 
-def _not_live() -> web.HTTPNotFound:
-    return web.HTTPNotFound(text="room is not live", headers=RETRY_AFTER)
+def _media(request: web.Request, data: bytes | memoryview, content_type: str) -> web.Response:
+    headers = {
+        hdrs.CONTENT_TYPE: content_type,
+        hdrs.CACHE_CONTROL: _cache_control(request, f"max-age={MEDIA_MAX_AGE}, immutable"),
+    }
+    return web.Response(body=data, headers=headers)
+
+
+def _cache_control(request: web.Request, policy: str) -> str:
+    """What a token opened may be kept by its viewer alone."""
+    is_private = "token" in request.query or hdrs.AUTHORIZATION in request.headers
+    return f"private, {policy}" if is_private else f"public, {policy}"
+
+
+def _takes_gzip(request: web.Request) -> bool:
+    return "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, "")
+
+
+def _gzip(body: bytes) -> bytes:
+    compressor = zlib.compressobj(COMPRESSION_LEVEL, wbits=GZIP_WINDOW_BITS)
+    return compressor.compress(body) + compressor.flush()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _not_found(text: str) -> web.HTTPNotFound:
+    return web.HTTPNotFound(text=text, headers=_retry_later())
+
+
+def _unavailable(text: str) -> web.HTTPServiceUnavailable:
+    return web.HTTPServiceUnavailable(text=text, headers=_retry_later())
+
+
+def _retry_later() -> dict[str, str]:
+    return {hdrs.RETRY_AFTER: str(RETRY_AFTER_SECONDS), hdrs.CACHE_CONTROL: "no-store"}

@@ -1,157 +1,165 @@
 """HLS in MPEG-TS for players that know nothing newer: whole segments, audio and video in one.
 
-Started when somebody asks, from the packets since the last keyframe, and stopped when nobody has for a while.
+Rules:
+
+* Started when somebody asks, from the packets since the last keyframe; stopped when nobody has for a while.
+* The first segment decides TARGETDURATION, which never changes: later ones are cut before they pass it.
+* Segments begin with the leading track, which is the first video, else the first audio.
 """
 
-import asyncio
-import math
 import secrets
-from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from mediaserver.containers.mpegts import MpegTsMuxer
 from mediaserver.delivery.hls.audience import Audience
+from mediaserver.delivery.hls.opening import EARLY, SLACK, rounded
 from mediaserver.delivery.hls.options import HlsOptions
+from mediaserver.delivery.hls.rendition import BYTES_SHARE, ROUNDING
+from mediaserver.delivery.hls.segments import Data, MediaStore, Segment
+from mediaserver.delivery.hls.waiting import Waiters
+from mediaserver.delivery.hls.window import SegmentWindow
 from mediaserver.hub.ports import Metadata
-from mediaserver.hub.stream import Stream
-from mediaserver.media.codecs import primary
+from mediaserver.media.codecs import CODECS, primary
 from mediaserver.media.packet import MediaPacket, Track, TrackKind
 
-IDLE_SECONDS: Final = 30.0
-LONGEST_SEGMENT: Final = 12.0
-EARLY: Final = 0.9
-KEPT_UNLISTED: Final = 3
-
-
-@dataclass(frozen=True, slots=True)
-class TsSegment:
-    """``duration`` in seconds."""
-
-    sequence: int
-    name: str
-    duration: float
-    is_discontinuous: bool
-    data: bytes
+VERSION: Final = 3
 
 
 class TsPackager:
-    """An Output. ``touch`` is called by every request and keeps it going."""
+    """An Output. ``touch`` is called by every request and keeps it going; ``clock`` is the event loop's."""
 
-    def __init__(self, stream: Stream, options: HlsOptions) -> None:
-        self.session: Final = secrets.token_hex(6)
-        self.audience: Final = Audience()
-        self.segments: deque[TsSegment] = deque()
+    def __init__(self, options: HlsOptions, clock: Callable[[], float]) -> None:
+        self.session_name: Final = secrets.token_hex(8)
+        self.audience: Final = Audience(options.viewer_window)
+        self.waiters: Final = Waiters()
+        """Those who wait for the first segment."""
         self.target_duration = 0
         self.is_ended = False
-        self.removed_discontinuities = 0
-        self._stream = stream
         self._options = options
+        self._clock = clock
+        self._touched = clock()
         self._muxer = MpegTsMuxer()
-        self._tracks: tuple[Track, ...] = ()
-        self._primary: int | None = None
+        self._store = MediaStore()
+        self._window: SegmentWindow | None = None
+        self._leader: Track | None = None
         self._packets: list[MediaPacket] = []
-        self._start = 0.0
+        self._size = 0
+        self._start = 0
         self._sequence = 0
-        self._is_gap_ahead = False
-        self._is_discontinuous = False
-        self._resources: dict[str, bytes] = {}
-        self._loop = asyncio.get_running_loop()
-        self._touched = self._loop.time()
-        self._ready: asyncio.Future[None] = self._loop.create_future()
+        self._is_broken = False
 
     @property
     def viewer_count(self) -> int:
-        return self.audience.present
+        return self.audience.present(self._clock())
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is something to list."""
+        return self._window is not None
 
     def touch(self) -> None:
-        self._touched = self._loop.time()
+        self._touched = self._clock()
 
-    async def wait_ready(self, seconds: float) -> bool:
-        """Wait for the first segment, ``seconds`` at most."""
-        if not self._ready.done():
-            await asyncio.wait((self._ready,), timeout=seconds)
-        return bool(self.segments)
+    def sweep(self, now: float) -> bool:
+        """Turn away who waits too long; True when nobody has asked for a while."""
+        self.waiters.sweep(now)
+        return now - self._touched > self._options.ts_idle
 
-    def resource(self, name: str) -> bytes | None:
-        return self._resources.get(name)
+    def data(self, name: str) -> Data | None:
+        """The bytes of a segment."""
+        return self._store.get(name)
+
+    def playlist(self) -> bytes:
+        """A media playlist; there is one as soon as ``is_ready``."""
+        window = self._window
+        listed = [*window.listed] if window is not None else []
+        lines = [
+            "#EXTM3U",
+            f"#EXT-X-VERSION:{VERSION}",
+            f"#EXT-X-TARGETDURATION:{self.target_duration}",
+            f"#EXT-X-MEDIA-SEQUENCE:{listed[0].sequence if listed else self._sequence}",
+            f"#EXT-X-DISCONTINUITY-SEQUENCE:{window.removed_discontinuities if window is not None else 0}",
+        ]
+        for segment in listed:
+            lines += ["#EXT-X-DISCONTINUITY"] * segment.is_discontinuous
+            lines += (f"#EXTINF:{segment.duration:.5f},", segment.name)
+        lines += ["#EXT-X-ENDLIST"] * self.is_ended
+        return ("\n".join(lines) + "\n").encode()
 
     # Output
 
     def on_tracks(self, tracks: Sequence[Track], metadata: Metadata) -> None:
-        new = tuple(tracks)
-        if self._tracks and new != self._tracks:
-            self._close_segment(None)
-            self._is_gap_ahead = True
-        self._tracks = new
-        self._muxer.configure(new, metadata)
-        leader = primary(new, TrackKind.VIDEO) or primary(new, TrackKind.AUDIO)
-        self._primary = leader.id if leader is not None else None
+        self._break()
+        self._muxer.configure(tracks, metadata)
+        carried = [track for track in tracks if CODECS[track.codec].transport_stream_type is not None]
+        self._leader = primary(carried, TrackKind.VIDEO) or primary(carried, TrackKind.AUDIO)
 
     def on_packet(self, packet: MediaPacket) -> None:
-        if packet.track.id == self._primary:
-            self._lead(packet, packet.dts / packet.track.clock_rate)
-        elif self._packets:
+        if self._leader is not None and packet.track.id == self._leader.id:
+            if self._packets and self._ends_segment(packet):
+                self._close_segment(packet.dts)
+            if not self._packets and not self._begin_segment(packet):
+                return
+        if self._packets or packet.track is self._leader:
             self._packets.append(packet)
+            self._size += len(packet.payload)
 
     def on_interrupted(self) -> None:
-        self._close_segment(None)
-        self._is_gap_ahead = True
+        self._break()
 
     def on_end(self) -> None:
-        self._close_segment(None)
+        self._break()
         self.is_ended = True
-        if not self._ready.done():
-            self._ready.set_result(None)
+        self.waiters.wake()
 
-    # Inside
+    # Cutting
 
-    def _lead(self, packet: MediaPacket, at: float) -> None:
-        if self._packets:
-            elapsed = at - self._start
-            is_late_enough = packet.is_keyframe and elapsed >= self._options.segment_target * EARLY
-            if not is_late_enough and elapsed < self._longest_segment:
-                self._packets.append(packet)
-                return
-            self._close_segment(at)
-            if self._loop.time() - self._touched > IDLE_SECONDS:
-                self._stream.detach(self)
-                return
-        if packet.is_keyframe or (self.segments and not self._is_gap_ahead):
-            self._start = at
-            self._is_discontinuous, self._is_gap_ahead = self._is_gap_ahead, False
-            self._packets = [packet]
+    def _ends_segment(self, packet: MediaPacket) -> bool:
+        elapsed = (packet.dts - self._start) / packet.track.clock_rate
+        if packet.is_keyframe and elapsed >= self._options.segment_target - EARLY:
+            return True
+        longest = self.target_duration + ROUNDING if self.target_duration else self._options.longest_segment
+        lasts = elapsed / max(self._leading_packets, 1)
+        return elapsed + lasts > longest or self._size > self._options.max_bytes // BYTES_SHARE
+
+    def _begin_segment(self, packet: MediaPacket) -> bool:
+        """Whether a segment can begin with ``packet``: after a break, only a keyframe will do."""
+        is_fresh = self._is_broken or self._window is None
+        self._start = packet.dts
+        return packet.is_keyframe or not is_fresh
 
     @property
-    def _longest_segment(self) -> float:
-        return self.target_duration or LONGEST_SEGMENT
+    def _leading_packets(self) -> int:
+        return sum(packet.track is self._leader for packet in self._packets)
 
-    def _close_segment(self, until: float | None) -> None:
-        packets, self._packets = self._packets, []
-        if not packets:
-            return
-        last = packets[-1]
-        end = last.dts / last.track.clock_rate if until is None else until
-        name = f"{self.session}-{self._sequence}.ts"
-        segment = TsSegment(
-            self._sequence,
-            name,
-            max(end - self._start, 0.001),
-            self._is_discontinuous,
-            self._muxer.render(packets),
-        )
+    def _break(self) -> None:
+        """What follows does not continue what was."""
+        leading = [packet for packet in self._packets if packet.track is self._leader]
+        if len(leading) > 1:
+            self._close_segment(2 * leading[-1].dts - leading[-2].dts)
+        self._packets = []
+        self._is_broken = self._window is not None
+
+    def _close_segment(self, until: int) -> None:
+        packets, self._packets, self._size = self._packets, [], 0
+        seconds = (until - self._start) / packets[0].track.clock_rate
+        window = self._window or self._open(seconds)
+        name = f"{self.session_name}-{self._sequence}.ts"
+        segment = Segment(self._sequence, name, "", 0.0, self._is_broken)
+        segment.duration, segment.samples = seconds, len(packets)
+        self._is_broken = False
+        data = self._muxer.render(packets)
+        segment.size = len(data)
+        self._store.put(name, data)
         self._sequence += 1
-        self.segments.append(segment)
-        self._resources[name] = segment.data
-        if not self.target_duration:
-            self.target_duration = max(math.ceil(self._options.segment_target), math.ceil(segment.duration))
-        self._trim()
-        if not self._ready.done():
-            self._ready.set_result(None)
+        window.append(segment)
+        while self._store.total > self._options.max_bytes and window.shrink():
+            pass
+        self.waiters.wake()
 
-    def _trim(self) -> None:
-        while len(self.segments) > self._options.playlist_segments:
-            self.removed_discontinuities += self.segments.popleft().is_discontinuous
-        while len(self._resources) > self._options.playlist_segments + KEPT_UNLISTED:
-            del self._resources[next(iter(self._resources))]
+    def _open(self, first_segment: float) -> SegmentWindow:
+        longest = rounded(max(first_segment + SLACK, self._options.segment_target))
+        self.target_duration = longest
+        self._window = SegmentWindow(self._store, self._options.playlist_segments, longest, 0)
+        return self._window

@@ -1,6 +1,7 @@
 """The HLS doors over HTTP, with a stream that the test moves on by hand."""
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
 
 import pytest
@@ -11,21 +12,27 @@ from mediaserver.delivery.client_address import ClientAddress
 from mediaserver.delivery.hls.directory import HlsDirectory
 from mediaserver.delivery.hls.options import HlsOptions
 from mediaserver.delivery.hls.packager import HlsPackager
+from mediaserver.delivery.hls.rendition import Rendition
 from mediaserver.delivery.hls.routes import add_hls_routes
 from mediaserver.delivery.http_app import create_http_app
 from mediaserver.hub.hub import Hub
-from tests.helpers.hls_checker import parse
+from tests.helpers.hls_checker import check_delta, parse
 from tests.helpers.waiting import eventually
-from tests.mediaserver.delivery.hls.test_packager import AUDIO, VIDEO, frames, merged, sounds
+from tests.mediaserver.delivery.hls.streams import AUDIO, VIDEO, frames, merged, sounds
 
 
-class OpenGate:
-    """Knows one room."""
+class Gate:
+    """Knows one room; with a ``token``, it has to be told."""
+
+    def __init__(self) -> None:
+        self.token: str | None = None
 
     async def may_watch(self, request: web.Request, room_ref: str) -> str:
-        if room_ref != "room":
+        if room_ref not in ("room", "slug"):
             raise web.HTTPNotFound(text="no such room")
-        return room_ref
+        if self.token is not None and request.query.get("token") != self.token:
+            raise web.HTTPUnauthorized(text="token: missing or wrong")
+        return "room"
 
 
 class NullPublisher:
@@ -37,9 +44,10 @@ class NullPublisher:
 class Stage:
     """A live room with HLS in front of it."""
 
-    def __init__(self, client: TestClient, hub: Hub, directory: HlsDirectory) -> None:
+    def __init__(self, client: TestClient, hub: Hub, directory: HlsDirectory, gate: Gate) -> None:
         self.client = client
         self.hub = hub
+        self.gate = gate
         self.directory = directory
         self.at = 0.0
 
@@ -56,13 +64,17 @@ class Stage:
 
     @property
     def packager(self) -> HlsPackager:
-        packager = self.directory.current("room")
+        packager = self.directory.find("room")
         assert packager is not None
         return packager
 
     @property
+    def rendition(self) -> Rendition:
+        return self.packager.renditions[VIDEO.id]
+
+    @property
     def video(self) -> str:
-        return f"/hls/room/{self.packager.renditions[VIDEO.id].name}.m3u8"
+        return f"/hls/room/{self.rendition.uri}"
 
     async def text(self, path: str, status: int = 200) -> str:
         response = await self.client.get(path)
@@ -75,11 +87,13 @@ async def stage() -> AsyncIterator[Stage]:
     hub = Hub()
     directory = HlsDirectory(hub, HlsOptions())
     hub.add_listener(directory)
+    gate = Gate()
     app = create_http_app()
-    add_hls_routes(app, directory, OpenGate(), ClientAddress())
+    add_hls_routes(app, directory, gate, ClientAddress())
     async with TestClient(TestServer(app)) as client:
-        yield Stage(client, hub, directory)
+        yield Stage(client, hub, directory, gate)
         hub.close()
+        directory.close()
 
 
 @pytest.fixture
@@ -115,8 +129,11 @@ async def test_a_segment_is_its_parts_together(live: Stage):
     [
         "/hls/nowhere/index.m3u8",
         "/hls/room/nothing.m3u8",
-        "/hls/room/000000000000-v0.m3u8",
-        "/hls/room/000000000000-v0-1.m4s",
+        "/hls/room/0000000000000000-v0.m3u8",
+        "/hls/room/0000000000000000-v0.p1.m4s",
+        "/hls/room/-.m4s",
+        "/hls/room/ts/nothing.ts",
+        "/hls/room/ts/..%2findex.m3u8",
         "/hls/..%2f..%2fetc/index.m3u8",
         "/hls/room/..%2f..%2fpasswd",
         "/hls/room/%00.m3u8",
@@ -164,7 +181,7 @@ async def test_an_old_sequence_number_is_answered_at_once(live: Stage):
 
 
 async def test_a_blocked_request_is_answered_by_its_part(live: Stage):
-    sequence, part = live.packager.renditions[VIDEO.id].last_part
+    sequence, part = live.rendition.last_part
     blocked = asyncio.ensure_future(live.text(f"{live.video}?_HLS_msn={sequence}&_HLS_part={part + 1}"))
     await asyncio.sleep(0.05)
     assert not blocked.done()
@@ -174,12 +191,43 @@ async def test_a_blocked_request_is_answered_by_its_part(live: Stage):
 
 
 async def test_a_part_past_the_end_of_a_segment_means_the_next_segment(live: Stage):
-    sequence, _ = live.packager.renditions[VIDEO.id].last_part
-    blocked = asyncio.ensure_future(live.text(f"{live.video}?_HLS_msn={sequence}&_HLS_part=50"))
-    await asyncio.sleep(0.05)
+    sequence, part = live.rendition.last_part
+    blocked = asyncio.ensure_future(live.text(f"{live.video}?_HLS_msn={sequence}&_HLS_part={part + 4}"))
+    await eventually(lambda: len(live.rendition.waiters))
+    live.play(1)
     assert not blocked.done()
-    live.play(2.6)
+    live.play(1.6)
     assert parse(await blocked).segments[-1].sequence == sequence + 1
+
+
+async def test_a_sequence_number_alone_waits_for_the_first_part_of_that_segment(live: Stage):
+    sequence, _ = live.rendition.last_part
+    blocked = asyncio.ensure_future(live.text(f"{live.video}?_HLS_msn={sequence + 1}"))
+    await eventually(lambda: len(live.rendition.waiters))
+    live.play(2)
+    playlist = parse(await blocked)
+    assert playlist.last_part == (sequence + 1, 0)
+
+
+@pytest.mark.parametrize(("ahead", "status"), [(7, 400), (6, 200)])
+async def test_a_part_beyond_the_advance_part_limit_is_refused(live: Stage, ahead: int, status: int):
+    """Three seconds of parts are six parts of half a second (6.2.5.2)."""
+    sequence, part = live.rendition.last_part
+    asked = asyncio.ensure_future(
+        live.text(f"{live.video}?_HLS_msn={sequence}&_HLS_part={part + ahead}", status)
+    )
+    await eventually(lambda: asked.done() or len(live.rendition.waiters))
+    live.play(3)
+    await asked
+
+
+async def test_two_segments_ahead_of_the_last_complete_one_is_the_limit(live: Stage):
+    last = parse(await live.text(live.video)).complete[-1].sequence
+    await live.text(f"{live.video}?_HLS_msn={last + 3}", 400)
+    blocked = asyncio.ensure_future(live.text(f"{live.video}?_HLS_msn={last + 2}"))
+    await eventually(lambda: len(live.rendition.waiters))
+    live.play(4.1)
+    assert parse(await blocked).last_part[0] == last + 2
 
 
 async def test_a_hinted_part_sends_nothing_before_it_is_complete(live: Stage):
@@ -193,25 +241,95 @@ async def test_a_hinted_part_sends_nothing_before_it_is_complete(live: Stage):
     assert (await response.read())[4:8] == b"moof"
 
 
-async def test_all_who_wait_share_one_future_and_get_the_same_bytes(live: Stage):
-    rendition = live.packager.renditions[VIDEO.id]
-    sequence, part = rendition.last_part
+async def test_a_hinted_part_that_never_comes_is_not_found(live: Stage):
+    hint = parse(await live.text(live.video)).hint
+    blocked = asyncio.ensure_future(live.client.get(f"/hls/room/{hint}"))
+    await eventually(lambda: len(live.rendition.part_waiters))
+    live.hub.kick("room", "over")
+    await live.text(f"/hls/room/{live.rendition.hint}", 404)
+    assert (await blocked).status in (200, 404)
+
+
+async def test_a_part_behind_the_hinted_one_is_not_found(live: Stage):
+    name, _, number = live.rendition.hint.removesuffix(".m4s").rpartition(".p")
+    await live.text(f"/hls/room/{name}.p{int(number) + 1}.m4s", 404)
+
+
+async def test_all_who_wait_get_the_same_bytes_and_leave_nothing_behind(live: Stage):
+    sequence, part = live.rendition.last_part
     path = f"{live.video}?_HLS_msn={sequence}&_HLS_part={part + 1}"
     blocked = [asyncio.ensure_future(live.text(path)) for _ in range(90)]
-    await eventually(lambda: len(rendition.changed()._callbacks or ()) == 90)
+    await eventually(lambda: len(live.rendition.waiters) == 90)
     blocked.pop().cancel()
+    await eventually(lambda: len(live.rendition.waiters) == 89)
     live.play(0.6)
     assert len(set(await asyncio.gather(*blocked))) == 1
+    assert len(live.rendition.waiters) == 0
+    assert len(live.rendition.rendered) == 2, "rendered once for all, and compressed once"
 
 
-async def test_nothing_for_three_target_durations_is_unavailable(
-    live: Stage, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr("mediaserver.delivery.hls.reload.BLOCKED_TARGET_DURATIONS", 0)
-    sequence, _ = live.packager.renditions[VIDEO.id].last_part
-    response = await live.client.get(f"{live.video}?_HLS_msn={sequence + 1}")
-    assert response.status == 503
-    assert response.headers["Retry-After"]
+async def test_nothing_for_three_target_durations_is_unavailable(live: Stage):
+    sequence, _ = live.rendition.last_part
+    playlist = asyncio.ensure_future(live.client.get(f"{live.video}?_HLS_msn={sequence + 1}"))
+    part = asyncio.ensure_future(live.client.get(f"/hls/room/{live.rendition.hint}"))
+    await eventually(lambda: len(live.rendition.waiters) and len(live.rendition.part_waiters))
+    now = asyncio.get_running_loop().time()
+    live.directory.sweep(now + 3 * live.packager.target_duration - 1)
+    assert not playlist.done()
+    live.directory.sweep(now + 3 * live.packager.target_duration + 1)
+    for response in (await playlist, await part):
+        assert response.status == 503
+        assert response.headers["Retry-After"]
+        assert response.headers["Cache-Control"] == "no-store"
+
+
+async def test_a_stream_that_never_lists_anything_is_unavailable_after_a_while(stage: Stage):
+    stage.go_live()
+    waiting = asyncio.ensure_future(stage.client.get("/hls/room/index.m3u8"))
+    await eventually(lambda: len(stage.packager.waiters))
+    stage.directory.sweep(asyncio.get_running_loop().time() + stage.directory.options.start_wait + 1)
+    assert (await waiting).status == 503
+
+
+async def test_playlists_are_compressed_for_those_who_can_take_it(live: Stage):
+    plain = await live.client.get(live.video, headers={"Accept-Encoding": "identity"})
+    packed = await live.client.get(live.video, headers={"Accept-Encoding": "gzip"}, auto_decompress=False)
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert plain.headers["Vary"] == packed.headers["Vary"] == "Accept-Encoding"
+    assert gzip.decompress(await packed.read()) == await plain.read()
+
+
+async def test_how_long_answers_may_be_kept(live: Stage):
+    sequence, part = live.rendition.last_part
+    policies = {
+        live.video: "public, max-age=1",
+        f"{live.video}?_HLS_msn={sequence}&_HLS_part={part}": "public, max-age=12",
+        "/hls/room/index.m3u8": "public, max-age=1",
+        f"/hls/room/{live.rendition.window.listed[0].name}": "public, max-age=3600, immutable",
+    }
+    for path, policy in policies.items():
+        assert (await live.client.get(path)).headers["Cache-Control"] == policy
+
+
+async def test_a_delta_update_stands_for_the_full_playlist(live: Stage):
+    live.play(17)
+    full = parse(await live.text(live.video))
+    for value, version in (("YES", 9), ("v2", 10)):
+        text = await live.text(f"{live.video}?_HLS_skip={value}")
+        delta = parse(text)
+        assert delta.version == version
+        assert ("RECENTLY-REMOVED-DATERANGES" in text) is (value == "v2")
+        check_delta(full, delta, full)
+        assert delta.skipped
+
+
+async def test_another_preflight_and_other_methods(live: Stage):
+    response = await live.client.options(live.video)
+    assert response.status == 204
+    assert response.headers["Access-Control-Allow-Origin"] == "*"
+    assert (await live.client.post(live.video)).status == 405
+    head = await live.client.head(live.video)
+    assert (head.status, await head.read()) == (200, b"")
 
 
 async def test_after_the_end_directives_are_ignored_and_the_rest_stays_for_a_while(live: Stage):
@@ -222,11 +340,41 @@ async def test_after_the_end_directives_are_ignored_and_the_rest_stays_for_a_whi
     assert (await live.client.get(f"/hls/room/{playlist.segments[-1].uri}")).status == 200
 
 
-async def test_a_token_is_carried_on(live: Stage):
-    text = await live.text("/hls/room/index.m3u8?token=a%26b")
+async def test_a_token_is_carried_on_into_every_address(live: Stage):
+    live.gate.token = "a.ts?b&c"
+    await live.text("/hls/room/index.m3u8", 401)
+    query = "?token=a.ts%3Fb%26c"
+    text = await live.text(f"/hls/room/index.m3u8{query}")
     uris = [line for line in text.splitlines() if not line.startswith("#")]
-    assert all(uri.endswith("?token=a%26b") for uri in uris)
-    assert "?token=a%26b" in await live.text(f"/hls/room/{uris[0]}")
+    assert all(uri.endswith(query) for uri in uris)
+    assert text.count(query) == 2
+    response = await live.client.get(f"/hls/room/{uris[0]}")
+    assert response.headers["Cache-Control"].startswith("private")
+    playlist = parse(await response.text())
+    segment = playlist.complete[-1]
+    for uri in (segment.map_uri, segment.uri, *(part.uri for part in segment.parts), playlist.hint):
+        assert uri.endswith(query)
+        assert uri.count("token") == 1
+    assert all(uri.endswith(query) for uri in playlist.reports)
+    assert (await live.client.get(f"/hls/room/{segment.uri}")).status == 200
+    assert (await live.client.get(f"/hls/room/{segment.uri.partition('?')[0]}")).status == 401
+
+
+async def test_a_room_goes_by_all_its_names_with_the_same_bytes(live: Stage):
+    assert await live.text("/hls/slug/index.m3u8") == await live.text("/hls/room/index.m3u8")
+
+
+async def test_a_session_belongs_to_its_room(live: Stage):
+    video = live.video
+    live.hub.kick("room", "over")
+    live.at = 100.0
+    live.go_live()
+    live.play(5)
+    assert live.video != video, "names are random per publishing session"
+    assert parse(await live.text(video)).is_ended
+    live.directory.sweep(asyncio.get_running_loop().time() + live.directory.options.linger + 1)
+    await live.text(video, 404)
+    assert not parse(await live.text(live.video)).is_ended
 
 
 async def test_whoever_asks_is_counted(live: Stage):
@@ -237,6 +385,17 @@ async def test_whoever_asks_is_counted(live: Stage):
     stream = live.hub.find("room")
     assert stream is not None
     assert stream.viewer_count == 1
+
+
+async def test_those_who_wait_at_once_are_counted_even_behind_one_address(live: Stage):
+    sequence, part = live.rendition.last_part
+    path = f"{live.video}?_HLS_msn={sequence}&_HLS_part={part + 1}"
+    blocked = [asyncio.ensure_future(live.text(path)) for _ in range(20)]
+    await eventually(lambda: len(live.rendition.waiters) == 20)
+    live.directory.sweep(asyncio.get_running_loop().time())
+    live.play(0.6)
+    await asyncio.gather(*blocked)
+    assert live.directory.viewers("room") == 20
 
 
 async def test_transport_stream_segments_are_made_when_asked_for(live: Stage):
@@ -253,3 +412,21 @@ async def test_transport_stream_segments_are_made_when_asked_for(live: Stage):
     assert response.content_type == "video/mp2t"
     assert len(data) % 188 == 0
     assert data[0] == 0x47
+    text = await live.text("/hls/room/ts/index.m3u8")
+    assert "EXT-X-PART" not in text
+    assert text.startswith("#EXTM3U\n#EXT-X-VERSION:3\n")
+
+
+async def test_transport_stream_stops_when_nobody_asks(live: Stage):
+    stream = live.hub.find("room")
+    assert stream is not None
+    waiting = asyncio.ensure_future(live.text("/hls/room/ts/index.m3u8"))
+    await eventually(lambda: stream.find_shared("hls-ts") is not None)
+    live.play(5)
+    await waiting
+    live.directory.sweep(asyncio.get_running_loop().time() + live.directory.options.ts_idle + 1)
+    assert stream.find_shared("hls-ts") is None
+
+
+async def test_transport_stream_of_a_room_that_is_not_live(stage: Stage):
+    await stage.text("/hls/room/ts/index.m3u8", 404)
