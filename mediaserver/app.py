@@ -37,21 +37,32 @@ async def serve(settings: Settings, read_settings: Callable[[], Settings], is_de
     """
     configure_logging(settings.log.format, settings.log.level.value)
     _raise_file_limit()
+    with Signals() as signals:
+        try:
+            await _serve(settings, read_settings, signals, is_demo)
+        except asyncio.CancelledError:
+            if not signals.drain.is_set():
+                raise
+            logger.info("start_given_up")
+
+
+async def _serve(
+    settings: Settings, read_settings: Callable[[], Settings], signals: Signals, is_demo: bool
+) -> None:
     data = DataDirectory(settings.data_dir)
     digester = StreamKeyDigester(data.secret_key(settings))
     passwords = Passwords()
     bus = Bus()
     try:
-        with Signals() as signals:
-            async with (
-                open_database(settings, data) as database,
-                Authorizer(database, digester, bus, settings.authorization) as authorizer,
-            ):
-                first_start = await prepare_first_start(database, digester, passwords)
-                accounts = Accounts(database, digester, passwords)
-                demo_key = await _demo_key(database, accounts, authorizer) if is_demo else None
-                server = Server(settings, read_settings, database, authorizer, bus, data.node_id())
-                await server.run(signals, first_start, demo_key)
+        async with (
+            open_database(settings, data) as database,
+            Authorizer(database, digester, bus, settings.authorization) as authorizer,
+        ):
+            first_start = await prepare_first_start(database, digester, passwords)
+            accounts = Accounts(database, digester, passwords)
+            demo_key = await _demo_key(database, accounts, authorizer) if is_demo else None
+            server = Server(settings, read_settings, database, authorizer, bus, data.node_id())
+            await server.run(signals, first_start, demo_key)
     finally:
         passwords.close()
 
@@ -80,9 +91,9 @@ class Server:
 
     async def run(self, signals: Signals, first_start: FirstStart | None, demo_key: str | None) -> None:
         """Start, serve until told to stop, drain, stop."""
-        signals.on_reload = self._reload
         try:
             await self._start()
+            signals.started(self._reload)
             addresses = Addresses.of(self._settings, self._web.port, self._media.rtmp_port)
             print(welcome(addresses, first_start, is_demo=demo_key is not None), flush=True)
             await self._serve(signals, addresses.publish(demo_key) if demo_key else None)

@@ -1,28 +1,31 @@
-"""SIGTERM and SIGINT drain, a second one stops at once; SIGHUP reloads.
-
-They are caught from the first moment on, so that a start that is cut short still stops what it started.
-"""
+"""SIGTERM and SIGINT drain, a second one stops at once; SIGHUP reloads. A start is given up."""
 
 import asyncio
 import signal
 from collections.abc import Callable
+from typing import Self
 
 
 class Signals:
-    """A context manager that owns the process's signal handlers while it is entered."""
+    """A context manager that owns the process's signal handlers while it is entered.
+
+    Until ``started`` is called, the first stopping signal cancels the task that entered.
+    """
 
     _STOPPING = (signal.SIGTERM, signal.SIGINT)
 
     def __init__(self) -> None:
-        self.on_reload: Callable[[], None] | None = None
         self.drain = asyncio.Event()
         self.stop_now = asyncio.Event()
+        self._starting: asyncio.Task[object] | None = None
+        self._reload: Callable[[], None] | None = None
 
-    def __enter__(self) -> "Signals":
+    def __enter__(self) -> Self:
+        self._starting = asyncio.current_task()
         loop = asyncio.get_running_loop()
         for number in self._STOPPING:
             loop.add_signal_handler(number, self._stop)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -30,11 +33,18 @@ class Signals:
         for number in (*self._STOPPING, signal.SIGHUP):
             loop.remove_signal_handler(number)
 
-    def _reload(self) -> None:
-        if self.on_reload is not None:
-            self.on_reload()
+    def started(self, reload: Callable[[], None]) -> None:
+        """From now on a stopping signal drains, and SIGHUP calls ``reload``."""
+        self._starting = None
+        self._reload = reload
+
+    def _hang_up(self) -> None:
+        if self._reload is not None:
+            self._reload()
 
     def _stop(self) -> None:
         if self.drain.is_set():
             self.stop_now.set()
+        elif self._starting is not None:
+            self._starting.cancel()
         self.drain.set()

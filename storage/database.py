@@ -109,7 +109,7 @@ class Database(Executor):
     async def __aenter__(self) -> Self:
         """Raises DatabaseUnavailable if no server answers in time, StorageError if it refuses us."""
         if self._embedded is not None:
-            await asyncio.to_thread(self._embedded.join)
+            await self._join(self._embedded)
         try:
             self._pool = await self._create_pool()
         except BaseException:
@@ -193,6 +193,17 @@ class Database(Executor):
             command_timeout=self._options.command_timeout,
             server_settings={"application_name": "mediaserver"},
         )
+
+    async def _join(self, embedded: EmbeddedPostgres) -> None:
+        """Start or find the server. A thread cannot be stopped midway: who gives up waits and leaves."""
+        joining = asyncio.create_task(asyncio.to_thread(embedded.join))
+        try:
+            await asyncio.shield(joining)
+        except asyncio.CancelledError:
+            await asyncio.wait((joining,))
+            if joining.exception() is None:
+                await self._leave()
+            raise
 
     async def _leave(self) -> None:
         if self._embedded is not None:
