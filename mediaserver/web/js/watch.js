@@ -86,7 +86,8 @@ status.addEventListener('change', () => {
 });
 player.addEventListener('change', () => {
   if (player.link !== Link.PLAYING) lastPicture.take();
-  if (player.link === Link.LOST || player.link === Link.STARVED) void status.refresh();
+  // Whatever changed here has changed the room as well, if only by one viewer.
+  if (player.link !== Link.CONNECTING && player.link !== Link.PAUSED) void status.refresh();
   show();
 });
 player.addEventListener('tick', show);
