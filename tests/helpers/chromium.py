@@ -70,7 +70,7 @@ class Page:
     async def evaluate(self, expression: str) -> Any:
         """The value of a JavaScript expression, awaited if it is a promise. Raises BrowserError."""
         answer = await self.call(
-            "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True, userGesture=True
+            "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True
         )
         if "exceptionDetails" in answer:
             raise BrowserError(f"{expression}: {_thrown(answer['exceptionDetails'])}")
@@ -88,6 +88,17 @@ class Page:
         except TimeoutError:
             raise TimeoutError(f"after {seconds} s still {value!r}: {expression}; {self.problems}") from None
         return value
+
+    async def click(self, element_id: str) -> None:
+        """Click into the middle of an element, with all that a user's click allows a page to do."""
+        x, y = await self.evaluate(
+            f"""(() => {{
+                const box = document.getElementById('{element_id}').getBoundingClientRect();
+                return [box.left + box.width / 2, box.top + box.height / 2];
+            }})()"""
+        )
+        for kind in ("mousePressed", "mouseReleased"):
+            await self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     async def press(self, key: str) -> None:
         text = {"text": key} if len(key) == 1 else {}
