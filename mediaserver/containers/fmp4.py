@@ -1,7 +1,10 @@
 """Fragmented MP4 after CMAF (ISO 23000-19): initialization segments, fragments, and the stream for MSE.
 
 Decode times are always the packets' own, never summed up, so nothing drifts. A sample lasts until the next
-one of its track; the last one of a fragment is given the duration of the one before it.
+one of its track; what the last one of a fragment is given depends on what its maker knows.
+
+There are no edit lists: live media begins wherever a viewer joins, at the decode times it has, and audio and
+video share one timeline from ingest on.
 """
 
 from array import array
@@ -96,18 +99,37 @@ def nominal_duration(track: Track) -> int:
     return track.clock_rate // _FALLBACK_VIDEO_RATE
 
 
-def last_duration(packets: Sequence[MediaPacket]) -> int:
-    """What to assume for the last of ``packets``: as long as the one before it, else the nominal duration."""
-    if len(packets) > 1:
-        return packets[-1].dts - packets[-2].dts
-    return nominal_duration(packets[-1].track)
-
-
 def mime_type(tracks: Sequence[Track]) -> str:
     """The media type with RFC 6381 codecs, as MediaSource.isTypeSupported wants it."""
     kind = "video" if primary(tracks, TrackKind.VIDEO) else "audio"
     codecs = ",".join(describe(track).codec_string for track in tracks)
     return f'{kind}/mp4; codecs="{codecs}"'
+
+
+class _Pace:
+    """How long the last frame of a fragment may last, before the next one tells.
+
+    MediaSource takes a frame that comes more than twice the last duration later for a discontinuity, and
+    drops video up to the next keyframe. So a slow picture is remembered for a while, and claims err on the
+    long side, within bounds, since players take the claim for media they have.
+    """
+
+    def __init__(self, track: Track) -> None:
+        rate = track.clock_rate
+        self._longest = rate
+        self._longest_remembered = rate // 4 if track.kind is TrackKind.VIDEO else 0
+        self._duration = nominal_duration(track)
+        self._previous: int | None = None
+
+    def duration_after(self, packets: Sequence[MediaPacket]) -> int:
+        """In ticks, for the last of ``packets``, which follow those of the last call."""
+        last = packets[-1].dts
+        previous = packets[-2].dts if len(packets) > 1 else self._previous
+        self._previous = last
+        if previous is not None:
+            remembered = min(self._duration * 7 // 8, self._longest_remembered)
+            self._duration = max(min(last - previous, self._longest), remembered, 1)
+        return self._duration
 
 
 class Fmp4Muxer:
@@ -116,6 +138,7 @@ class Fmp4Muxer:
     def __init__(self) -> None:
         self._tracks: tuple[Track, ...] = ()
         self._numbers: dict[int, int] = {}
+        self._paces: dict[int, _Pace] = {}
         self._sequence_number = 0
 
     @property
@@ -130,6 +153,7 @@ class Fmp4Muxer:
         can_go_on = new == self._tracks or not self._tracks
         self._tracks = new
         self._numbers = {track.id: number for number, track in enumerate(new, 1)}
+        self._paces = {track.id: _Pace(track) for track in new}
         return can_go_on
 
     def header(self) -> bytes:
@@ -148,5 +172,6 @@ class Fmp4Muxer:
         if not by_track:
             return b""
         self._sequence_number += 1
-        runs = [(self._numbers[track_id], run, last_duration(run)) for track_id, run in by_track.items()]
+        paces = self._paces
+        runs = [(self._numbers[key], run, paces[key].duration_after(run)) for key, run in by_track.items()]
         return fragment(self._sequence_number, runs)
