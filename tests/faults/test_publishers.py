@@ -1,6 +1,7 @@
 """Publishers that die, come back, fight over a key, or send nonsense, and what their viewers see."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from itertools import count
 
 import pytest
@@ -65,6 +66,19 @@ async def test_the_second_publisher_of_a_key_takes_over(publish_url: str, flv_ur
             assert not viewer.is_over
             viewer.assert_monotonic(longest_gap_ms=1_000)
             viewer.assert_decodes()
+
+
+async def test_many_publishers_that_fight_over_a_key_leave_one_and_nothing_else(
+    server: ServerProcess, publish_url: str, flv_url: str
+) -> None:
+    async with AsyncExitStack() as stack:
+        cameras = [await stack.enter_async_context(Camera.publishing(publish_url)) for _ in range(20)]
+        viewer = await stack.enter_async_context(FlvViewer.watching(flv_url))
+        await viewer.more_pictures(10)
+        assert await asyncio.to_thread(metric, server, "mediaserver_rtmp_active_publishers") == 1
+        await cameras[-1].client.drain()
+        viewer.assert_monotonic(longest_gap_ms=1_000)
+        viewer.assert_decodes()
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,30 @@ async def test_a_second_signal_stops_at_once(server: ServerProcess) -> None:
         await eventually(lambda: viewer.is_over)
 
 
+def test_sigterm_while_starting_ends_with_status_0_and_leaves_no_postgres(data_dir: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mediaserver", "serve"],
+        env=ServerProcess(data_dir).environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    status = Path(f"/proc/{process.pid}/status")
+    asyncio.run(eventually(lambda: catches(status.read_text(), signal.SIGTERM)))
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 0, said
+    assert "Traceback" not in said
+    pid_file = data_dir / "postgres" / "postmaster.pid"
+    asyncio.run(eventually(lambda: not pid_file.exists()))
+
+
+def catches(process_status: str, number: signal.Signals) -> bool:
+    """By the mask in /proc (proc_pid_status(5))."""
+    [mask] = [line.split()[1] for line in process_status.splitlines() if line.startswith("SigCgt:")]
+    return bool(int(mask, 16) >> (number - 1) & 1)
+
+
 async def refuses_connections(port: int) -> None:
     async with asyncio.timeout(10):
         while await is_open(port):  # noqa: ASYNC110
