@@ -398,6 +398,7 @@ async def test_websocket_gives_the_bytes_of_http_and_closes_with_1000(
 async def test_websocket_answers_pings_of_another_client_and_offers_no_compression(door: Door) -> None:
     door.publish(10)
     async with websockets.connect(f"ws://127.0.0.1:{door.port}/live/{ROOM}.flv") as socket:
+        assert socket.response is not None
         assert "Sec-WebSocket-Extensions" not in socket.response.headers
         await eventually(lambda: door.delivery.viewers == 1)
         async with asyncio.timeout(CLIENT_SECONDS):
