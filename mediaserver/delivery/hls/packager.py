@@ -87,9 +87,9 @@ class HlsPackager:
         self._former: list[Rendition] = []
         self._made = 0
         self._sequence = 0
-        self._discontinuities = 0
         self._origin: float | None = None
-        """Media time of the first packet, at first and after each discontinuity; None before it."""
+        """Media time at which the newest segment begins; None before the first packet, and again after each
+        discontinuity."""
         self._waiting_since: float | None = None
         self._interrupted_at = 0.0
 
@@ -117,8 +117,12 @@ class HlsPackager:
     def on_tracks(self, tracks: Sequence[Track], metadata: Metadata) -> None:
         self._tracks = {track.id: track for track in tracks if track.codec in CARRIED}
         if self._session is None:
+            if any(self._tracks.get(packet.track.id) != packet.track for packet in self._opening.packets):
+                self._opening = Opening(self._options)
             return
-        self._joining = {i: r for i, r in self._joining.items() if self._tracks.get(i) == r.track}
+        for track_id, rendition in [*self._joining.items()]:
+            if self._tracks.get(track_id) != rendition.track:
+                self._joining.pop(track_id).forget()
         for track_id in self.renditions.keys() - self._tracks.keys():
             self._retire(track_id)
         is_changed = any(r.track != self._tracks[track_id] for track_id, r in self.renditions.items())
@@ -149,8 +153,9 @@ class HlsPackager:
         self._interrupted_at = self._clock()
 
     def on_end(self) -> None:
-        if self._session is None and self._opening.packets:
-            self._open()
+        leader = self._leading_track
+        if self._session is None and self._opening.packets and leader is not None:
+            self._open(leader)
         self._finish_segments()
         self.state = PackagerState.ENDED
         for rendition in self._all():
@@ -188,16 +193,18 @@ class HlsPackager:
 
     # Beginning
 
-    def _collect(self, packet: MediaPacket) -> None:
+    @property
+    def _leading_track(self) -> Track | None:
         tracks = [*self._tracks.values()]
-        leader = primary(tracks, TrackKind.VIDEO) or primary(tracks, TrackKind.AUDIO)
-        if leader is not None and self._opening.add(packet, leader):
-            self._open()
+        return primary(tracks, TrackKind.VIDEO) or primary(tracks, TrackKind.AUDIO)
 
-    def _open(self) -> None:
+    def _collect(self, packet: MediaPacket) -> None:
+        leader = self._leading_track
+        if leader is not None and self._opening.add(packet, leader):
+            self._open(leader)
+
+    def _open(self, leader: Track) -> None:
         """Fix what never changes, and package what was collected."""
-        tracks = [*self._tracks.values()]
-        leader = primary(tracks, TrackKind.VIDEO) or tracks[0]
         opening, self._opening = self._opening, Opening(self._options)
         timing = opening.timing(leader)
         interval = opening.keyframe_interval
@@ -211,23 +218,21 @@ class HlsPackager:
 
     def _join(self, packet: MediaPacket, session: Session) -> Rendition | None:
         """The rendition of a track not heard of yet; None while it has to wait for the next segment."""
-        track = packet.track
+        track, leader = packet.track, self._leader
         if track.id in self._joining or self._tracks.get(track.id) != track:
             return None
-        leads = self._leader is None or (
-            track.kind is TrackKind.VIDEO and self._leader.track.kind is TrackKind.AUDIO
-        )
-        if leads and track.kind is TrackKind.VIDEO and self._leader is not None and not packet.is_keyframe:
-            return None
+        leads = leader is None or (track.kind is TrackKind.VIDEO and leader.track.kind is TrackKind.AUDIO)
+        if leads and leader is not None and not packet.is_keyframe:
+            return None  # video that takes the lead over does so with a keyframe
         rendition = self._make(track, session)
         if rendition is None:
             return None
         if leads:
-            self._lead(rendition, packet)
+            self._begin_with(rendition, packet.pts / track.clock_rate)
         elif self.is_ready:
             self._joining[track.id] = rendition
             return None
-        self._admit(rendition, self._origin)
+        self._admit(rendition)
         return rendition
 
     def _make(self, track: Track, session: Session) -> Rendition | None:
@@ -235,28 +240,28 @@ class HlsPackager:
         name = f"{self.session_name}-{kind}{self._made}"
         self._made += 1
         try:
-            return Rendition(name, track, session, self._discontinuities, self._segment_ended)
+            return Rendition(name, track, session, self._segment_ended)
         except MediaError as error:
             logger.warning("hls_track_left_out", room_id=self._room_id, reason=str(error))
             del self._tracks[track.id]
             return None
 
-    def _lead(self, rendition: Rendition, packet: MediaPacket) -> None:
-        """Let ``rendition``, which begins with ``packet``, decide from now on where segments end."""
+    def _begin_with(self, rendition: Rendition, at: float) -> None:
+        """Let ``rendition`` decide where segments end from media time ``at`` on, where one begins."""
         if self._leader is not None:
-            at = packet.pts / packet.track.clock_rate
             self._sequence += 1
             for other in self.renditions.values():
                 other.cut_at(at)
             self._origin = at
         self._leader = rendition
 
-    def _admit(self, rendition: Rendition, origin: float | None) -> None:
-        """Let a rendition begin with the segment that began at media time ``origin``."""
+    def _admit(self, rendition: Rendition) -> None:
+        """Let a rendition begin with the segment that everyone is at."""
+        discontinuities = max((other.discontinuities for other in self.renditions.values()), default=0)
+        rendition.join(self._sequence, discontinuities)
         self.renditions[rendition.track.id] = rendition
-        rendition.sequence = self._sequence
-        if origin is not None:
-            rendition.begin_at(origin)
+        if self._origin is not None:
+            rendition.begin_at(self._origin)
 
     def _begins(self, rendition: Rendition, packet: MediaPacket) -> bool:
         """Whether to go on with ``packet`` after a discontinuity: the others wait a while for the leader."""
@@ -286,9 +291,10 @@ class HlsPackager:
             for other in self.renditions.values():
                 if other is not rendition:
                     other.cut_at(at)
+            self._origin = at
             joining, self._joining = self._joining, {}
             for newcomer in joining.values():
-                self._admit(newcomer, at)
+                self._admit(newcomer)
         if not self.is_ready and all(r.is_listed for r in self.renditions.values()):
             self.is_ready = True
             self.waiters.wake()
@@ -304,8 +310,7 @@ class HlsPackager:
             rendition.catch_up()
 
     def _restart(self) -> None:
-        """What follows is discontinuous. Twice without media in between is once."""
-        self._discontinuities += self._origin is not None
+        """What follows is discontinuous."""
         self._origin = None
         for track_id, rendition in [*self.renditions.items()]:
             try:
@@ -317,7 +322,9 @@ class HlsPackager:
     def _retire(self, track_id: int) -> None:
         rendition = self.renditions.pop(track_id)
         rendition.end()
-        self._former = [*self._former[-MAX_FORMER + 1 :], rendition]
+        self._former.append(rendition)
+        if len(self._former) > MAX_FORMER:
+            self._former.pop(0).forget()
         if rendition is self._leader:
             remaining = sorted(self.renditions.values(), key=_precedence)
             self._leader = remaining[0] if remaining else None

@@ -46,8 +46,8 @@ class Session:
 
 
 class Rendition:
-    """``name`` begins the names of everything it makes. ``discontinuities`` came before its first segment.
-    ``on_segment`` is told the media time at which a segment ended.
+    """``name`` begins the names of everything it makes. ``on_segment`` is told the media time at which a
+    segment ended. ``join`` comes before the first packet. Raises UnsupportedError and CodecConfigError.
     """
 
     def __init__(
@@ -55,7 +55,6 @@ class Rendition:
         name: str,
         track: Track,
         session: Session,
-        discontinuities: int,
         on_segment: Callable[["Rendition", float], None],
     ) -> None:
         self.name: Final = name
@@ -75,7 +74,7 @@ class Rendition:
         self.rendered: Final[dict[tuple[Skip, bool], bytes]] = {}
         """The playlist as it stands, by what is skipped and whether it is compressed."""
         self.window: Final = SegmentWindow(
-            session.store, session.options.playlist_segments, session.timing.target_duration, discontinuities
+            session.store, session.options.playlist_segments, session.timing.target_duration
         )
         self._session = session
         self._longest = session.timing.target_duration + ROUNDING
@@ -87,14 +86,15 @@ class Rendition:
         self._offset = 0
         self._is_discontinuous = False
         self._maps: deque[str] = deque()
+        self._maps_made = 0
         self._begin(track)
 
     def _begin(self, track: Track) -> None:
         """Go on with ``track`` as if nothing was before. Raises UnsupportedError and CodecConfigError."""
         if not self._maps or track != self.track:
             data = init_segment([(TRACK_NUMBER, track)])
-            number = int(self._maps[-1].rsplit(".", 2)[1][1:]) + 1 if self._maps else 0
-            self._maps.append(f"{self.name}.i{number}.mp4")
+            self._maps.append(f"{self.name}.i{self._maps_made}.mp4")
+            self._maps_made += 1
             self._session.store.put(self._maps[-1], data)
         self.track = track
         self._cutter = PartCutter(track, self._session.timing.part_target)
@@ -102,6 +102,18 @@ class Rendition:
         self._waiting_since: float | None = None
 
     # Times
+
+    @property
+    def discontinuities(self) -> int:
+        """How many there were up to the segment that is growing or comes next."""
+        segments = (*self.window.listed, self.growing) if self.growing is not None else self.window.listed
+        known = sum(segment.is_discontinuous for segment in segments)
+        return self.window.removed_discontinuities + known + self._is_discontinuous
+
+    def join(self, sequence: int, discontinuities: int) -> None:
+        """Begin with segment ``sequence``, as if that many discontinuities had been listed before."""
+        self.sequence = sequence
+        self.window.removed_discontinuities = discontinuities
 
     def begin_at(self, origin: float) -> None:
         """Listing begins at this media time, at first and after each discontinuity."""
@@ -207,6 +219,13 @@ class Rendition:
         self.finish_segment()
         self.is_ended = True
         self._changed()
+
+    def forget(self) -> None:
+        """Give up everything that can be fetched."""
+        while self.window.shrink():
+            pass
+        while self._maps:
+            self._session.store.discard(self._maps.popleft())
 
     # Listing
 

@@ -42,10 +42,13 @@ class TsPackager:
         self._muxer = MpegTsMuxer()
         self._store = MediaStore()
         self._window: SegmentWindow | None = None
-        self._leader: Track | None = None
+        self._tracks: tuple[Track, ...] = ()
+        self._leader: int | None = None
         self._packets: list[MediaPacket] = []
         self._size = 0
-        self._start = 0
+        self._start = self._last = 0
+        self._usual = 1
+        """Ticks from one leading packet to the next, as seen last."""
         self._sequence = 0
         self._is_broken = False
 
@@ -90,20 +93,33 @@ class TsPackager:
     # Output
 
     def on_tracks(self, tracks: Sequence[Track], metadata: Metadata) -> None:
-        self._break()
-        self._muxer.configure(tracks, metadata)
-        carried = [track for track in tracks if CODECS[track.codec].transport_stream_type is not None]
-        self._leader = primary(carried, TrackKind.VIDEO) or primary(carried, TrackKind.AUDIO)
+        carried = tuple(track for track in tracks if CODECS[track.codec].transport_stream_type is not None)
+        if carried != self._tracks:
+            self._break()
+        self._tracks = carried
+        self._muxer.configure(carried, metadata)
+        leader = primary(carried, TrackKind.VIDEO) or primary(carried, TrackKind.AUDIO)
+        self._leader = leader.id if leader is not None else None
 
     def on_packet(self, packet: MediaPacket) -> None:
-        if self._leader is not None and packet.track.id == self._leader.id:
-            if self._packets and self._ends_segment(packet):
-                self._close_segment(packet.dts)
-            if not self._packets and not self._begin_segment(packet):
-                return
-        if self._packets or packet.track is self._leader:
-            self._packets.append(packet)
-            self._size += len(packet.payload)
+        if packet.track.id != self._leader:
+            if self._packets:
+                self._add(packet)
+            return
+        if self._packets and self._ends_segment(packet):
+            self._close_segment(packet.dts)
+        if self._packets:
+            self._usual = packet.dts - self._last
+        elif self._may_begin_with(packet):
+            self._start = packet.dts
+        else:
+            return
+        self._last = packet.dts
+        self._add(packet)
+
+    def _add(self, packet: MediaPacket) -> None:
+        self._packets.append(packet)
+        self._size += len(packet.payload)
 
     def on_interrupted(self) -> None:
         self._break()
@@ -120,25 +136,17 @@ class TsPackager:
         if packet.is_keyframe and elapsed >= self._options.segment_target - EARLY:
             return True
         longest = self.target_duration + ROUNDING if self.target_duration else self._options.longest_segment
-        lasts = elapsed / max(self._leading_packets, 1)
-        return elapsed + lasts > longest or self._size > self._options.max_bytes // BYTES_SHARE
+        until = elapsed + self._usual / packet.track.clock_rate
+        return until > longest or self._size > self._options.max_bytes // BYTES_SHARE
 
-    def _begin_segment(self, packet: MediaPacket) -> bool:
-        """Whether a segment can begin with ``packet``: after a break, only a keyframe will do."""
-        is_fresh = self._is_broken or self._window is None
-        self._start = packet.dts
-        return packet.is_keyframe or not is_fresh
-
-    @property
-    def _leading_packets(self) -> int:
-        return sum(packet.track is self._leader for packet in self._packets)
+    def _may_begin_with(self, packet: MediaPacket) -> bool:
+        """At first and after a break, only a keyframe will do."""
+        return packet.is_keyframe or not (self._is_broken or self._window is None)
 
     def _break(self) -> None:
         """What follows does not continue what was."""
-        leading = [packet for packet in self._packets if packet.track is self._leader]
-        if len(leading) > 1:
-            self._close_segment(2 * leading[-1].dts - leading[-2].dts)
-        self._packets = []
+        if self._packets:
+            self._close_segment(self._last + self._usual)
         self._is_broken = self._window is not None
 
     def _close_segment(self, until: int) -> None:
@@ -161,5 +169,5 @@ class TsPackager:
     def _open(self, first_segment: float) -> SegmentWindow:
         longest = rounded(max(first_segment + SLACK, self._options.segment_target))
         self.target_duration = longest
-        self._window = SegmentWindow(self._store, self._options.playlist_segments, longest, 0)
+        self._window = SegmentWindow(self._store, self._options.playlist_segments, longest)
         return self._window

@@ -17,13 +17,11 @@ TARGET_DURATIONS_LISTED: Final = 3
 
 
 class SegmentWindow:
-    """The complete segments of one rendition, oldest first, with ``discontinuities`` in front of them."""
+    """The complete segments of one rendition, oldest first."""
 
-    def __init__(
-        self, store: MediaStore, playlist_segments: int, target_duration: int, discontinuities: int
-    ) -> None:
+    def __init__(self, store: MediaStore, playlist_segments: int, target_duration: int) -> None:
         self.listed: Final[deque[Segment]] = deque()
-        self.removed_discontinuities = discontinuities
+        self.removed_discontinuities = 0
         self.peak_bitrate = 0.0
         self._store = store
         self._playlist_segments = playlist_segments

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mediaserver.delivery.hls.options import HlsOptions
-from mediaserver.delivery.hls.packager import PackagerState
+from mediaserver.delivery.hls.packager import MAX_FORMER, PackagerState
 from mediaserver.media.packet import Codec, MediaPacket, Track, TrackKind
 from tests.helpers.hls_checker import attributes, fragment_times
 from tests.mediaserver.delivery.hls.streams import (
@@ -446,6 +446,38 @@ def test_the_end_of_a_stream_without_media_is_only_an_end():
     watch.end()
     assert watch.packager.is_ended
     assert not watch.packager.is_ready
+
+
+def test_a_track_that_appears_after_a_discontinuity_counts_it_too():
+    watch = Watch()
+    watch.tracks(VIDEO)
+    watch.feed(frames(30, 6, 2))
+    watch.interrupt()
+    watch.sweep(5)
+    watch.interrupt()
+    watch.tracks(OTHER_VIDEO, AUDIO)
+    watch.feed(frames(30, 12, 2, start=12, track=OTHER_VIDEO), sounds(12, start=12))
+    numbers = {}
+    for track in (VIDEO, AUDIO):
+        count = watch.last(track).discontinuity_sequence
+        for segment in watch.last(track).segments:
+            count += segment.is_discontinuous
+            numbers.setdefault(segment.sequence, set()).add(count)
+    assert all(len(found) == 1 for found in numbers.values())
+
+
+def test_tracks_that_come_and_go_leave_nothing_behind():
+    watch = Watch()
+    watch.tracks(VIDEO, AUDIO)
+    for n in range(30):
+        watch.tracks(VIDEO, AUDIO)
+        watch.feed(frames(30, 6, 2, start=n * 8.0), sounds(6, start=n * 8.0))
+        watch.tracks(VIDEO)
+        watch.feed(frames(30, 2, 2, start=n * 8.0 + 6))
+    names = {name.rpartition("-")[2].partition(".")[0] for name in watch.packager.store._data}
+    assert len(names) <= MAX_FORMER + 2
+    sizes = {name: len(d) for name, d in watch.packager.store._data.items() if ".p" in name or ".i" in name}
+    assert watch.packager.store.total == sum(sizes.values())
 
 
 @settings(max_examples=60, deadline=None)
