@@ -23,7 +23,9 @@ PAGE: Final = """<!doctype html><title>player</title><link rel="icon" href="data
 PLAY_HLS: Final = """(() => {{
     const video = document.getElementById('video');
     window.errors = [];
-    window.hls = new Hls({{ lowLatencyMode: true }});
+    // The last two let it catch up after a stall of this machine, which is none of the stream's.
+    window.hls = new Hls(
+        {{ lowLatencyMode: true, maxLiveSyncPlaybackRate: 1.1, liveSyncOnStallIncrease: 0 }});
     hls.on(Hls.Events.ERROR, (_, data) => errors.push(`${{data.type}} ${{data.details}}`));
     hls.loadSource('{url}');
     hls.attachMedia(video);
@@ -73,8 +75,9 @@ async def test_hls_js_plays_with_low_latency(live_room: Room, player_page: Page)
     await player_page.evaluate(PLAY_HLS.format(url=url))
     await player_page.wait_for(f"{FRAMES} > {ENOUGH_FRAMES}", seconds=60)
     await player_page.wait_for(f"hls.latency > 0 && hls.latency < {MAX_HLS_LATENCY}", seconds=60)
-    await player_page.wait_for(f"{FRAMES} > {3 * ENOUGH_FRAMES}", seconds=60)
-    assert await player_page.evaluate("hls.latency") < MAX_HLS_LATENCY
+    await player_page.wait_for(
+        f"{FRAMES} > {3 * ENOUGH_FRAMES} && hls.latency < {MAX_HLS_LATENCY}", seconds=60
+    )
     assert await player_page.evaluate("errors") == []
     assert player_page.problems == []
 
