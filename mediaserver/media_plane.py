@@ -112,7 +112,12 @@ def rtmp_limits(settings: Settings) -> RtmpLimits:
 
 def _hls_options(settings: Settings) -> HlsOptions:
     hls = settings.hls
-    return HlsOptions(hls.part_target_ms / 1000, hls.segment_target_seconds, hls.playlist_segments)
+    return HlsOptions(
+        part_target=hls.part_target_ms / 1000,
+        segment_target=hls.segment_target_seconds,
+        playlist_segments=hls.playlist_segments,
+        always=hls.always,
+    )
 
 
 def _tls_context(settings: Settings) -> ssl.SSLContext:

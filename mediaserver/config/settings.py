@@ -213,6 +213,10 @@ class HlsSettings(Group):
     playlist_segments: Annotated[int, Field(ge=4, le=1000)] = 8
     """Segments a playlist lists and the server keeps in memory."""
 
+    always: bool = False
+    """Package every stream from its start. Otherwise packaging begins with the first request, which saves CPU
+    and memory where nobody watches over HLS and costs the first viewer about one segment of waiting."""
+
 
 class LogSettings(Group):
     format: Annotated[LogFormat, BeforeValidator(_lower)] = LogFormat.CONSOLE

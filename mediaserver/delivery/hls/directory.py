@@ -29,7 +29,7 @@ class _Room:
 
 
 class HlsDirectory:
-    """A HubListener that packages every stream from its start.
+    """A HubListener that packages streams: from their start, or from when somebody asks first.
 
     One timer runs for all of them together while there are any.
     """
@@ -44,13 +44,8 @@ class HlsDirectory:
     # HubListener
 
     def started(self, room_id: str) -> None:
-        stream = self._hub.find(room_id)
-        if stream is None:
-            return
-        loop = asyncio.get_running_loop()
-        packager = stream.shared(OUTPUT_NAME, lambda: HlsPackager(room_id, self.options, loop.time))
-        self._live[room_id] = _Room(stream, packager)
-        self._sweep_later()
+        if self.options.always:
+            self._package(room_id)
 
     def ended(self, room_id: str, reason: str) -> None:
         room = self._live.pop(room_id, None)
@@ -66,7 +61,8 @@ class HlsDirectory:
         return [room.hls for room in self._live.values()]
 
     def find(self, room_id: str) -> HlsPackager | None:
-        """The packager of the room's stream, or else the one that ended last."""
+        """The packager of the room's stream, started on first demand, or else the one that ended last."""
+        self._package(room_id)
         return next(self._of_room(room_id), None)
 
     def find_session(self, room_id: str, session_name: str) -> HlsPackager | None:
@@ -75,7 +71,7 @@ class HlsDirectory:
 
     def transport_stream(self, room_id: str) -> TsPackager | None:
         """The room's packager for players that know only MPEG-TS, started on first demand."""
-        room = self._live.get(room_id)
+        room = self._package(room_id)
         if room is None:
             return None
         loop = asyncio.get_running_loop()
@@ -112,6 +108,18 @@ class HlsDirectory:
         self._timer = None
         self._live.clear()
         self._ended.clear()
+
+    def _package(self, room_id: str) -> _Room | None:
+        """The room's packagers if it is live; started with the packets since the last keyframe."""
+        room = self._live.get(room_id)
+        stream = self._hub.find_live(room_id)
+        if room is not None or stream is None:
+            return room
+        loop = asyncio.get_running_loop()
+        packager = stream.shared(OUTPUT_NAME, lambda: HlsPackager(room_id, self.options, loop.time))
+        room = self._live[room_id] = _Room(stream, packager)
+        self._sweep_later()
+        return room
 
     def _of_room(self, room_id: str) -> Iterator[HlsPackager]:
         room = self._live.get(room_id)

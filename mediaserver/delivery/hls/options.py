@@ -14,7 +14,7 @@ class HlsOptions:
 
     Viewers wait ``start_wait`` for the first playlist; an ended stream is remembered for ``linger``. MPEG-TS
     stops when nobody asked for it during ``ts_idle``. Whoever asked for a playlist within ``viewer_window``
-    counts as a viewer.
+    counts as a viewer. With ``always``, a stream is packaged from its start, else from the first request on.
     """
 
     part_target: float = 0.5
@@ -26,3 +26,4 @@ class HlsOptions:
     linger: float = 60.0
     ts_idle: float = 30.0
     viewer_window: float = 10.0
+    always: bool = False

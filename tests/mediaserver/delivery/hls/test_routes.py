@@ -85,7 +85,7 @@ class Stage:
 @pytest.fixture
 async def stage() -> AsyncIterator[Stage]:
     hub = Hub()
-    directory = HlsDirectory(hub, HlsOptions())
+    directory = HlsDirectory(hub, HlsOptions(always=True))
     hub.add_listener(directory)
     gate = Gate()
     app = create_http_app()
@@ -430,3 +430,23 @@ async def test_transport_stream_stops_when_nobody_asks(live: Stage):
 
 async def test_transport_stream_of_a_room_that_is_not_live(stage: Stage):
     await stage.text("/hls/room/ts/index.m3u8", 404)
+
+
+async def test_packaging_begins_with_the_first_request_from_the_last_keyframe():
+    hub = Hub()
+    directory = HlsDirectory(hub, HlsOptions())
+    hub.add_listener(directory)
+    stream = hub.open("room", NullPublisher())
+    hub.set_tracks(stream, (VIDEO, AUDIO), {})
+    for packet in merged(frames(30, 5, 2), sounds(5)):
+        stream.publish(packet)
+    assert directory.packagers() == []
+    packager = directory.find("room")
+    assert packager is not None
+    assert directory.find("room") is packager
+    for packet in merged(frames(30, 3, 2, start=6), sounds(3, start=5)):
+        stream.publish(packet)
+    assert packager.is_ready
+    hub.close()
+    assert directory.find("room") is packager, "for those who still play the rest"
+    directory.close()
