@@ -3,7 +3,7 @@
 import pytest
 
 from tests.e2e.conftest import publishing_pattern
-from tests.e2e.watching import Room, Watcher
+from tests.e2e.watching import BUFFERED, Room, Watcher
 from tests.helpers.chromium import Chromium
 from tests.helpers.server_process import ServerProcess
 
@@ -131,6 +131,20 @@ async def test_keyboard(live_room: Room, watcher: Watcher) -> None:
     await watcher.page.press("f")
     await watcher.page.wait_for("document.fullscreenElement?.id === 'player'")
     assert watcher.page.problems == []
+
+
+async def test_pause_from_outside_of_the_page_is_one(live_room: Room, watcher: Watcher) -> None:
+    """Headphones and the window of picture in picture pause the element, not the player."""
+    await watcher.watch(live_room.watch_url)
+    await watcher.page.evaluate("document.getElementById('video').pause()")
+    await watcher.wait_screen("paused")
+    await watcher.page.evaluate("document.getElementById('video').play()")
+    await watcher.wait_playing()
+    await watcher.page.evaluate("document.getElementById('video').pause()")
+    await watcher.wait_screen("paused")
+    await watcher.page.click("resume")
+    await watcher.wait_playing()
+    await watcher.page.wait_for(f"{BUFFERED} < 1.6")
 
 
 async def test_sound_that_the_browser_forbids_is_one_tap_away(live_room: Room) -> None:

@@ -40,6 +40,8 @@ export class Player extends EventTarget {
     super();
     this.#video = video;
     setInterval(() => this.#tick(), TICK_SECONDS * 1000);
+    video.addEventListener('pause', () => this.#pausedFromOutside());
+    video.addEventListener('play', () => this.#wantsPause && this.play());
     document.addEventListener('visibilitychange', () => this.#tick());
     // Back online: there is no point in sitting out the pause.
     globalThis.addEventListener('online', () => this.#running !== null && !this.#isFlowing && this.#restart());
@@ -92,6 +94,12 @@ export class Player extends EventTarget {
     this.#lastPosition = -1;
     this.#startVideo();
     this.#tick();
+  }
+
+  /** Headphones, a lock screen or the window of picture in picture paused the element itself. */
+  #pausedFromOutside() {
+    const isSeen = !document.hidden || document.pictureInPictureElement === this.#video;
+    if (isSeen && this.#isFlowing && !this.#wantsPause && !this.#video.ended) this.pause();
   }
 
   #restart() {
