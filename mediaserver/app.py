@@ -140,9 +140,13 @@ class Server:
         await self._media.drain(self._settings.drain.timeout_seconds)
 
     async def _stop(self) -> None:
-        await self._media.close()
-        await self._web.close()
-        await self._live_state.close()
+        try:
+            await self._media.close()
+        finally:
+            try:
+                await self._web.close()
+            finally:
+                await self._live_state.close()
         logger.info("stopped")
 
     def _reload(self) -> None:

@@ -95,7 +95,7 @@ class LiveState:
             self._changed.clear()
             try:
                 await self._write()
-            except DatabaseUnavailable as error:
+            except StorageError as error:
                 logger.warning("broadcasts_wait", error=str(error), pending=self.pending)
                 await asyncio.sleep(RETRY_SECONDS)
             else:
@@ -153,7 +153,13 @@ class LiveState:
         broadcast = ended.broadcast
         if not broadcast.is_written:
             await self._write_start(broadcast)
-        await self._broadcasts.close(broadcast.id, ended.ended_at, broadcast.peak_viewers, ended.reason)
+        try:
+            await self._broadcasts.close(broadcast.id, ended.ended_at, broadcast.peak_viewers, ended.reason)
+        except DatabaseUnavailable:
+            raise
+        except StorageError as error:
+            # Trying again would end the same way and hold up all that come after it.
+            logger.error("broadcast_end_not_recorded", room_id=broadcast.room_id, error=str(error))
 
     async def _write_figures(self) -> None:
         self._count_viewers()

@@ -3,7 +3,9 @@
 It stands on an authorizer and knows nothing of databases: media flows on when one is lost.
 """
 
+import asyncio
 import ssl
+from typing import Final
 
 import structlog
 
@@ -23,6 +25,8 @@ from rtmp.protocol.chunks import ChunkLimits
 from rtmp.protocol.session import SessionLimits
 from rtmp.server import RtmpServer
 from storage.bus import Bus, RoomDeleted, RoomOwnerChanged, StreamKeyRotated
+
+DRAIN_POLL_SECONDS: Final = 0.1
 
 logger = structlog.get_logger("mediaserver")
 
@@ -65,13 +69,17 @@ class MediaPlane:
             self.rtmps_port = await self._listen("rtmps.port", host, settings.rtmps.port, context)
 
     async def drain(self, seconds: float) -> None:
-        """Take no new publishers, ask the others to reconnect elsewhere, and wait for them."""
+        """Take no new publishers, ask the others to reconnect elsewhere; wait for them and the viewers."""
+        deadline = asyncio.get_running_loop().time() + seconds
         left = await self.rtmp.drain(seconds)
+        while self.live.viewers and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(DRAIN_POLL_SECONDS)
         logger.info("drained", publishers_left=left, viewers_left=self.live.viewers)
 
     async def close(self) -> None:
-        self.hub.close()
         await self.rtmp.close()
+        self.hub.close()
+        self.hls.close()
 
     def viewer_count(self, room_id: str) -> int:
         stream = self.hub.find(room_id)

@@ -122,7 +122,7 @@ class HttpSettings(Group):
     """Port of the HTTP server; 0 takes a free one."""
 
     trusted_proxies: Annotated[Networks, LIVE] = ()
-    """Networks (CIDR) of reverse proxies. X-Forwarded-For and X-Forwarded-Proto count only from these."""
+    """Networks (CIDR) of reverse proxies. X-Forwarded-For counts only from these."""
 
 
 class RtmpSettings(Group):

@@ -82,6 +82,8 @@ class Hub:
 
     def set_tracks(self, stream: Stream, tracks: Sequence[Track], metadata: Metadata) -> None:
         """Announce a stream's tracks; the first time makes it live and wakes those who wait for it."""
+        if stream.state is StreamState.ENDED:
+            return
         is_first = not stream.tracks
         stream.set_tracks(tracks, metadata)
         if is_first and stream.tracks:

@@ -44,6 +44,10 @@ class Run:
         return any(packet.is_keyframe for packet in self.packets)
 
 
+MAX_PART_SAMPLES: Final = 1024
+MAX_PART_BYTES: Final = 16 * 1024 * 1024
+
+
 class PartCutter:
     """Fed with the packets of ``track`` in decode order; gives back the parts that each one completes."""
 
@@ -53,6 +57,7 @@ class PartCutter:
         self._shortest = 1 if self._is_audio else ceil(SHORTEST_PART * part_target * track.clock_rate)
         self._jitter = int(JITTER * track.clock_rate)
         self._pending: list[MediaPacket] = []
+        self._pending_bytes = 0
         self._position: int | None = None
         self._usual = nominal_duration(track)
 
@@ -88,6 +93,7 @@ class PartCutter:
         if self._pending and (ends_segment or self.is_full(packet)):
             runs.append(self._cut(len(self._pending), packet.dts))
         self._pending.append(packet)
+        self._pending_bytes += len(packet.payload)
         return runs
 
     def split(self, at: int) -> Run | None:
@@ -155,6 +161,8 @@ class PartCutter:
         """Whether the part ends in front of ``packet``: whole frames do not fill it any better."""
         if not self._pending:
             return False
+        if len(self._pending) >= MAX_PART_SAMPLES or self._pending_bytes >= MAX_PART_BYTES:
+            return True  # a clock that stands still must not fill the memory
         elapsed = packet.dts - self._pending[0].dts
         if elapsed < self._shortest:
             return False
@@ -165,6 +173,7 @@ class PartCutter:
     def _cut(self, count: int, end: int) -> Run:
         start = self._pending[0].dts
         packets, self._pending = self._pending[:count], self._pending[count:]
+        self._pending_bytes = sum(len(packet.payload) for packet in self._pending)
         self._position = end
         return Run(packets, start, end - start)
 

@@ -6,11 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
+
 from mediaserver.delivery.hls.options import HlsOptions
 from mediaserver.delivery.hls.packager import HlsPackager
 from mediaserver.delivery.hls.ts_packager import TsPackager
 from mediaserver.hub.hub import Hub
 from mediaserver.hub.stream import Stream
+
+logger = structlog.get_logger("mediaserver.hls")
 
 OUTPUT_NAME: Final = "hls"
 TS_OUTPUT_NAME: Final = "hls-ts"
@@ -93,11 +97,11 @@ class HlsDirectory:
 
     def sweep(self, now: float) -> None:
         """Let everything that waits or lingers notice the time (of the loop)."""
-        for room in self._live.values():
-            room.hls.sweep(now)
-            if room.ts is not None and room.ts.sweep(now):
-                room.stream.detach(room.ts)
-                room.ts = None
+        for room_id, room in self._live.items():
+            try:
+                self._sweep_room(room, now)
+            except Exception:
+                logger.exception("hls_sweep_failed", room_id=room_id)
         while self._ended and self._ended[0][0] + self.options.linger <= now:
             self._ended.popleft()
 
@@ -113,9 +117,11 @@ class HlsDirectory:
         """The room's packagers if it is live; started with the packets since the last keyframe."""
         room = self._live.get(room_id)
         stream = self._hub.find_live(room_id)
-        if room is not None or stream is None:
+        if stream is None or (room is not None and not room.hls.is_ended):
             return room
         loop = asyncio.get_running_loop()
+        if room is not None:  # its packager failed and was taken off the stream
+            self._ended.append((loop.time(), room_id, room.hls))
         packager = stream.shared(OUTPUT_NAME, lambda: HlsPackager(room_id, self.options, loop.time))
         room = self._live[room_id] = _Room(stream, packager)
         self._sweep_later()
@@ -128,6 +134,13 @@ class HlsDirectory:
         for _, ended_id, packager in reversed(self._ended):
             if ended_id == room_id:
                 yield packager
+
+    @staticmethod
+    def _sweep_room(room: _Room, now: float) -> None:
+        room.hls.sweep(now)
+        if room.ts is not None and room.ts.sweep(now):
+            room.stream.detach(room.ts)
+            room.ts = None
 
     def _sweep_later(self) -> None:
         if self._timer is None:

@@ -103,6 +103,8 @@ class TsPackager:
 
     def on_packet(self, packet: MediaPacket) -> None:
         if packet.track.id != self._leader:
+            if self._size > self._options.max_bytes // BYTES_SHARE:
+                self._break()
             if self._packets:
                 self._add(packet)
             return

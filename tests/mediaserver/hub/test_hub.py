@@ -202,3 +202,12 @@ async def test_figures(hub):
     assert figures.keyframe_interval == 2.0
     assert 24 <= figures.frame_rate <= 26
     assert 190_000 <= figures.bitrate <= 210_000
+
+
+async def test_an_ended_stream_cannot_go_live_again(hub, listener):
+    publisher = RecordingPublisher()
+    stream = go_live(hub, publisher)
+    hub.release("room", publisher, is_clean=True)
+    hub.set_tracks(stream, (VIDEO,), {})
+    assert stream.state is StreamState.ENDED
+    assert [what for what, _ in listener.told] == ["started", "ended"]

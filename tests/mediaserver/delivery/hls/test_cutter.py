@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediaserver.delivery.hls.cutter import PartCutter, Run
+from mediaserver.delivery.hls.cutter import MAX_PART_BYTES, PartCutter, Run
 from mediaserver.media.packet import MediaPacket, Track
 from tests.mediaserver.delivery.hls.streams import AUDIO, VIDEO
 
@@ -121,3 +121,12 @@ def test_whatever_the_distances(distances: list[int], track: Track, target: floa
 def test_nothing_lasts_longer_than_allowed_at_the_end(count: int):
     runs = cut(packets([n * 2250 for n in range(count)]))
     assert all(run.duration <= TARGET for run in runs)
+
+
+def test_a_clock_that_stands_still_cannot_fill_the_memory():
+    cutter = PartCutter(VIDEO, 0.5)
+    parts = [
+        run for n in range(5000) for run in cutter.add(MediaPacket(VIDEO, n, n, n == 0, bytes(50_000), 0.0))
+    ]
+    assert parts
+    assert sum(len(packet.payload) for packet in cutter.pending) <= MAX_PART_BYTES + 50_000
