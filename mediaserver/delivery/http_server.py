@@ -64,7 +64,11 @@ class HttpServer:
     async def start(self, host: str, port: int) -> int:
         """Listen and return the port. Raises OSError when the address cannot be bound."""
         await self._runner.setup()
-        listening = socket.create_server((host, port), family=_family(host), backlog=LISTEN_BACKLOG)
+        family = _family(host)
+        is_both = host == "::" and socket.has_dualstack_ipv6()
+        listening = socket.create_server(
+            (host, port), family=family, backlog=LISTEN_BACKLOG, dualstack_ipv6=is_both
+        )
         await web.SockSite(self._runner, listening, backlog=LISTEN_BACKLOG).start()
         return int(listening.getsockname()[1])
 
