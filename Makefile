@@ -7,7 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet -c constraints.txt
 DEBIAN_PACKAGES := ffmpeg redis-server chromium rtmpdump gstreamer1.0-tools gstreamer1.0-plugins-base \
-	gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav nodejs npm
+	gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
+NODE_PACKAGES := nodejs npm
 TEST_PROGRAMS := ffmpeg ffprobe redis-server chromium rtmpdump gst-launch-1.0 node npm
 
 .PHONY: help run demo test test-fast test-setup lint bench lock settings clean
@@ -52,15 +53,16 @@ settings: $(VENV)/.installed
 	$(BIN)/mediaserver settings-reference > docs/settings.md
 
 # As root on Debian the programs are installed; elsewhere the missing ones are named and the tests do not start.
+# Node from elsewhere (NodeSource's brings npm along) would conflict with Debian's, so it is left alone.
 test-setup: $(VENV)/.dev
 	@missing=; for p in $(TEST_PROGRAMS); do command -v $$p >/dev/null || missing="$$missing $$p"; done; \
 	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		echo "installing:$$missing"; \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-			$(DEBIAN_PACKAGES) >/dev/null || exit 1; \
+			$(DEBIAN_PACKAGES) $$(command -v npm >/dev/null || echo $(NODE_PACKAGES)) >/dev/null || exit 1; \
 	elif [ -n "$$missing" ]; then \
 		echo "make test needs these programs:$$missing" >&2; \
-		echo "on Debian: apt-get install $(DEBIAN_PACKAGES)" >&2; exit 1; \
+		echo "on Debian: apt-get install $(DEBIAN_PACKAGES) $(NODE_PACKAGES)" >&2; exit 1; \
 	fi
 	@cd tests/e2e && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --silent --no-audit --no-fund; }
 
