@@ -82,7 +82,8 @@ class Scene:
         self.hub.set_tracks(self.stream, tracks, {})
         self.muxer = TextMuxer()
         self.counters = BroadcastCounters()
-        self.options = BroadcastOptions(**{"merge_window": NEVER, **options})
+        # Without a budget every backlog is looked at before every write.
+        self.options = BroadcastOptions(**{"merge_window": NEVER, "slow_bytes": 0, **options})
         self.gop_cache = GopCacheLimits()
         self.ended: list[Viewer] = []
 
@@ -207,6 +208,18 @@ async def test_a_slow_viewer_skips_to_the_next_keyframe_and_nobody_else_notices(
     assert other.text == b"H2;v0;" + b"".join(b"v%d;" % n for n in range(1, 9))
     assert scene.counters.viewers_skipped == 1
     assert scene.counters.viewers_cut == 0
+
+
+async def test_backlogs_are_looked_at_in_time():
+    """A viewer that reads nothing is found before a quarter more than the budget waits for it."""
+    scene = Scene(slow_bytes=1000, merge_window=0)
+    scene.publish(video(0, is_keyframe=True))
+    _, slow = scene.join()
+    for n in range(1, 100):
+        slow.backlog = sum(map(len, slow.writes[1:]))
+        scene.publish(video(n, payload=bytes(100)))
+    assert 1000 < slow.backlog <= 1250 + 100
+    assert scene.counters.viewers_skipped == 1
 
 
 async def test_a_viewer_that_stays_behind_is_cut():
