@@ -3,12 +3,14 @@
 Rules:
 
 * Everything about one room is answered from memory.
-* The list is made at most once per LIST_SECONDS, however many ask.
+* The list is made at most once per LIST_SECONDS, however many ask; while the database hangs, the last one
+  stands.
 * A room whose broadcast ended less than ENDED_SECONDS ago says so; after that it waits for the next one.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -23,6 +25,7 @@ from mediaserver.media.packet import Track, TrackKind
 ENDED_SECONDS: Final = 600.0
 MAX_ENDED: Final = 10_000
 LIST_SECONDS: Final = 1.0
+LIST_TIMEOUT_SECONDS: Final = 2.0
 MAX_LISTED: Final = 200
 
 
@@ -73,20 +76,25 @@ class HubRoomBoard:
         async with self._listing:
             now = self._now()
             if self._listed_at is None or not 0 <= (now - self._listed_at).total_seconds() < LIST_SECONDS:
-                self._list, self._listed_at = await self._make_list(), now
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LIST_TIMEOUT_SECONDS):
+                        self._list = await self._make_list()
+                self._listed_at = self._now()
             return self._list
 
     async def _make_list(self) -> Sequence[RoomStatus]:
         live = [stream for stream in self._hub.streams() if stream.tracks]
         live.sort(key=lambda stream: stream.viewer_count, reverse=True)
         rooms: list[RoomStatus] = []
-        for stream in live:
-            room = await self._authorizer.may_watch(stream.room_id, None, "")
-            if isinstance(room, RoomAccess) and room.is_listed:
-                rooms.append(self.status(room))
-            if len(rooms) == MAX_LISTED:
+        for first in range(0, len(live), MAX_LISTED):
+            streams = live[first : first + MAX_LISTED]
+            access = await asyncio.gather(
+                *(self._authorizer.may_watch(stream.room_id, None, "") for stream in streams)
+            )
+            rooms += [self.status(r) for r in access if isinstance(r, RoomAccess) and r.is_listed]
+            if len(rooms) >= MAX_LISTED:
                 break
-        return rooms
+        return rooms[:MAX_LISTED]
 
     def _state_without_stream(self, room_id: str) -> RoomState:
         ended_at = self._ended.get(room_id)

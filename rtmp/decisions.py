@@ -32,14 +32,20 @@ def refusal_code(request: Request, refusal: Refusal) -> str:
 
 
 async def decide(context: ServerContext, request: Request, address: str) -> Decision:
-    """Ask the authorizer about ``request``; its failure or silence is a refusal, never an exception."""
+    """Ask the authorizer about ``request``; its failure or silence is a refusal, never an exception.
+
+    A player with a grant is asked for at the playback, too, which may have nothing to play.
+    """
     if context.is_draining:
         return Refusal(RefusalReason.UNAVAILABLE, "The server is going down.")
     is_publish = isinstance(request, PublishRequested)
     ask = context.authorizer.may_publish if is_publish else context.authorizer.may_play
     try:
         async with asyncio.timeout(context.limits.authorize_timeout):
-            return await ask(request.app, request.name, request.query, address)
+            decision = await ask(request.app, request.name, request.query, address)
+            if isinstance(decision, PlayGrant):
+                return context.playback.refusal(decision) or decision
+            return decision
     except TimeoutError:
         return Refusal(RefusalReason.UNAVAILABLE, "The server took too long to decide.")
     except Exception:

@@ -132,5 +132,8 @@ class PlaybackSession(Protocol):
 
 
 class Playback(Protocol):
+    def refusal(self, grant: PlayGrant) -> Refusal | None:
+        """Say why there is nothing to play now, although the player may."""
+
     def open(self, grant: PlayGrant, connection: PlayerConnection) -> PlaybackSession:
-        """Start writing chunked media to the player's transport."""
+        """Start writing chunked media to the player's transport; called where ``refusal`` had none to give."""

@@ -12,10 +12,8 @@ from mediaserver.delivery.broadcast import Broadcast, Viewer
 from mediaserver.delivery.framing import Framing
 from mediaserver.delivery.live import LiveDelivery
 from mediaserver.hub.stream import Stream
-from rtmp.ports import PlaybackSession, PlayerConnection, PlayGrant
+from rtmp.ports import PlaybackSession, PlayerConnection, PlayGrant, Refusal, RefusalReason
 
-STREAM_NOT_FOUND: Final = "NetStream.Play.StreamNotFound"
-PLAY_FAILED: Final = "NetStream.Play.Failed"
 UNPUBLISHED: Final = "NetStream.Play.UnpublishNotify"
 
 
@@ -25,14 +23,18 @@ class RtmpPlayback:
     def __init__(self, delivery: LiveDelivery) -> None:
         self._delivery = delivery
 
+    def refusal(self, grant: PlayGrant) -> Refusal | None:
+        if self._delivery.hub.find_live(grant.room_id) is None:
+            return Refusal(RefusalReason.BAD_NAME, "the room is not live")
+        if self._delivery.is_full:
+            return Refusal(RefusalReason.UNAVAILABLE, "viewer limit reached")
+        return None
+
     def open(self, grant: PlayGrant, connection: PlayerConnection) -> PlaybackSession:
+        """Raises LookupError if the room is not live."""
         stream = self._delivery.hub.find_live(grant.room_id)
         if stream is None:
-            connection.close(STREAM_NOT_FOUND, "the room is not live")
-            return _Refused()
-        if self._delivery.is_full:
-            connection.close(PLAY_FAILED, "viewer limit reached")
-            return _Refused()
+            raise LookupError(grant.room_id)
         return _Watching(self._broadcast(stream, connection.message_stream_id), connection)
 
     def _broadcast(self, stream: Stream, message_stream_id: int) -> Broadcast:
@@ -52,8 +54,3 @@ class _Watching:
 
     def _end(self) -> None:
         self._connection.close(UNPUBLISHED, "the stream ended")
-
-
-class _Refused:
-    def closed(self) -> None:
-        """Nothing was opened."""

@@ -55,6 +55,9 @@ class TinyServer:
     async def may_play(self, app: str, name: str, query: Mapping[str, str], address: str):
         return PlayGrant(name)
 
+    def refusal(self, grant: PlayGrant) -> None:
+        """Everyone may play, whatever is on."""
+
     def open(self, grant: PublishGrant | PlayGrant, connection: PublisherConnection | PlayerConnection):
         return Player(self._players, connection) if isinstance(grant, PlayGrant) else Publication(self)
 

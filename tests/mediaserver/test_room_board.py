@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import cast
@@ -20,9 +21,12 @@ class Rooms:
     def __init__(self) -> None:
         self.known: dict[str, RoomAccess | Refusal] = {}
         self.questions = 0
+        self.answers = asyncio.Event()
+        self.answers.set()
 
     async def may_watch(self, room_ref: str, token: str | None, address: str) -> RoomAccess | Refusal:
         self.questions += 1
+        await self.answers.wait()
         return self.known.get(room_ref, NO_SUCH_ROOM)
 
 
@@ -39,6 +43,10 @@ class World:
         self.hub = Hub()
         self.publishers: dict[str, Publisher] = {}
         self.board = HubRoomBoard(self.hub, cast(Authorizer, self.rooms), lambda: self.now)
+
+    def hang(self) -> None:
+        """From now on the rooms' database answers nobody."""
+        self.rooms.answers.clear()
 
     def room(self, room_id: str, *, is_listed: bool = True) -> RoomAccess:
         access = RoomAccess(room_id, None, f"Title of {room_id}", "alice", is_listed)
@@ -146,3 +154,13 @@ async def test_ended_broadcasts_do_not_pile_up(world: World) -> None:
         world.board.ended(str(number), "publisher stopped")
     assert world.board.status(world.room("0")).state is RoomState.WAITING
     assert world.board.status(world.room(str(MAX_ENDED))).state is RoomState.ENDED
+
+
+async def test_while_the_database_hangs_the_last_list_stands(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("mediaserver.room_board.LIST_TIMEOUT_SECONDS", 0.01)
+    world = World()
+    world.room("one")
+    world.publish("one")
+    assert await world.listed() == ["one"]
+    world.hang()
+    assert await world.listed() == ["one"]

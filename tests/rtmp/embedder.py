@@ -62,6 +62,7 @@ class Embedder:
     decide: Callable[[str], Awaitable[Refusal | None]] | None = None
     on_play: Callable[[RecordedPlayer], None] | None = None
     open_error: Exception | None = None
+    play_refusal: Refusal | None = None
     requests: list[tuple[str, str, str, dict[str, str]]] = field(default_factory=list)
     publications: list[RecordedPublication] = field(default_factory=list)
     players: list[RecordedPlayer] = field(default_factory=list)
@@ -75,6 +76,9 @@ class Embedder:
         self, app: str, name: str, query: Mapping[str, str], address: str
     ) -> PlayGrant | Refusal:
         return await self._refusal("play", app, name, query) or PlayGrant(name)
+
+    def refusal(self, grant: PlayGrant) -> Refusal | None:
+        return self.play_refusal
 
     def open(
         self, grant: PublishGrant | PlayGrant, connection: PublisherConnection | PlayerConnection

@@ -76,6 +76,17 @@ async def test_refusals_are_a_status_and_the_end_of_the_connection(
     await until(lambda: counters.open_connections == 0)
 
 
+async def test_a_player_with_nothing_to_play_is_refused_before_it_starts(start_server: StartServer) -> None:
+    embedder = Embedder(play_refusal=Refusal(RefusalReason.BAD_NAME, "Nobody publishes."))
+    server = await start_server(embedder)
+    async with await RtmpClient.connect(f"{server.url}/room") as client:
+        with pytest.raises(RequestRefusedError) as refused:
+            await anext(client.play())
+    assert refused.value.code == "NetStream.Play.StreamNotFound"
+    assert embedder.players == []
+    assert (server.server.counters.players_accepted, server.server.counters.players_refused) == (0, 1)
+
+
 async def test_wrong_keys_are_logged_once_per_address_without_the_key(server: RunningServer) -> None:
     with structlog.testing.capture_logs() as lines:
         for _ in range(5):
