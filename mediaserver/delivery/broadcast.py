@@ -4,7 +4,7 @@ Rules:
 
 * A packet is rendered once. What came within one merge window is joined and framed once per kind of
   connection, and the SAME bytes object is written to every viewer's transport. A viewer costs no task, no
-  queue, no timer and no await.
+  queue, no timer and no await. For many viewers the kernel, too, is spared the copy for each (batch.py).
 * A random access point (a keyframe; with audio alone, any batch) is flushed at once and begins the history.
   A newcomer gets the header and the history, so it can decode from its first byte.
 * A viewer whose backlog passes the budget is written nothing until the next keyframe finds it drained; one
@@ -13,12 +13,14 @@ Rules:
 """
 
 import asyncio
+import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from mediaserver.containers.muxer import Muxer
+from mediaserver.delivery.batch import Batch, batch_for
 from mediaserver.delivery.framing import Framing, frame
 from mediaserver.hub.gop_cache import AUDIO_ONLY_SECONDS, GopCacheLimits
 from mediaserver.hub.ports import Metadata
@@ -56,13 +58,10 @@ class BroadcastCounters:
     viewers_cut: int = 0
 
 
-Write = Callable[[bytes], None]
-
-
 class Viewer:
     """A socket that watches. ``on_end`` is called once when the broadcast is over for it."""
 
-    __slots__ = ("allowance", "backlog", "behind_since", "framing", "on_end", "transport", "write")
+    __slots__ = ("allowance", "backlog", "behind_since", "framing", "on_end", "socket", "transport", "write")
 
     def __init__(
         self, transport: asyncio.WriteTransport, framing: Framing, on_end: Callable[[], None]
@@ -72,10 +71,20 @@ class Viewer:
         self.on_end: Final = on_end
         self.write: Final = transport.write
         self.backlog: Final = transport.get_write_buffer_size
+        self.socket: Final = _plain_socket(transport)
         # The burst sent at joining may exceed the budget without the viewer being slow.
         self.allowance = 0
         # Loop time since which a lagging viewer has not drained; None while it only waits for a keyframe.
         self.behind_since: float | None = None
+
+    def send(self, batch: Batch) -> None:
+        """Write all of ``batch``. Raises RuntimeError when uvloop's transport has closed unheard."""
+        if batch.pages is None or self.socket is None or self.backlog():
+            self.write(batch.data)
+            return
+        sent = batch.send_pages(self.socket)
+        if sent < batch.size:
+            self.write(batch.data[sent:])
 
 
 @dataclass(slots=True)
@@ -83,7 +92,7 @@ class _Group:
     """The viewers of one framing. Dicts serve as ordered sets, so that leaving costs the same at any size."""
 
     counters: BroadcastCounters
-    live: dict[Viewer, Write] = field(default_factory=dict)
+    live: dict[Viewer, None] = field(default_factory=dict)
     lagging: dict[Viewer, None] = field(default_factory=dict)
     burst: bytes | None = None
     bytes_since_look: int = 0
@@ -144,7 +153,7 @@ class Broadcast:
         group.counters.viewers_joined += 1
         group.counters.viewers += 1
         if self._is_history_decodable:
-            group.live[viewer] = viewer.write
+            group.live[viewer] = None
         else:
             group.lagging[viewer] = None
         self._write(group, viewer, group.burst)
@@ -234,12 +243,13 @@ class Broadcast:
 
     def _write_to_all(self, group: _Group, framed: bytes) -> None:
         gone = []
-        for viewer, write in group.live.items():
-            try:
-                write(framed)
-            except RuntimeError:
-                # uvloop: the transport has closed, its handler has not heard of it yet.
-                gone.append(viewer)
+        with batch_for(len(group.live), framed) as batch:
+            for viewer in group.live:
+                try:
+                    viewer.send(batch)
+                except RuntimeError:
+                    # uvloop: the transport has closed, its handler has not heard of it yet.
+                    gone.append(viewer)
         group.counters.bytes_sent += len(framed) * (len(group.live) - len(gone))
         for viewer in gone:
             self._lose(group, viewer)
@@ -295,7 +305,7 @@ class Broadcast:
                 resumed = resumed or self._resumption(framing, decodable)
                 viewer.behind_since = None
                 del group.lagging[viewer]
-                group.live[viewer] = viewer.write
+                group.live[viewer] = None
                 self._write(group, viewer, resumed)
             elif is_drained or viewer.behind_since is None:
                 continue
@@ -353,3 +363,11 @@ class Broadcast:
     def _stop(self) -> None:
         self._cancel_timer()
         self._pending.clear()
+
+
+def _plain_socket(transport: asyncio.WriteTransport) -> socket.socket | None:
+    """The TCP socket under ``transport``, unless what is written to it is encrypted on the way."""
+    if transport.get_extra_info("ssl_object") is not None:
+        return None
+    found: socket.socket | None = transport.get_extra_info("socket")
+    return found
