@@ -1,1 +1,1 @@
-"""Control API: identity, users, rooms, playback grants. Nothing here yet."""
+"""The control API: one routes module, one service and one repository per noun."""

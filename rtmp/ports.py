@@ -136,4 +136,4 @@ class Playback(Protocol):
         """Say why there is nothing to play now, although the player may."""
 
     def open(self, grant: PlayGrant, connection: PlayerConnection) -> PlaybackSession:
-        """Start writing chunked media to the player's transport; called where ``refusal`` had none to give."""
+        """Start writing chunked media to the player's transport. Called where ``refusal`` gave None."""

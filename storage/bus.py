@@ -42,11 +42,64 @@ class RoomOwnerChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class UserChanged:
+    """A user's state or role is another one, or all of the user's sessions were revoked."""
+
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserFollowed:
+    """``user_id`` has a new follower."""
+
+    follower_id: str
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoomRelationChanged:
+    """``user_id`` follows or left, was blocked or unblocked by ``owner_id``, so may see more or less of them."""
+
+    user_id: str
+    owner_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class BroadcastStarted:
+    room_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class BroadcastEnded:
+    room_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationAdded:
+    """Something for ``user_id`` to read; the row is in the database."""
+
+    user_id: str
+    notification_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChangesMissed:
     """Nobody listened to the database for a while: any of the above may have happened unseen."""
 
 
-Event = StreamKeyRotated | RoomChanged | RoomDeleted | RoomOwnerChanged | ChangesMissed
+Event = (
+    StreamKeyRotated
+    | RoomChanged
+    | RoomDeleted
+    | RoomOwnerChanged
+    | UserChanged
+    | UserFollowed
+    | RoomRelationChanged
+    | BroadcastStarted
+    | BroadcastEnded
+    | NotificationAdded
+    | ChangesMissed
+)
 EventType = TypeVar("EventType", bound=Event)
 
 

@@ -1,0 +1,8 @@
+-- Outbound webhooks
+-- depends: 0005-discovery
+
+-- migrate: apply
+
+SELECT 1;
+
+-- migrate: rollback
