@@ -23,10 +23,16 @@ PAGE: Final = """<!doctype html><title>player</title><link rel="icon" href="data
 PLAY_HLS: Final = """(() => {{
     const video = document.getElementById('video');
     window.errors = [];
+    window.stalls = 0;
     // The last two let it catch up after a stall of this machine, which is none of the stream's.
     window.hls = new Hls(
         {{ lowLatencyMode: true, maxLiveSyncPlaybackRate: 1.1, liveSyncOnStallIncrease: 0 }});
-    hls.on(Hls.Events.ERROR, (_, data) => errors.push(`${{data.type}} ${{data.details}}`));
+    const stalled = [Hls.ErrorDetails.BUFFER_STALLED_ERROR, Hls.ErrorDetails.BUFFER_NUDGE_ON_STALL,
+        Hls.ErrorDetails.BUFFER_SEEK_OVER_HOLE];
+    hls.on(Hls.Events.ERROR, (_, data) => {{
+        if (!data.fatal && stalled.includes(data.details)) stalls += 1;
+        else errors.push(`${{data.type}} ${{data.details}}`);
+    }});
     hls.loadSource('{url}');
     hls.attachMedia(video);
     video.play();
@@ -71,12 +77,18 @@ async def player_page(chromium: Chromium) -> AsyncIterator[Page]:
 
 
 async def test_hls_js_plays_with_low_latency(live_room: Room, player_page: Page) -> None:
+    """Many pictures in a row come without a stall; a busy machine may cause one now and then."""
     url = f"{live_room.server.base_url}/hls/{live_room.id}/index.m3u8"
     await player_page.evaluate(PLAY_HLS.format(url=url))
-    await player_page.wait_for(f"{FRAMES} > {ENOUGH_FRAMES}", seconds=60)
-    await player_page.wait_for(f"hls.latency > 0 && hls.latency < {MAX_HLS_LATENCY}", seconds=60)
+    await player_page.wait_for(f"{FRAMES} > {ENOUGH_FRAMES}", seconds=40)
+    await player_page.evaluate(f"window.calm = {{ stalls, frames: {FRAMES} }}")
     await player_page.wait_for(
-        f"{FRAMES} > {3 * ENOUGH_FRAMES} && hls.latency < {MAX_HLS_LATENCY}", seconds=60
+        f"""(() => {{
+            const isClose = hls.latency > 0 && hls.latency < {MAX_HLS_LATENCY};
+            if (calm.stalls !== stalls || !isClose) calm = {{ stalls, frames: {FRAMES} }};
+            return {FRAMES} - calm.frames > {2 * ENOUGH_FRAMES};
+        }})()""",
+        seconds=60,
     )
     assert await player_page.evaluate("errors") == []
     assert player_page.problems == []

@@ -250,6 +250,7 @@ class _Connection:
         self._reading.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._reading
+        await self._socket.close()
         await self._http.close()
 
     async def _read(self) -> None:

@@ -9,8 +9,8 @@ from itertools import pairwise
 from struct import unpack_from
 from typing import Final
 
-ROUNDING: Final = 1e-5
-"""Seconds that five decimals may be off."""
+ROUNDING: Final = 1.1e-6
+"""Seconds that six decimals may be off."""
 SHORTEST_PART: Final = 0.85
 _ATTRIBUTE: Final = re.compile(r'([A-Z0-9-]+)=("[^"]*"|[^,]*)')
 

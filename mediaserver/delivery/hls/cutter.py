@@ -96,11 +96,14 @@ class PartCutter:
         self._pending_bytes += len(packet.payload)
         return runs
 
-    def split(self, at: int) -> Run | None:
-        """End the part in front of the first pending sample presented at ``at`` or later; None if that is
-        the first one already, or none is that late."""
+    def split(self, at: int, shortest: int) -> Run | None:
+        """End the part in front of the first pending sample presented at ``at`` or later.
+
+        None if none is that late, or if the part would be shorter than ``shortest`` ticks.
+        """
         index = next((n for n, packet in enumerate(self._pending) if packet.pts >= at), 0)
-        return self._cut(index, self._pending[index].dts) if index else None
+        until = self._pending[index].dts if index else 0
+        return self._cut(index, until) if index and until - self._pending[0].dts >= shortest else None
 
     def finish(self) -> Run | None:
         """End the part with what there is; the last sample is given its usual duration."""

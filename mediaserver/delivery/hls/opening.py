@@ -8,21 +8,25 @@ given up on after the longest segment allowed.
 from collections import deque
 from dataclasses import dataclass
 from itertools import pairwise
-from math import ceil
-from statistics import median_low
+from math import ceil, floor
+from statistics import fmean, median_low
 from typing import Final
 
 from mediaserver.containers.fmp4 import nominal_duration
 from mediaserver.delivery.hls.options import HlsOptions
-from mediaserver.media.packet import MediaPacket, Track
+from mediaserver.media.packet import MediaPacket, Track, TrackKind
 
 EARLY: Final = 0.25
 """Seconds before the segment target at which a keyframe is late enough to begin a segment."""
-SLACK: Final = 0.1
-"""Seconds by which later segments may be expected to pass the first one."""
+SLACK: Final = 0.35
+"""Seconds by which later segments may be expected to pass the first one, those of sound above all."""
+SHORTEST_TAIL: Final = 0.3
+"""Seconds that the last part of a segment should have: players look for the next segment a quarter of a
+second before the end of one (hls.js, maxFragLookUpTolerance), and would miss it."""
 COARSE_FRAME: Final = 0.15
 """Frames longer than this fraction of PART-TARGET make it a whole number of frames."""
 PACKETS_AHEAD: Final = 64
+ROUNDING_ERROR: Final = 1e-6
 BYTES_SHARE: Final = 4
 """The part of all bytes allowed (one in so many) at which waiting ends."""
 
@@ -73,7 +77,10 @@ class Opening:
         if self.keyframe_interval is not None:
             wanted = min(max(shortest, rounded(self.keyframe_interval + SLACK)), longest)
         frame = self._frame_seconds(leader)
-        return Timing(wanted, min(_part_target(frame, self._options.part_target), float(wanted)))
+        # Segments of sound alone end where a part does.
+        segment = self.keyframe_interval if leader.kind is TrackKind.VIDEO else None
+        part_target = _part_target(frame, self._options.part_target, segment)
+        return Timing(wanted, min(part_target, float(wanted)))
 
     def _begins(self, packet: MediaPacket, is_leading: bool) -> bool:
         """Whether the first segment begins with ``packet``."""
@@ -87,9 +94,13 @@ class Opening:
         return packet.is_keyframe
 
     def _frame_seconds(self, leader: Track) -> float:
+        """How long frames usually last: the mean, since each is rounded to milliseconds, without freezes."""
         times = [packet.dts for packet in self.packets if packet.track.id == leader.id]
         distances = [later - earlier for earlier, later in pairwise(times)]
-        return (median_low(distances) if distances else nominal_duration(leader)) / leader.clock_rate
+        if not distances:
+            return nominal_duration(leader) / leader.clock_rate
+        usual = median_low(distances)
+        return fmean(d for d in distances if usual / 2 <= d <= usual * 2) / leader.clock_rate
 
 
 def rounded(seconds: float) -> int:
@@ -97,8 +108,16 @@ def rounded(seconds: float) -> int:
     return max(int(seconds + 0.5), 1)
 
 
-def _part_target(frame: float, wanted: float) -> float:
-    """``wanted``, or the next whole number of frames where frames are long against it; in whole ms."""
-    if frame <= wanted * COARSE_FRAME:
+def _part_target(frame: float, wanted: float, segment: float | None) -> float:
+    """``wanted``, or somewhat more, in whole ms, where parts of that many whole frames fit better.
+
+    They do where frames are long against a part, and where a segment would leave too short a part at its end.
+    """
+    is_coarse = frame > wanted * COARSE_FRAME
+    frames = ceil(wanted / frame - ROUNDING_ERROR) if is_coarse else floor(wanted / frame + ROUNDING_ERROR)
+    in_segment = round(segment / frame) if segment is not None else 0
+    if 0 < in_segment % frames * frame < SHORTEST_TAIL:
+        frames = ceil(in_segment / max(in_segment // frames, 1))
+    elif not is_coarse:
         return wanted
-    return ceil(round(ceil(round(wanted / frame, 6)) * frame * 1000, 6)) / 1000
+    return ceil(frames * frame * 1000 - ROUNDING_ERROR) / 1000

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from itertools import accumulate
+from math import floor
 from typing import Final
 
 from mediaserver.delivery.hls.opening import Timing
@@ -17,6 +18,9 @@ PART_HOLD_BACKS: Final = 3
 """PART-HOLD-BACK in part targets (4.4.3.8)."""
 PARTS_TARGET_DURATIONS: Final = 3
 """Parts further than this from the end of the playlist are not listed (6.2.2)."""
+
+FLOAT_ERROR: Final = 1e-3
+"""Microseconds by which sums may be off."""
 
 
 class Skip(Enum):
@@ -136,13 +140,19 @@ def segment_text(segment: Segment, wall_clock: float, has_parts: bool = True) ->
     if has_parts:
         lines += map(part_line, segment.parts)
     if segment.is_complete:
-        lines += (f"#EXTINF:{segment.duration:.5f},", segment.name)
+        lines += (f"#EXTINF:{duration(segment.duration)},", segment.name)
     return "\n".join(lines)
+
+
+def duration(seconds: float) -> str:
+    """Rounded down, so that no part ends later than the media in it: a player that compares the two with what
+    it has buffered (hls.js) would fetch the part again and again."""
+    return f"{floor(seconds * 1e6 + FLOAT_ERROR) / 1e6:.6f}"
 
 
 def part_line(part: Part) -> str:
     flag = ",GAP=YES" if part.is_gap else ",INDEPENDENT=YES" if part.is_independent else ""
-    return f'#EXT-X-PART:DURATION={part.duration:.5f},URI="{part.name}"{flag}'
+    return f'#EXT-X-PART:DURATION={duration(part.duration)},URI="{part.name}"{flag}'
 
 
 def _skip_line(skipped: int, skip: Skip) -> str:

@@ -6,6 +6,7 @@ Rules:
 * Parts are numbered through, whatever segment they fall into: so the next one can be hinted at by its name.
 * A segment ends where the packager says, at the first fitting sample, or on its own where TARGETDURATION
   leaves no choice; then the packager hears of it and the other renditions follow.
+* Sound that would make too short a part at the end of a segment goes into the next one.
 * A rendition two segments behind has nothing to say: what is missing is listed as a gap.
 """
 
@@ -15,8 +16,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from mediaserver.containers.fmp4 import fragment, init_segment
-from mediaserver.delivery.hls.cutter import PartCutter, Run
-from mediaserver.delivery.hls.opening import Timing
+from mediaserver.delivery.hls.cutter import SHORTEST_PART, PartCutter, Run
+from mediaserver.delivery.hls.opening import SHORTEST_TAIL, Timing
 from mediaserver.delivery.hls.options import HlsOptions
 from mediaserver.delivery.hls.playlist import MediaPlaylist, RenditionReport, Skip, segment_text
 from mediaserver.delivery.hls.segments import MediaStore, Part, Segment
@@ -98,6 +99,8 @@ class Rendition:
             self._session.store.put(self._maps[-1], data)
         self.track = track
         self._cutter = PartCutter(track, self._session.timing.part_target)
+        shortest = min(SHORTEST_TAIL, SHORTEST_PART * self._session.timing.part_target)
+        self._shortest_tail = int(shortest * track.clock_rate) if track.kind is TrackKind.AUDIO else 0
         self._awaits_keyframe = track.kind is TrackKind.VIDEO
         self._waiting_since: float | None = None
 
@@ -158,7 +161,9 @@ class Rendition:
             self._list_gap(packet.dts)
         if self._has_skipped_a_cut(packet):
             self.catch_up()
-        begins_segment = begins_segment or self._is_due(packet) or self._is_over(packet)
+        if self._is_due(packet):
+            begins_segment = not self._ends_without_tail(packet.dts)
+        begins_segment = begins_segment or self._is_over(packet)
         for run in self._cutter.add(packet, begins_segment):
             self._publish(run)
         if begins_segment and self.growing is not None:
@@ -301,14 +306,24 @@ class Rendition:
         until = self.elapsed_until(packet) + self._cutter.usual_duration / self.track.clock_rate
         return until > self._longest or (self.growing is not None and self.growing.size > self._largest)
 
+    def _ends_without_tail(self, until: int) -> bool:
+        """End the segment of sound with the last part, if what follows it up to ``until`` is too short."""
+        start = self._cutter.start
+        if self.growing is None or start is None or until - start >= self._shortest_tail:
+            return False
+        self._complete()
+        return True
+
     def _split(self) -> None:
         """End the segment within the part that is growing, if samples of the next one are in it already."""
         ticks = self._ticks(self._due[0]) - self._cutter.usual_duration // 2
-        run = self._cutter.split(ticks)
+        pending = self._cutter.pending
+        if not pending or pending[-1].pts < ticks:
+            return
+        run = self._cutter.split(ticks, self._shortest_tail if self.growing is not None else 1)
         if run is not None:
             self._publish(run)
-        pending = self._cutter.pending
-        if pending and pending[0].pts >= ticks and self.growing is not None:
+        if self.growing is not None:
             self._complete()
 
     def _list_gap(self, until: int) -> None:

@@ -15,6 +15,7 @@ from mediaserver.containers.mpegts import MpegTsMuxer
 from mediaserver.delivery.hls.audience import Audience
 from mediaserver.delivery.hls.opening import EARLY, SLACK, rounded
 from mediaserver.delivery.hls.options import HlsOptions
+from mediaserver.delivery.hls.playlist import duration
 from mediaserver.delivery.hls.rendition import BYTES_SHARE, ROUNDING
 from mediaserver.delivery.hls.segments import Data, MediaStore, Segment
 from mediaserver.delivery.hls.waiting import Waiters
@@ -86,7 +87,7 @@ class TsPackager:
         ]
         for segment in listed:
             lines += ["#EXT-X-DISCONTINUITY"] * segment.is_discontinuous
-            lines += (f"#EXTINF:{segment.duration:.5f},", segment.name)
+            lines += (f"#EXTINF:{duration(segment.duration)},", segment.name)
         lines += ["#EXT-X-ENDLIST"] * self.is_ended
         return ("\n".join(lines) + "\n").encode()
 

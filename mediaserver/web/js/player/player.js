@@ -41,7 +41,7 @@ export class Player extends EventTarget {
     this.#video = video;
     setInterval(() => this.#tick(), TICK_SECONDS * 1000);
     video.addEventListener('pause', () => this.#pausedFromOutside());
-    video.addEventListener('play', () => this.#wantsPause && this.play());
+    video.addEventListener('play', () => this.#wantsPause && !video.paused && this.play());
     document.addEventListener('visibilitychange', () => this.#tick());
     // Back online: there is no point in sitting out the pause.
     globalThis.addEventListener('online', () => this.#running !== null && !this.#isFlowing && this.#restart());
@@ -96,10 +96,13 @@ export class Player extends EventTarget {
     this.#tick();
   }
 
-  /** Headphones, a lock screen or the window of picture in picture paused the element itself. */
+  /**
+   * Headphones, a lock screen or the window of picture in picture paused the element itself. The event comes
+   * late: by then it may be playing again.
+   */
   #pausedFromOutside() {
     const isSeen = !document.hidden || document.pictureInPictureElement === this.#video;
-    if (isSeen && this.#isFlowing && !this.#wantsPause && !this.#video.ended) this.pause();
+    if (isSeen && this.#isFlowing && !this.#wantsPause && this.#video.paused && !this.#video.ended) this.pause();
   }
 
   #restart() {

@@ -87,11 +87,12 @@ def test_splitting_within_a_part():
     cutter = PartCutter(AUDIO, 0.5)
     for packet in packets([n * 1024 for n in range(10)], AUDIO):
         cutter.add(packet)
-    run = cutter.split(5 * 1024 + 9000)
+    assert cutter.split(5 * 1024 + 9000, shortest=5 * 1024 + 1) is None
+    run = cutter.split(5 * 1024 + 9000, shortest=5 * 1024)
     assert run is not None
     assert (len(run.packets), run.duration) == (5, 5 * 1024)
-    assert cutter.split(5 * 1024 + 9000) is None
-    assert cutter.split(10**9) is None
+    assert cutter.split(5 * 1024 + 9000, shortest=1) is None
+    assert cutter.split(10**9, shortest=1) is None
 
 
 @given(

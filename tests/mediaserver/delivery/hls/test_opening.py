@@ -19,12 +19,16 @@ def opened(packets: list[MediaPacket], leader: Track, options: HlsOptions | None
     [
         (30, 2, Timing(2, 0.5)),
         (30, 1, Timing(2, 0.5)),
-        (30, 3.3, Timing(3, 0.5)),
+        (30, 3, Timing(3, 0.5)),
         (30, 3.5, Timing(4, 0.5)),
         (30, 9, Timing(9, 0.5)),
         (30, 30, Timing(10, 0.5)),
-        (5, 2, Timing(2, 0.6)),
+        (5, 3, Timing(3, 0.6)),
         (1, 2, Timing(2, 1.0)),
+        (25, 2, Timing(2, 0.52)),
+        (29.97, 2, Timing(2, 0.501)),
+        (30, 2.1, Timing(2, 0.534)),
+        (60, 2.4, Timing(3, 0.5)),
     ],
 )
 def test_what_is_decided(rate: float, gop: float, expected: Timing):
