@@ -18,7 +18,7 @@ class Query(Struct, rename="camel", kw_only=True, forbid_unknown_fields=True):
     """A request's query parameters."""
 
 
-class Data(Struct, rename="camel", kw_only=True, frozen=True):
+class Data(Struct, rename="camel", kw_only=True):
     """A part of an answer."""
 
 

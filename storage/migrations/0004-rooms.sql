@@ -3,6 +3,27 @@
 
 -- migrate: apply
 
-SELECT 1;
+CREATE TABLE categories (
+    id   uuid PRIMARY KEY,
+    slug text NOT NULL CONSTRAINT categories_slug_unique UNIQUE
+         CONSTRAINT categories_slug_valid CHECK (slug ~ '^[a-z0-9][a-z0-9-]{0,62}$'),
+    name text NOT NULL CONSTRAINT categories_name_valid CHECK (length(name) BETWEEN 1 AND 50)
+);
+
+-- ``version`` counts the changes to a room's settings; it is the room's ETag. ``thumbnail`` names an object.
+ALTER TABLE rooms
+    ADD COLUMN description    text NOT NULL DEFAULT ''
+               CONSTRAINT rooms_description_valid CHECK (length(description) <= 5000),
+    ADD COLUMN category_id    uuid CONSTRAINT rooms_category_known REFERENCES categories (id) ON DELETE SET NULL,
+    ADD COLUMN tags           text[] NOT NULL DEFAULT '{}'
+               CONSTRAINT rooms_tags_valid CHECK (cardinality(tags) <= 10),
+    ADD COLUMN age_restricted boolean NOT NULL DEFAULT false,
+    ADD COLUMN max_viewers    integer CONSTRAINT rooms_max_viewers_valid CHECK (max_viewers BETWEEN 1 AND 1000000),
+    ADD COLUMN scheduled_for  timestamptz,
+    ADD COLUMN thumbnail      text CONSTRAINT rooms_thumbnail_valid CHECK (length(thumbnail) BETWEEN 1 AND 200),
+    ADD COLUMN version        integer NOT NULL DEFAULT 1,
+    ADD COLUMN updated_at     timestamptz NOT NULL DEFAULT now();
+CREATE INDEX rooms_category ON rooms (category_id);
+CREATE INDEX rooms_tags ON rooms USING gin (tags);
 
 -- migrate: rollback
