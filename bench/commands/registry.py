@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from bench.commands import compare, fanout, ingest, ladder, quick
+from bench.commands import compare, fanout, ingest, ladder, quick, seed
 from bench.commands.command import Command
 
 COMMANDS: Final[tuple[Command, ...]] = (
@@ -11,4 +11,5 @@ COMMANDS: Final[tuple[Command, ...]] = (
     ladder.COMMAND,
     quick.COMMAND,
     compare.COMMAND,
+    seed.COMMAND,
 )
