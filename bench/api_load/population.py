@@ -17,78 +17,21 @@ NODE: Final = "bench-seed"
 """Where the seeded live rooms say that they run: a node no server has, so that none closes them."""
 BROADCASTS_PER_ROOM: Final = 3
 
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
 _EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _USER, _ROOM, _CATEGORY, _BROADCAST = 1, 2, 3, 4
 _SKEW: Final = 3.0
-_ADJECTIVES: Final = [
-    "late",
-    "early",
-    "quiet",
-    "loud",
-    "golden",
-    "frozen",
-    "endless",
-    "tiny",
-    "grand",
-    "secret",
-    "rapid",
-    "cosy",
-    "wild",
-    "northern",
-]
-_NOUNS: Final = [
-    "speedrun",
-    "concert",
-    "kitchen",
-    "workshop",
-    "tournament",
-    "garden",
-    "lecture",
-    "painting",
-    "racing",
-    "chess",
-]
-_PLACES: Final = [
-    "Lisbon",
-    "Oslo",
-    "Kyoto",
-    "Lima",
-    "Nairobi",
-    "Quebec",
-    "Tallinn",
-    "Perth",
-    "Cusco",
-    "Ghent",
-    "Malmö",
-    "Zürich",
-]
-_TAGS: Final = [
-    "english",
-    "music",
-    "talk",
-    "retro",
-    "cooking",
-    "chill",
-    "competitive",
-    "beginner",
-    "family",
-    "science",
-    "outdoor",
-]
-_CATEGORIES: Final = [
-    "games",
-    "music",
-    "food",
-    "crafts",
-    "sports",
-    "science",
-    "art",
-    "travel",
-    "talk",
-    "education",
-    "coding",
-    "nature",
-]
+_ADJECTIVES: Final = _words(
+    "late early quiet loud golden frozen endless tiny grand secret rapid cosy wild northern"
+)
+_NOUNS: Final = _words("speedrun concert kitchen workshop tournament garden lecture painting racing chess")
+_PLACES: Final = _words("Lisbon Oslo Kyoto Lima Nairobi Quebec Tallinn Perth Cusco Ghent Malmö Zürich")
+_TAGS: Final = _words("english music talk retro cooking chill competitive beginner family science outdoor")
+_CATEGORIES: Final = _words("games music food crafts sports science art travel talk education coding nature")
 _VISIBILITIES: Final = ("unlisted", "followers", "private")
 
 Record = tuple[Any, ...]
