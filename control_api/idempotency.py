@@ -1,0 +1,78 @@
+"""Calls that must not be done twice: the first answer is kept under the client's key and given again.
+
+The same key with another request is refused (422), and so is a second call while the first runs (409).
+A call that was refused has done nothing, so its key stays free. After a crash nobody knows what was done: the
+key is given out again after a while, and what moves money is idempotent by it in tables of its own.
+"""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Final
+
+from aiohttp import web
+
+from control_api.decoding import JSON_TYPE
+from control_api.encoding import SAFE_HEADERS
+from control_api.errors import ApiError, conflict, invalid
+from control_api.routing import Call
+from storage.database import Database
+from storage.repositories.idempotency_keys import IdempotencyKeys, KeptAnswer
+
+HEADER: Final = "Idempotency-Key"
+MAX_KEY_LENGTH: Final = 128
+PATIENCE: Final = timedelta(minutes=1)
+KEPT_FOR: Final = timedelta(days=1)
+
+
+class Idempotency:
+    def __init__(self, database: Database) -> None:
+        self._keys = IdempotencyKeys(database)
+
+    async def answer(
+        self, call: Call[object, object], act: Callable[[], Awaitable[web.Response]]
+    ) -> web.Response:
+        """What ``act`` answers, or answered when it was first called with this key."""
+        key = idempotency_key(call.request)
+        kept = await self._keys.claim(call.user_id, key, await _request_hash(call.request), PATIENCE)
+        if kept is not None:
+            return _replay(kept, await _request_hash(call.request))
+        try:
+            response = await act()
+        except ApiError:
+            await self._keys.release(call.user_id, key)
+            raise
+        body = response.body if isinstance(response.body, bytes) else b""
+        await self._keys.keep(call.user_id, key, response.status, body)
+        return response
+
+    async def forget_old(self) -> None:
+        await self._keys.forget_older_than(KEPT_FOR)
+
+
+def idempotency_key(request: web.Request) -> str:
+    """Raises ApiError 400 when there is none or it is none."""
+    key = request.headers.get(HEADER, "")
+    if not 1 <= len(key) <= MAX_KEY_LENGTH or not key.isascii() or not key.isprintable():
+        raise invalid(HEADER, f"is needed: 1 to {MAX_KEY_LENGTH} printable ASCII characters")
+    return key
+
+
+async def _request_hash(request: web.Request) -> bytes:
+    digest = hashlib.sha256(f"{request.method} {request.path_qs}\n".encode())
+    digest.update(await request.read())
+    return digest.digest()
+
+
+def _replay(kept: KeptAnswer, request_hash: bytes) -> web.Response:
+    if kept.request_hash != request_hash:
+        raise ApiError(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "idempotency_key_reused",
+            f"This {HEADER} belongs to another request.",
+        )
+    if kept.status is None:
+        raise conflict("request_in_progress", "The same request is being worked on; ask again shortly.")
+    headers = {**SAFE_HEADERS, "Idempotency-Replayed": "true"}
+    return web.Response(body=kept.body, status=kept.status, content_type=JSON_TYPE, headers=headers)
