@@ -26,4 +26,16 @@ ALTER TABLE rooms
 CREATE INDEX rooms_category ON rooms (category_id);
 CREATE INDEX rooms_tags ON rooms USING gin (tags);
 
+-- ``ready_at``: when the owner said that the next broadcast is about to begin; null again once it is over.
+ALTER TABLE rooms
+    ADD COLUMN ready_at timestamptz,
+    ADD CONSTRAINT rooms_tags_present CHECK (array_position(tags, NULL) IS NULL);
+
+-- Ids are UUIDv7, so that their order is the order of making. Lists show what is public, the newest first.
+CREATE INDEX rooms_public ON rooms (id DESC) WHERE visibility = 'public';
+CREATE INDEX rooms_public_category ON rooms (category_id, id DESC) WHERE visibility = 'public';
+CREATE INDEX rooms_owner_newest ON rooms (owner_id, id DESC);
+DROP INDEX rooms_owner;
+CREATE INDEX room_live_state_rank ON room_live_state (viewers DESC, room_id DESC);
+
 -- migrate: rollback

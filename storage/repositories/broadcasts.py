@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from storage.database import Database
+from storage.database import Executor
+from storage.repositories.rooms import IS_LIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,22 @@ class LiveFigures:
     peak_viewers: int
 
 
+@dataclass(frozen=True, slots=True)
+class LiveBroadcast:
+    """A broadcast that runs, as its node reported it last."""
+
+    room_id: UUID
+    broadcast_id: UUID
+    node: str
+    started_at: datetime
+    viewers: int
+    peak_viewers: int
+    title: str
+    username: str
+
+
 class Broadcasts:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Executor) -> None:
         self._database = database
 
     async def open(self, broadcast_id: UUID, room_id: UUID, node: str, started_at: datetime) -> None:
@@ -117,12 +132,54 @@ class Broadcasts:
         )
         return len(rows)
 
-    async def history(self, room_id: UUID, limit: int) -> list[Broadcast]:
-        """The room's last broadcasts, the newest first."""
+    async def close_room(self, room_id: UUID, before: datetime, peak_viewers: int, reason: str) -> bool:
+        """Close what runs in the room and began before ``before``; say whether there was something.
+
+        For whoever ends a broadcast and wants it to be over for all at once, on whichever node it runs.
+        """
+        row = await self._database.fetch_row(
+            """WITH ended AS (
+                   UPDATE broadcasts SET ended_at = greatest(now(), started_at), end_reason = $4,
+                       peak_viewers = greatest($3, peak_viewers)
+                   WHERE room_id = $1 AND ended_at IS NULL AND started_at < $2 RETURNING id
+               ), gone AS (DELETE FROM room_live_state WHERE room_id = $1 AND started_at < $2)
+               SELECT id FROM ended""",
+            room_id,
+            before,
+            peak_viewers,
+            reason,
+        )
+        return row is not None
+
+    async def history(
+        self, room_id: UUID, limit: int, after: tuple[datetime, UUID] | None = None
+    ) -> list[Broadcast]:
+        """The room's broadcasts, the newest first; from the one after ``after`` (start and id) on."""
+        started_at, broadcast_id = after or (None, None)
         rows = await self._database.fetch(
             """SELECT id, room_id, started_at, ended_at, duration, peak_viewers, end_reason
-               FROM broadcasts WHERE room_id = $1 ORDER BY started_at DESC LIMIT $2""",
+               FROM broadcasts
+               WHERE room_id = $1 AND ($3::timestamptz IS NULL OR (started_at, id) < ($3, $4::uuid))
+               ORDER BY started_at DESC, id DESC LIMIT $2""",
             room_id,
             limit,
+            started_at,
+            broadcast_id,
         )
         return [Broadcast(*row) for row in rows]
+
+    async def live(self, limit: int, after: tuple[int, UUID] | None = None) -> list[LiveBroadcast]:
+        """What runs now on all nodes, by viewers; from the one after ``after`` (viewers and room) on."""
+        viewers, room_id = after or (None, None)
+        rows = await self._database.fetch(
+            f"""SELECT live.room_id, broadcast_id, node, live.started_at, viewers, peak_viewers,
+                       title, username
+                FROM room_live_state AS live JOIN broadcasts ON broadcasts.id = broadcast_id
+                JOIN rooms ON rooms.id = live.room_id JOIN users ON users.id = owner_id
+                WHERE live.{IS_LIVE} AND ($2::int IS NULL OR (viewers, live.room_id) < ($2, $3::uuid))
+                ORDER BY viewers DESC, live.room_id DESC LIMIT $1""",
+            limit,
+            viewers,
+            room_id,
+        )
+        return [LiveBroadcast(*row) for row in rows]

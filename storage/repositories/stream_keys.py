@@ -33,6 +33,12 @@ class StreamKeys:
             key_hash,
         )
 
+    async def announce(self, room_id: UUID) -> None:
+        """Tell every node as if the key were another one: whoever publishes is dropped, and may come back."""
+        await self._database.execute(
+            "UPDATE stream_keys SET rotated_at = rotated_at WHERE room_id = $1", room_id
+        )
+
     async def find(self, key_hash: bytes) -> KeyState | None:
         row = await self._database.fetch_row(FIND_BY_HASH, key_hash)
         return _key_state(row) if row else None
