@@ -2,9 +2,8 @@
 
 import asyncio
 import resource
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
 
 import structlog
 
@@ -20,6 +19,7 @@ from mediaserver.observability.logging import configure_logging, set_log_level
 from mediaserver.observability.loop_lag import LoopLag
 from mediaserver.persistence import open_database
 from mediaserver.signals import Signals
+from mediaserver.supervision import supervised
 from mediaserver.web_front import WebFront
 from storage.bus import Bus
 from storage.database import Database
@@ -107,7 +107,7 @@ class Server:
 
     async def _serve(self, signals: Signals, demo_url: str | None) -> None:
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(coroutine) for coroutine in self._tasks()]
+            running = [tasks.create_task(supervised(name, run)) for name, run in self._tasks().items()]
             demo = tasks.create_task(_publish_demo(demo_url)) if demo_url else None
             await signals.drain.wait()
             logger.info("draining", seconds=self._settings.drain.timeout_seconds)
@@ -117,13 +117,13 @@ class Server:
             for task in running:
                 task.cancel()
 
-    def _tasks(self) -> list[Coroutine[Any, Any, None]]:
-        return [
-            self._notifications.run(),
-            self._live_state.run(),
-            self._lag.run(),
-            self._web.run(),
-        ]
+    def _tasks(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        return {
+            "notifications": self._notifications.run,
+            "live_state": self._live_state.run,
+            "loop_lag": self._lag.run,
+            "web": self._web.run,
+        }
 
     async def _drain(self, signals: Signals) -> None:
         """Let publishers and viewers go; a second signal cuts it short."""
