@@ -39,9 +39,9 @@ CREATE TABLE web_sessions (
 CREATE INDEX web_sessions_session ON web_sessions (session_id);
 CREATE INDEX web_sessions_expiry ON web_sessions (expires_at);
 
--- A code is short and guessable, so ``code_hash`` is an HMAC and ``tries_left`` counts down.
+-- A code is short and guessable, so ``code_hash`` is an HMAC and ``tries_left`` counts down. A new code takes the
+-- place of the one before.
 CREATE TABLE one_time_codes (
-    id         uuid PRIMARY KEY,
     user_id    uuid NOT NULL CONSTRAINT one_time_codes_user_known REFERENCES users (id) ON DELETE CASCADE,
     purpose    text NOT NULL CONSTRAINT one_time_codes_purpose_known
                CHECK (purpose IN ('verify_email', 'reset_password', 'login_otp')),
@@ -49,9 +49,9 @@ CREATE TABLE one_time_codes (
     created_at timestamptz NOT NULL DEFAULT now(),
     expires_at timestamptz NOT NULL,
     tries_left integer NOT NULL DEFAULT 5 CONSTRAINT one_time_codes_tries_valid CHECK (tries_left >= 0),
-    used_at    timestamptz
+    used_at    timestamptz,
+    PRIMARY KEY (user_id, purpose)
 );
-CREATE INDEX one_time_codes_user ON one_time_codes (user_id, purpose, id DESC);
 CREATE INDEX one_time_codes_expiry ON one_time_codes (expires_at);
 
 -- ``secret`` is encrypted under a key derived from the installation's secret. ``last_step`` is the newest time
