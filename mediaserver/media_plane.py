@@ -46,6 +46,7 @@ class MediaPlane:
         self.rtmp = RtmpServer(authorizer, self.ingest, RtmpPlayback(self.live), rtmp_limits(settings))
         self.rtmp_port = 0
         self.rtmps_port: int | None = None
+        self._tls: ssl.SSLContext | None = None
         self.apply(settings)
         self._drop_publishers_of_changed_keys(bus)
 
@@ -59,14 +60,15 @@ class MediaPlane:
         self.live.max_viewers = broadcast.max_viewers
         self.hub.grace_seconds = settings.rtmp.publish_grace_seconds
         self.rtmp.apply(rtmp_limits(settings))
+        self._renew_certificate(settings)
 
     async def start(self, settings: Settings) -> None:
         """Listen for RTMP, and RTMPS when it is on. Raises StartError when a port or certificate is bad."""
         host = settings.rtmp.host
         self.rtmp_port = await self._listen("rtmp.port", host, settings.rtmp.port, None)
         if settings.rtmps.port is not None:
-            context = _tls_context(settings)
-            self.rtmps_port = await self._listen("rtmps.port", host, settings.rtmps.port, context)
+            self._tls = _tls_context(settings)
+            self.rtmps_port = await self._listen("rtmps.port", host, settings.rtmps.port, self._tls)
 
     async def drain(self, seconds: float) -> None:
         """Take no new publishers, ask the others to reconnect elsewhere; wait for them and the viewers."""
@@ -84,6 +86,16 @@ class MediaPlane:
     def viewer_count(self, room_id: str) -> int:
         stream = self.hub.find(room_id)
         return stream.viewer_count if stream is not None else 0
+
+    def _renew_certificate(self, settings: Settings) -> None:
+        """Read the certificate anew for connections from now on; a bad one leaves the old one in place."""
+        if self._tls is None:
+            return
+        try:
+            _tls_context(settings)  # tried apart first: a half-loaded pair would refuse everybody
+            _load_certificate(self._tls, settings)
+        except StartError as error:
+            logger.error("certificate_not_renewed", reason=str(error))
 
     async def _listen(self, setting: str, host: str, port: int, context: ssl.SSLContext | None) -> int:
         try:
@@ -130,9 +142,13 @@ def _hls_options(settings: Settings) -> HlsOptions:
 
 def _tls_context(settings: Settings) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    _load_certificate(context, settings)
+    return context
+
+
+def _load_certificate(context: ssl.SSLContext, settings: Settings) -> None:
     rtmps = settings.rtmps
     try:
         context.load_cert_chain(str(rtmps.certificate_file), str(rtmps.key_file))
     except (OSError, ssl.SSLError) as error:
         raise StartError(f"rtmps.certificate_file, rtmps.key_file: {error}") from error
-    return context
