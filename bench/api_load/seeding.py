@@ -16,6 +16,23 @@ from storage.passwords import Passwords
 BATCH: Final = 20_000
 """Rows per transaction: triggers that count followers rewrite the same rows, which is slow in a long one."""
 
+OPEN_BROADCASTS: Final = (
+    """INSERT INTO broadcasts (id, room_id, started_at, ended_at, end_reason)
+       SELECT new.id, new.room_id, now(), now(), 'ended'
+       FROM unnest($1::uuid[], $2::uuid[]) AS new (id, room_id)
+       WHERE NOT EXISTS (SELECT FROM broadcasts WHERE broadcasts.room_id = new.room_id AND ended_at IS NULL)
+       ON CONFLICT DO NOTHING""",
+    "UPDATE broadcasts SET ended_at = NULL, end_reason = NULL WHERE id = ANY($1) AND started_at = now()",
+)
+"""Opened in a second step: followers hear of a broadcast that is inserted open, here a million of them."""
+LIVE_STATE: Final = """
+    INSERT INTO room_live_state (room_id, broadcast_id, node, started_at, viewers, last_seen)
+    SELECT new.room_id, new.id, $4, broadcasts.started_at, new.viewers, now() + interval '1 day'
+    FROM unnest($1::uuid[], $2::uuid[], $3::int[]) AS new (id, room_id, viewers)
+    JOIN broadcasts ON broadcasts.id = new.id AND broadcasts.ended_at IS NULL
+    ON CONFLICT (room_id) DO UPDATE SET last_seen = excluded.last_seen"""
+"""Seen in the future, because no node is there to see them again and again."""
+
 Report = Callable[[str, str], None]
 
 
@@ -41,7 +58,7 @@ class Seeder:
         self._report = report
 
     async def seed(self) -> None:
-        """Write everything, the live rooms as of now, and gather statistics for the planner."""
+        """Write everything, rooms that are live for a day from now on, and the planner's statistics."""
         with closing(Passwords()) as passwords:
             password_hash = await passwords.hash(people.PASSWORD)
         for table in self._tables(password_hash):
@@ -105,18 +122,6 @@ class Seeder:
         rows = list(people.open_broadcasts(self._population))
         columns = [list(column) for column in zip(*rows, strict=True)] or [[], [], []]
         async with self._connection.transaction():
-            await self._connection.execute(
-                """INSERT INTO broadcasts (id, room_id, started_at)
-                   SELECT id, room_id, now() FROM unnest($1::uuid[], $2::uuid[]) AS new (id, room_id)
-                   ON CONFLICT DO NOTHING""",
-                *columns[:2],
-            )
-            await self._connection.execute(
-                """INSERT INTO room_live_state (room_id, broadcast_id, node, started_at, viewers, last_seen)
-                   SELECT new.room_id, new.id, $4, broadcasts.started_at, new.viewers, now()
-                   FROM unnest($1::uuid[], $2::uuid[], $3::int[]) AS new (id, room_id, viewers)
-                   JOIN broadcasts ON broadcasts.id = new.id AND broadcasts.ended_at IS NULL
-                   ON CONFLICT (room_id) DO UPDATE SET last_seen = now()""",
-                *columns,
-                people.NODE,
-            )
+            await self._connection.execute(OPEN_BROADCASTS[0], *columns[:2])
+            await self._connection.execute(OPEN_BROADCASTS[1], columns[0])
+            await self._connection.execute(LIVE_STATE, *columns, people.NODE)

@@ -30,6 +30,10 @@ class Scan:
 
     table: str
     sql: str
+    arguments: tuple[Any, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.table} is read as a whole by {self.sql} with {self.arguments}"
 
 
 class ExplainingDatabase(Database):
@@ -87,7 +91,7 @@ class _ExplainingConnection:
                 "SELECT reltuples FROM pg_class WHERE oid = $1::text::regclass", table
             )
             if rows > LARGE_TABLE_ROWS:
-                self._database.scans.append(Scan(table, sql))
+                self._database.scans.append(Scan(table, sql, tuple(arguments)))
 
 
 def _scanned(node: Mapping[str, Any]) -> Iterator[str]:
@@ -109,6 +113,8 @@ NAMED_VALUES: Mapping[str, Any] = {
     "role": "moderator",
     "state": "active",
     "limit": 20,
+    "data": "{}",
+    "details": "{}",
 }
 """What a parameter of this name is given, whatever its type, where that fits."""
 IDS = [people.user_id(number) for number in range(7, 27)]

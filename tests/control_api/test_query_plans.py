@@ -26,6 +26,8 @@ NAME = "query_plans"
 POPULATION = Population(users=20_000, rooms=5_000, follows=100_000, live=200)
 SMALL_TABLES = {"categories", "room_live_state"}
 """As many rows as there are kinds of streams, or streams at the same time."""
+IMPOSSIBLE = {"Search.positions": {"with_rooms": False, "with_users": False}}
+"""Arguments that no caller would combine."""
 
 
 class _RolledBackError(Exception):
@@ -88,14 +90,18 @@ def _methods() -> list[Any]:
 
 @pytest.mark.parametrize(("repository", "method"), _methods())
 async def test_no_query_scans_a_large_table(explaining, repository, method):
+    impossible = IMPOSSIBLE.get(method.__qualname__, {"": None}).items()
     for arguments in calls(method):
+        if impossible <= arguments.items():
+            continue
         # A broken constraint is no matter here: the plan was made before.
         with suppress(_RolledBackError, Conflict, InvalidValue):
             async with explaining.transaction() as transaction:
                 await method(repository(transaction), **arguments)
                 raise _RolledBackError
     assert explaining.statements
-    assert explaining.scans == []
+    if explaining.scans:
+        pytest.fail("\n".join(map(str, explaining.scans)), pytrace=False)
 
 
 async def test_every_table_is_large_here(explaining):
