@@ -10,7 +10,7 @@ Rules:
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import Callable, Coroutine, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -42,22 +42,25 @@ class _Entry(Generic[Value]):
 
 
 class CachedLookup(Generic[Key, Value]):
-    """``load`` finds the value of a key, None where there is none; ``room_of`` names the value's room."""
+    """``load`` finds the value of a key, None where there is none.
+
+    ``subjects_of`` names whom or what a value is about: when one of them changes, it is forgotten.
+    """
 
     def __init__(
         self,
         load: Callable[[Key], Coroutine[None, None, Value | None]],
-        room_of: Callable[[Value], str],
+        subjects_of: Callable[[Value], Sequence[str]],
         limits: CacheLimits,
         clock: Callable[[], float],
     ) -> None:
         self._load = load
-        self._room_of = room_of
+        self._subjects_of = subjects_of
         self._limits = limits
         self._clock = clock
         self._found: dict[Key, _Entry[Value]] = {}
         self._absent: dict[Key, float] = {}
-        self._keys_of_room: dict[str, set[Key]] = {}
+        self._keys_of_subject: dict[str, set[Key]] = {}
         self._under_way: dict[Key, asyncio.Task[Value | None]] = {}
         self._tasks: set[asyncio.Task[Value | None]] = set()
         self._not_fresh_before = float("-inf")
@@ -83,10 +86,10 @@ class CachedLookup(Generic[Key, Value]):
                 return entry.value
             raise DatabaseUnavailable("the database does not answer") from None
 
-    def forget_room(self, room_id: str) -> None:
-        """The answers about this room are wrong from now on, and absences may be."""
-        for key in self._keys_of_room.pop(room_id, ()):
-            self._found.pop(key, None)
+    def forget(self, subject: str) -> None:
+        """The answers about this subject are wrong from now on, and absences may be."""
+        for key in list(self._keys_of_subject.get(subject, ())):
+            self._drop(key)
         self._note_change()
 
     def doubt_everything(self) -> None:
@@ -140,7 +143,8 @@ class CachedLookup(Generic[Key, Value]):
                 del self._absent[next(iter(self._absent))]
         else:
             self._found[key] = _Entry(value, self._clock())
-            self._keys_of_room.setdefault(self._room_of(value), set()).add(key)
+            for subject in self._subjects_of(value):
+                self._keys_of_subject.setdefault(subject, set()).add(key)
             while len(self._found) > self._limits.entries:
                 self._drop(next(iter(self._found)))
 
@@ -148,8 +152,8 @@ class CachedLookup(Generic[Key, Value]):
         entry = self._found.pop(key, None)
         if entry is None:
             return
-        room_id = self._room_of(entry.value)
-        keys = self._keys_of_room.get(room_id, set())
-        keys.discard(key)
-        if not keys:
-            self._keys_of_room.pop(room_id, None)
+        for subject in self._subjects_of(entry.value):
+            keys = self._keys_of_subject.get(subject, set())
+            keys.discard(key)
+            if not keys:
+                self._keys_of_subject.pop(subject, None)

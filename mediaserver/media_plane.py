@@ -20,6 +20,7 @@ from mediaserver.gateways.rtmp_ingest import RtmpIngest
 from mediaserver.gateways.rtmp_play import RtmpPlayback
 from mediaserver.hub.gop_cache import GopCacheLimits
 from mediaserver.hub.hub import Hub
+from mediaserver.playback_sessions import SessionReview
 from rtmp.limits import RtmpLimits
 from rtmp.protocol.chunks import ChunkLimits
 from rtmp.protocol.session import SessionLimits
@@ -40,6 +41,7 @@ class MediaPlane:
         )
         self.hub = Hub(settings.rtmp.publish_grace_seconds, gop_cache)
         self.live = LiveDelivery(self.hub, BroadcastOptions(), gop_cache)
+        self._review = SessionReview(self.live.sessions, authorizer, bus)
         self.hls = HlsDirectory(self.hub, _hls_options(settings))
         self.hub.add_listener(self.hls)
         self.ingest = RtmpIngest(self.hub)
@@ -79,6 +81,7 @@ class MediaPlane:
         logger.info("drained", publishers_left=left, viewers_left=self.live.viewers)
 
     async def close(self) -> None:
+        await self._review.close()
         await self.rtmp.close()
         self.hub.close()
         self.hls.close()

@@ -18,7 +18,9 @@ from storage.bus import (
     RoomChanged,
     RoomDeleted,
     RoomOwnerChanged,
+    RoomRelationChanged,
     StreamKeyRotated,
+    UserChanged,
 )
 from storage.database import Database
 from storage.errors import DatabaseUnavailable
@@ -85,6 +87,10 @@ def parse_notification(payload: str) -> Event | None:
                 return RoomDeleted(room_id)
             case {"kind": "owner", "room_id": str(room_id), "is_active": bool(is_active)}:
                 return RoomOwnerChanged(room_id, is_active)
+            case {"kind": "user", "user_id": str(user_id)}:
+                return UserChanged(user_id)
+            case {"kind": "relation", "user_id": str(user_id), "owner_id": str(owner_id)}:
+                return RoomRelationChanged(user_id, owner_id)
     except (ValueError, RecursionError):
         pass
     return None

@@ -1,26 +1,27 @@
 """The one check in front of every HTTP delivery door."""
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from aiohttp import hdrs, web
 
-from mediaserver.authorizer import Authorizer, RoomAccess
+from mediaserver.authorizer import ROOM_FULL, Authorizer, RoomAccess, WatchRefusal
 from mediaserver.delivery.client_address import ClientAddress
 from rtmp.ports import Refusal, RefusalReason
 
 RETRY_AFTER_SECONDS = 2
 MAX_TOKEN_LENGTH = 4096
+NO_STORE: Final = {hdrs.CACHE_CONTROL: "no-store"}
 
 
 class PlaybackGate(Protocol):
     """Decides whether a request may watch a room."""
 
-    async def may_watch(self, request: web.Request, room_ref: str) -> str:
-        """The room's canonical id.
+    async def access(self, request: web.Request, room_ref: str) -> RoomAccess:
+        """The room, what may be told of it, and who asks.
 
         ``room_ref`` is what stood in the path: an id or a slug. Raises web.HTTPNotFound for an unknown room,
-        HTTPUnauthorized for a missing token, HTTPForbidden for a wrong one and HTTPServiceUnavailable when
-        nobody can tell.
+        HTTPUnauthorized for a missing or expired token, HTTPForbidden for another one or one whose user may
+        not watch, and HTTPServiceUnavailable when nobody can tell. The text begins with a code.
         """
 
 
@@ -31,15 +32,11 @@ class AuthorizedGate:
         self._authorizer = authorizer
         self._client_address = client_address
 
-    async def may_watch(self, request: web.Request, room_ref: str) -> str:
-        return (await self.access(request, room_ref)).room_id
-
     async def access(self, request: web.Request, room_ref: str) -> RoomAccess:
-        """The room and what may be told of it. Raises as ``PlaybackGate.may_watch``."""
         token = _token(request)
         answer = await self._authorizer.may_watch(room_ref, token, self._client_address.of(request))
         if isinstance(answer, Refusal):
-            raise _as_http(answer, has_token=token is not None)
+            raise as_http(answer)
         return answer
 
 
@@ -51,12 +48,22 @@ def _token(request: web.Request) -> str | None:
     return token or None
 
 
-def _as_http(refusal: Refusal, has_token: bool) -> web.HTTPException:
+def refuse_when_full(access: RoomAccess, viewers: int) -> None:
+    """For one who is about to watch beside ``viewers`` others. Raises HTTPForbidden when that is too many."""
+    if access.max_viewers is not None and viewers >= access.max_viewers:
+        raise as_http(ROOM_FULL)
+
+
+def as_http(refusal: Refusal) -> web.HTTPException:
+    """The answer to a request that is refused."""
     text = refusal.description
     if refusal.reason is RefusalReason.BAD_NAME:
         return web.HTTPNotFound(text=text)
     if refusal.reason is RefusalReason.UNAVAILABLE:
         return web.HTTPServiceUnavailable(text=text, headers={hdrs.RETRY_AFTER: str(RETRY_AFTER_SECONDS)})
-    if has_token:
+    if not isinstance(refusal, WatchRefusal):
         return web.HTTPForbidden(text=text)
-    return web.HTTPUnauthorized(text=text, headers={hdrs.WWW_AUTHENTICATE: "Bearer"})
+    text = f"{refusal.code}: {text}"
+    if refusal.needs_token:
+        return web.HTTPUnauthorized(text=text, headers={hdrs.WWW_AUTHENTICATE: "Bearer", **NO_STORE})
+    return web.HTTPForbidden(text=text, headers=NO_STORE)

@@ -9,17 +9,19 @@ from mediaserver.delivery.framing import Framing
 from mediaserver.hub.gop_cache import GopCacheLimits
 from mediaserver.hub.hub import Hub
 from mediaserver.hub.stream import Stream
+from mediaserver.playback_sessions import PlaybackSessions
 
 
 @dataclass(slots=True)
 class LiveDelivery:
-    """``max_viewers`` bounds the viewers of all protocols together."""
+    """``max_viewers`` bounds the viewers of all protocols together; ``sessions`` are who they are."""
 
     hub: Hub
     options: BroadcastOptions
     gop_cache: GopCacheLimits
     max_viewers: int = 100_000
     counters: dict[str, BroadcastCounters] = field(default_factory=dict)
+    sessions: PlaybackSessions = field(default_factory=PlaybackSessions)
 
     @property
     def viewers(self) -> int:

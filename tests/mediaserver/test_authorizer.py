@@ -15,9 +15,10 @@ from mediaserver.authorizer import (
     UNAVAILABLE,
     Authorizer,
     RoomAccess,
+    WatchGrant,
 )
 from mediaserver.config.settings import AuthorizationSettings
-from rtmp.ports import PlayGrant, PublishGrant, Refusal
+from rtmp.ports import PublishGrant, Refusal
 from storage.bus import Bus, ChangesMissed, RoomOwnerChanged, StreamKeyRotated
 from storage.database import Database
 from storage.notifications import Notifications
@@ -106,7 +107,7 @@ async def test_a_room_is_watched_by_id_and_by_slug(world: World) -> None:
     expected = RoomAccess(room_id, "my-room", "A room", "alice", is_listed=True)
     assert await world.watch(room_id) == expected
     assert await world.watch("MY-ROOM") == expected
-    assert await world.authorizer.may_play("live", "my-room", {}, ADDRESS) == PlayGrant(room_id)
+    assert await world.authorizer.may_play("live", "my-room", {}, ADDRESS) == WatchGrant(room_id)
     for other in ("other-room", str(UUID(int=1)), "../my-room", "my-room/", "", "x" * 100_000):
         assert await world.watch(other) == NO_SUCH_ROOM
 

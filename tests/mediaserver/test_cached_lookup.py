@@ -36,7 +36,7 @@ def oracle() -> Oracle:
 
 def lookup_of(oracle: Oracle, entries: int = 100) -> CachedLookup[str, str]:
     limits = CacheLimits(found_seconds=5, absent_seconds=1, stale_seconds=60, entries=entries)
-    return CachedLookup(oracle.load, lambda room: room, limits, lambda: oracle.now)
+    return CachedLookup(oracle.load, lambda room: (room,), limits, lambda: oracle.now)
 
 
 async def test_an_answer_is_kept_for_its_time(oracle: Oracle) -> None:
@@ -77,7 +77,7 @@ async def test_a_changed_room_is_asked_for_again_and_others_are_not(oracle: Orac
     for key in oracle.rooms:
         await lookup.get(key)
     oracle.asked = 0
-    lookup.forget_room("room")
+    lookup.forget("room")
     oracle.rooms.pop("key")
     assert await lookup.get("key") is None
     assert await lookup.get("second key") == "room"
@@ -89,7 +89,7 @@ async def test_a_change_ends_every_absence(oracle: Oracle) -> None:
     lookup = lookup_of(oracle)
     assert await lookup.get("new") is None
     oracle.rooms["new"] = "new room"
-    lookup.forget_room("new room")
+    lookup.forget("new room")
     assert await lookup.get("new") == "new room"
 
 
@@ -102,7 +102,7 @@ async def test_an_answer_from_before_a_change_is_not_used(oracle: Oracle) -> Non
     await asyncio.sleep(0)
     assert oracle.asked == 1
     oracle.rooms.clear()
-    lookup.forget_room("room")
+    lookup.forget("room")
     oracle.gate.set()
     assert await asking is None
     assert await lookup.get("key") is None
@@ -127,7 +127,7 @@ async def test_what_is_known_counts_while_the_oracle_is_away(oracle: Oracle) -> 
 async def test_what_was_forgotten_does_not_count_while_the_oracle_is_away(oracle: Oracle) -> None:
     lookup = lookup_of(oracle)
     await lookup.get("key")
-    lookup.forget_room("room")
+    lookup.forget("room")
     oracle.is_away = True
     with pytest.raises(DatabaseUnavailable):
         await lookup.get("key")
@@ -175,7 +175,7 @@ async def test_found_answers_are_bounded_too(oracle: Oracle) -> None:
         await lookup.get(key)
     assert len(lookup) == 10
     for number in range(7):
-        lookup.forget_room(f"room {number}")
+        lookup.forget(f"room {number}")
     assert len(lookup) == 0
 
 

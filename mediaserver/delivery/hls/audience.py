@@ -24,6 +24,10 @@ class Audience:
         if self._seen.pop(who, None) is not None or len(self._seen) < MAX_KNOWN:
             self._seen[who] = now
 
+    def knows(self, address: str, user_agent: str) -> bool:
+        """Whether this viewer may already be among those counted."""
+        return hash((address, user_agent)) in self._seen
+
     def note_waiting(self, count: int, now: float) -> None:
         """``count`` requests waited for the part that came now."""
         if count:

@@ -95,6 +95,11 @@ class HlsDirectory:
             return 0
         return room.hls.viewer_count + (room.ts.viewer_count if room.ts is not None else 0)
 
+    def viewers_by_all_doors(self, room_id: str) -> int:
+        """Everyone who watches the room now, over HLS or not."""
+        stream = self._hub.find(room_id)
+        return stream.viewer_count if stream is not None else 0
+
     def sweep(self, now: float) -> None:
         """Let everything that waits or lingers notice the time (of the loop)."""
         for room_id, room in self._live.items():

@@ -12,8 +12,10 @@ from urllib.parse import quote
 
 from aiohttp import hdrs, web
 
+from mediaserver.authorizer import RoomAccess
 from mediaserver.delivery.client_address import ClientAddress
-from mediaserver.delivery.gate import PlaybackGate
+from mediaserver.delivery.gate import PlaybackGate, refuse_when_full
+from mediaserver.delivery.hls.audience import Audience
 from mediaserver.delivery.hls.directory import HlsDirectory
 from mediaserver.delivery.hls.packager import HlsPackager
 from mediaserver.delivery.hls.playlist import SKIP_TARGET_DURATIONS, Skip, with_token
@@ -59,9 +61,11 @@ class HlsRoutes:
 
     async def multivariant(self, request: web.Request) -> web.Response:
         """The multivariant playlist, held until there is one. 404 when nothing is live, 503 past patience."""
-        packager = self._directory.find(await self._room_id(request))
+        access = await self._access(request)
+        packager = self._directory.find(access.room_id)
         if packager is None:
             raise _not_found("room is not live")
+        self._refuse_when_full(request, access, packager.audience)
         await self._wait_until_ready(packager)
         return _playlist(request, packager.multivariant(), max(packager.target_duration // 2, 1))
 
@@ -69,7 +73,8 @@ class HlsRoutes:
         """A media playlist, or one of the files it names."""
         name = request.match_info["file"]
         session_name, _, rest = name.partition("-")
-        packager = self._directory.find_session(await self._room_id(request), session_name)
+        access = await self._access(request)
+        packager = self._directory.find_session(access.room_id, session_name)
         rendition = (
             packager.find(f"{session_name}-{rest.partition('.')[0]}") if packager is not None else None
         )
@@ -81,15 +86,17 @@ class HlsRoutes:
 
     async def transport_stream_playlist(self, request: web.Request) -> web.Response:
         """The media playlist of the room in MPEG-TS, held until there is one."""
-        packager = self._directory.transport_stream(await self._room_id(request))
+        access = await self._access(request)
+        packager = self._directory.transport_stream(access.room_id)
         if packager is None:
             raise _not_found("room is not live")
+        self._refuse_when_full(request, access, packager.audience)
         await self._wait_until_ready(packager)
         packager.audience.note(*self._viewer(request))
         return _playlist(request, packager.playlist(), max(packager.target_duration // 2, 1))
 
     async def transport_stream_segment(self, request: web.Request) -> web.Response:
-        packager = self._directory.find_transport_stream(await self._room_id(request))
+        packager = self._directory.find_transport_stream((await self._access(request)).room_id)
         data = packager.data(request.match_info["file"]) if packager is not None else None
         if packager is None or data is None:
             raise _not_found("no such file")
@@ -131,8 +138,14 @@ class HlsRoutes:
             raise _not_found("no such file")
         return _media(request, data, f"{rendition.track.kind.value}/mp4")
 
-    async def _room_id(self, request: web.Request) -> str:
-        return await self._gate.may_watch(request, request.match_info["room"])
+    async def _access(self, request: web.Request) -> RoomAccess:
+        return await self._gate.access(request, request.match_info["room"])
+
+    def _refuse_when_full(self, request: web.Request, access: RoomAccess, audience: Audience) -> None:
+        """Who watches already is not kept out by themselves; only newcomers count."""
+        if access.max_viewers is None or audience.knows(*self._viewer(request)[:2]):
+            return
+        refuse_when_full(access, self._directory.viewers_by_all_doors(access.room_id))
 
     async def _wait_until_ready(self, packager: _Startable) -> None:
         deadline = _now() + self._directory.options.start_wait

@@ -12,6 +12,7 @@ import pytest
 import websockets
 from aiohttp import web
 
+from mediaserver.authorizer import RoomAccess
 from mediaserver.containers.flv import FlvMuxer
 from mediaserver.delivery.broadcast import BroadcastOptions
 from mediaserver.delivery.http_app import create_http_app
@@ -37,10 +38,12 @@ AIOHTTP_TASKS: Final = 2
 class OneRoomGate:
     """Knows the room ``room`` and lets everyone in."""
 
-    async def may_watch(self, request: web.Request, room_ref: str) -> str:
+    max_viewers: int | None = None
+
+    async def access(self, request: web.Request, room_ref: str) -> RoomAccess:
         if room_ref != ROOM:
             raise web.HTTPNotFound(text="no such room")
-        return ROOM
+        return RoomAccess(ROOM, None, "A room", "alice", is_listed=True, max_viewers=self.max_viewers)
 
 
 class SilentPublisher:

@@ -8,6 +8,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from mediaserver.authorizer import RoomAccess
 from mediaserver.delivery.client_address import ClientAddress
 from mediaserver.delivery.hls.directory import HlsDirectory
 from mediaserver.delivery.hls.options import HlsOptions
@@ -26,13 +27,14 @@ class Gate:
 
     def __init__(self) -> None:
         self.token: str | None = None
+        self.max_viewers: int | None = None
 
-    async def may_watch(self, request: web.Request, room_ref: str) -> str:
+    async def access(self, request: web.Request, room_ref: str) -> RoomAccess:
         if room_ref not in ("room", "slug"):
             raise web.HTTPNotFound(text="no such room")
         if self.token is not None and request.query.get("token") != self.token:
             raise web.HTTPUnauthorized(text="token: missing or wrong")
-        return "room"
+        return RoomAccess("room", None, "A room", "alice", is_listed=True, max_viewers=self.max_viewers)
 
 
 class NullPublisher:
