@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from typing import Final
 from uuid import UUID
 
 from storage.database import Executor, Row
@@ -38,7 +39,38 @@ class User:
     created_at: datetime
 
 
-_COLUMNS = "id, username, email, display_name, role, state, created_at"
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A user with what is shown of them. ``avatar`` is the name of an object."""
+
+    user: User
+    avatar: str | None
+    bio: str
+    is_creator: bool
+    is_verified: bool
+    followers: int
+    following: int
+
+
+@dataclass(frozen=True, slots=True)
+class UserFilter:
+    """None stands for any. ``prefix`` is how the name or the e-mail address begins, whatever its case."""
+
+    state: UserState | None = None
+    role: Role | None = None
+    prefix: str | None = None
+
+
+_COLUMNS: Final = "id, username, email, display_name, role, state, created_at"
+
+_PROFILES: Final = f"""
+    SELECT {_COLUMNS}, avatar, bio, is_creator, email_verified_at IS NOT NULL AS is_verified,
+           coalesce(followers, 0) AS followers, coalesce(following, 0) AS following
+    FROM users LEFT JOIN follow_counts ON follow_counts.user_id = users.id"""
+
+_PREFIX: Final = """(lower(username) ~>=~ lower({0}) AND lower(username) ~<~ lower({0}) || chr(1114111)
+                     OR lower(email) ~>=~ lower({0}) AND lower(email) ~<~ lower({0}) || chr(1114111))"""
+"""LIKE would do without an index as soon as its pattern is a parameter."""
 
 
 class Users:
@@ -65,6 +97,17 @@ class Users:
         )
         return _user(row) if row else None
 
+    async def find_by_id(self, user_id: UUID) -> User | None:
+        row = await self._database.fetch_row(f"SELECT {_COLUMNS} FROM users WHERE id = $1", user_id)
+        return _user(row) if row else None
+
+    async def lock(self, user_id: UUID) -> User | None:
+        """As ``find_by_id``; until the transaction ends, nobody else changes the user."""
+        row = await self._database.fetch_row(
+            f"SELECT {_COLUMNS} FROM users WHERE id = $1 FOR NO KEY UPDATE", user_id
+        )
+        return _user(row) if row else None
+
     async def find_administrator(self) -> User | None:
         """The oldest active user who may administer the server."""
         row = await self._database.fetch_row(
@@ -78,6 +121,79 @@ class Users:
 
     async def set_state(self, user_id: UUID, state: UserState) -> None:
         await self._database.execute("UPDATE users SET state = $2 WHERE id = $1", user_id, state.value)
+
+    async def profile(self, user_id: UUID) -> Profile | None:
+        row = await self._database.fetch_row(f"{_PROFILES} WHERE id = $1", user_id)
+        return _profile(row) if row else None
+
+    async def profile_by_name(self, username: str) -> Profile | None:
+        """Case does not count."""
+        row = await self._database.fetch_row(f"{_PROFILES} WHERE lower(username) = lower($1)", username)
+        return _profile(row) if row else None
+
+    async def list_profiles(
+        self, wanted: UserFilter, before: UUID | None = None, limit: int = 20
+    ) -> list[Profile]:
+        """The newest first, those before the user with the id ``before``."""
+        parts: list[str] = []
+        arguments: list[object] = []
+        for condition, value in (
+            ("state = {0}", wanted.state.value if wanted.state else None),
+            ("role = {0}", wanted.role.value if wanted.role else None),
+            (_PREFIX, wanted.prefix or None),
+            ("id < {0}", before),
+        ):
+            if value is not None:
+                arguments.append(value)
+                parts.append(condition.format(f"${len(arguments)}"))
+        conditions = f"WHERE {' AND '.join(parts)}" if parts else ""
+        rows = await self._database.fetch(
+            f"{_PROFILES} {conditions} ORDER BY id DESC LIMIT ${len(arguments) + 1}", *arguments, limit
+        )
+        return [_profile(row) for row in rows]
+
+    async def change_profile(self, user_id: UUID, display_name: str | None, bio: str | None) -> None:
+        """None leaves a value as it is. Raises InvalidValue."""
+        await self._database.execute(
+            """UPDATE users SET display_name = coalesce($2, display_name), bio = coalesce($3, bio),
+                   updated_at = now() WHERE id = $1""",
+            user_id,
+            display_name,
+            bio,
+        )
+
+    async def set_avatar(self, user_id: UUID, name: str | None) -> str | None:
+        """The name of the avatar before. Two changes at once each get another answer."""
+        before: str | None = await self._database.fetch_value(
+            """UPDATE users SET avatar = $2, updated_at = now()
+               FROM (SELECT avatar FROM users WHERE id = $1 FOR NO KEY UPDATE) AS before
+               WHERE id = $1 RETURNING before.avatar""",
+            user_id,
+            name,
+        )
+        return before
+
+    async def set_creator(self, user_id: UUID, is_creator: bool) -> None:
+        await self._database.execute("UPDATE users SET is_creator = $2 WHERE id = $1", user_id, is_creator)
+
+    async def password_hash(self, user_id: UUID) -> str | None:
+        """None for nobody's id, and for an account that is no longer active."""
+        stored: str | None = await self._database.fetch_value(
+            "SELECT password_hash FROM users WHERE id = $1 AND state = 'active'", user_id
+        )
+        return stored
+
+
+def _profile(row: Row) -> Profile:
+    return Profile(
+        _user(row),
+        row["avatar"],
+        row["bio"],
+        row["is_creator"],
+        row["is_verified"],
+        row["followers"],
+        row["following"],
+    )
 
 
 def _user(row: Row) -> User:
