@@ -83,13 +83,16 @@ class RoomLists:
         return [RankedRoom(row["rank"], room_details(row)) for row in rows]
 
     async def newest(
-        self, room_filter: RoomFilter, limit: int, after: UUID | None = None, *, with_live: bool = True
+        self, room_filter: RoomFilter, limit: int, after: UUID | None = None, is_live: bool | None = None
     ) -> list[RoomDetails]:
-        """The newest first, from the one after ``after`` on; ``with_live`` False leaves out who is live."""
+        """The newest first, from the one after ``after`` on; with ``is_live`` only those that are, or not."""
         parameters = _Parameters()
         where = _conditions(room_filter, parameters)
-        if not with_live:
-            where.append(f"NOT EXISTS (SELECT FROM room_live_state WHERE room_id = rooms.id AND {IS_LIVE})")
+        if is_live is not None:
+            negation = "" if is_live else "NOT "
+            where.append(
+                f"{negation}EXISTS (SELECT FROM room_live_state WHERE room_id = rooms.id AND {IS_LIVE})"
+            )
         if after is not None:
             where.append(f"rooms.id < {parameters.add(after)}")
         pick = f"""SELECT rooms.id AS picked_id FROM rooms JOIN users ON users.id = owner_id
