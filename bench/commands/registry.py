@@ -2,13 +2,14 @@
 
 from typing import Final
 
-from bench.commands import compare, fanout, ingest, ladder, quick, seed
+from bench.commands import api, compare, fanout, ingest, ladder, quick, seed
 from bench.commands.command import Command
 
 COMMANDS: Final[tuple[Command, ...]] = (
     ingest.COMMAND,
     fanout.COMMAND,
     ladder.COMMAND,
+    api.COMMAND,
     quick.COMMAND,
     compare.COMMAND,
     seed.COMMAND,
