@@ -36,6 +36,7 @@ from storage.bus import (
     RoomRelationChanged,
     StreamKeyRotated,
     UserChanged,
+    UserFollowed,
 )
 from storage.database import Database
 from storage.errors import DatabaseUnavailable
@@ -141,6 +142,8 @@ class Authorizer:
             lambda verdict: (str(verdict.room_id), str(verdict.user_id)),
             self._verdict_limits,
             time.monotonic,
+            # Nobody is told of who may see more than before, such as a new follower.
+            is_negative=lambda verdict: verdict.denial is not None,
         )
         # Room -> digest of the key it was last published with, the least recent first.
         self._granted: dict[str, bytes] = {}
@@ -267,6 +270,7 @@ class Authorizer:
         self._bus.subscribe(RoomOwnerChanged, self._room_changed)
         self._bus.subscribe(UserChanged, self._user_changed)
         self._bus.subscribe(RoomRelationChanged, self._user_changed)
+        self._bus.subscribe(UserFollowed, lambda event: self._verdicts.forget(event.follower_id))
         self._bus.subscribe(ChangesMissed, self._changes_missed)
 
     def _room_changed(self, event: StreamKeyRotated | RoomChanged | RoomDeleted | RoomOwnerChanged) -> None:

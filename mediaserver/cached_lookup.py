@@ -2,8 +2,8 @@
 
 Rules:
 
-* A found value is fresh for ``found_seconds``, an absence for ``absent_seconds``. Both stores are bounded,
-  and separate: any number of guesses cannot push out what was found.
+* A found value is fresh for ``found_seconds``, an absence (or a value that says no) for ``absent_seconds``.
+  Values and absences are bounded, and apart: any number of guesses cannot push out what was found.
 * However many ask for one key at once, it is looked up once.
 * While the oracle is unavailable, what was found up to ``stale_seconds`` ago still counts; absences do not.
 * An answer that was under way when something changed is not used: it may be the old one.
@@ -44,7 +44,8 @@ class _Entry(Generic[Value]):
 class CachedLookup(Generic[Key, Value]):
     """``load`` finds the value of a key, None where there is none.
 
-    ``subjects_of`` names whom or what a value is about: when one of them changes, it is forgotten.
+    ``subjects_of`` names whom or what a value is about: when one of them changes, it is forgotten. A value
+    that ``is_negative`` is believed no longer than an absence.
     """
 
     def __init__(
@@ -53,11 +54,13 @@ class CachedLookup(Generic[Key, Value]):
         subjects_of: Callable[[Value], Sequence[str]],
         limits: CacheLimits,
         clock: Callable[[], float],
+        is_negative: Callable[[Value], bool] = lambda _: False,
     ) -> None:
         self._load = load
         self._subjects_of = subjects_of
         self._limits = limits
         self._clock = clock
+        self._is_negative = is_negative
         self._found: dict[Key, _Entry[Value]] = {}
         self._absent: dict[Key, float] = {}
         self._keys_of_subject: dict[str, set[Key]] = {}
@@ -104,7 +107,9 @@ class CachedLookup(Generic[Key, Value]):
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _is_fresh(self, entry: _Entry[Value], now: float) -> bool:
-        return entry.stored_at > self._not_fresh_before and now - entry.stored_at < self._limits.found_seconds
+        limits = self._limits
+        seconds = limits.absent_seconds if self._is_negative(entry.value) else limits.found_seconds
+        return entry.stored_at > self._not_fresh_before and now - entry.stored_at < seconds
 
     def _note_change(self) -> None:
         self._changes += 1

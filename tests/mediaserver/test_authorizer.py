@@ -6,29 +6,43 @@ from uuid import UUID
 
 import pytest
 
+from control_api.playback_grants import PlaybackGrants
+from control_api.services.playback import Denial
 from mediaserver.authorizer import (
     NO_SUCH_APPLICATION,
     NO_SUCH_KEY,
     NO_SUCH_ROOM,
     NOT_OPEN,
     OWNER_INACTIVE,
+    TOKEN_EXPIRED,
+    TOKEN_INVALID,
     UNAVAILABLE,
     Authorizer,
     RoomAccess,
     WatchGrant,
+    refusal_of,
 )
 from mediaserver.config.settings import AuthorizationSettings
 from rtmp.ports import PublishGrant, Refusal
-from storage.bus import Bus, ChangesMissed, RoomOwnerChanged, StreamKeyRotated
+from storage.bus import (
+    Bus,
+    ChangesMissed,
+    RoomOwnerChanged,
+    RoomRelationChanged,
+    StreamKeyRotated,
+    UserChanged,
+    UserFollowed,
+)
 from storage.database import Database
 from storage.notifications import Notifications
-from storage.repositories import Rooms, StreamKeys, Users, UserState, Visibility
+from storage.repositories import Role, Rooms, StreamKeys, Users, UserState, Visibility
 from storage.stream_keys import StreamKeyDigester, new_stream_key
 from tests.helpers.waiting import eventually
 
 DIGESTER = StreamKeyDigester(b"secret")
 LONG = AuthorizationSettings(cache_seconds=3600, negative_cache_seconds=3600)
 ADDRESS = "192.0.2.1"
+GRANTS = PlaybackGrants(b"secret")
 
 
 class World:
@@ -55,14 +69,23 @@ class World:
     async def publish(self, key: str | None = None) -> PublishGrant | Refusal:
         return await self.authorizer.may_publish("live", self.key if key is None else key, {}, ADDRESS)
 
-    async def watch(self, room_ref: str) -> RoomAccess | Refusal:
-        return await self.authorizer.may_watch(room_ref, None, ADDRESS)
+    async def watch(self, room_ref: str, token: str | None = None) -> RoomAccess | Refusal:
+        return await self.authorizer.may_watch(room_ref, token, ADDRESS)
+
+    async def add_viewer(self) -> UUID:
+        return (await Users(self.database).add("bob", "b@example.com", "hash")).id
+
+    async def follow(self, viewer: UUID) -> None:
+        await self.database.execute("INSERT INTO follows VALUES ($1, $2)", viewer, self.owner_id)
+
+    def token(self, viewer: UUID | None, room_id: UUID | None = None) -> str:
+        return GRANTS.sign(room_id or self.room_id, viewer).token
 
 
 @pytest.fixture
 async def world(database: Database) -> AsyncIterator[World]:
     bus = Bus()
-    async with Authorizer(database, DIGESTER, bus, LONG) as authorizer:
+    async with Authorizer(database, DIGESTER, bus, LONG, GRANTS) as authorizer:
         world = World(database, authorizer, bus)
         await world.populate()
         yield world
@@ -214,3 +237,132 @@ async def test_an_outage_is_survived_by_what_is_known(database_url: str) -> None
 async def test_a_thousand_viewers_at_once_are_few_questions(world: World) -> None:
     answers = await asyncio.gather(*(world.watch("my-room") for _ in range(1000)))
     assert {type(answer) for answer in answers} == {RoomAccess}
+
+
+# Tokens
+
+
+async def test_a_token_opens_its_room_to_its_user(world: World) -> None:
+    bob = await world.add_viewer()
+    await Rooms(world.database).set_visibility(world.room_id, Visibility.FOLLOWERS)
+    await world.follow(bob)
+    access = await world.watch("my-room", world.token(bob))
+    assert isinstance(access, RoomAccess)
+    assert access.viewer_id == bob
+    query = {"token": world.token(bob)}
+    grant = await world.authorizer.may_play("live", "my-room", query, ADDRESS)
+    assert grant == WatchGrant(str(world.room_id), bob)
+    assert await world.watch("my-room") == NOT_OPEN
+    assert await world.authorizer.may_play("live", "my-room", {}, ADDRESS) == NOT_OPEN
+
+
+async def test_a_token_opens_no_other_room(world: World) -> None:
+    other = await Rooms(world.database).add(world.owner_id, "Other", None, Visibility.PRIVATE)
+    assert await world.watch(str(other), world.token(world.owner_id)) == TOKEN_INVALID
+    assert isinstance(await world.watch(str(other), world.token(world.owner_id, other)), RoomAccess)
+
+
+async def test_expired_and_foreign_tokens_are_told_apart(world: World) -> None:
+    await Rooms(world.database).set_visibility(world.room_id, Visibility.PRIVATE)
+    old = PlaybackGrants(b"secret", lifetime_seconds=-1).sign(world.room_id, world.owner_id).token
+    foreign = PlaybackGrants(b"other").sign(world.room_id, world.owner_id).token
+    assert await world.watch("my-room", old) == TOKEN_EXPIRED
+    for token in (foreign, "", "x", "a.b.c", "\udcff", "x" * 100_000):
+        assert await world.watch("my-room", token) == TOKEN_INVALID
+
+
+async def test_a_useless_token_does_no_harm_in_an_open_room(world: World) -> None:
+    old = PlaybackGrants(b"secret", lifetime_seconds=-1).sign(world.room_id, None).token
+    for token in (old, "x"):
+        access = await world.watch("my-room", token)
+        assert isinstance(access, RoomAccess)
+        assert access.viewer_id is None
+
+
+async def test_an_age_restricted_room_needs_a_token(world: World) -> None:
+    bob = await world.add_viewer()
+    await world.database.execute("UPDATE rooms SET age_restricted = true")
+    assert await world.watch("my-room") == NOT_OPEN
+    assert await world.watch("my-room", world.token(None)) == refusal_of(Denial.AGE_RESTRICTED)
+    assert isinstance(await world.watch("my-room", world.token(bob)), RoomAccess)
+
+
+async def test_how_many_may_watch_is_told_unless_it_does_not_matter(world: World) -> None:
+    bob = await world.add_viewer()
+    await world.database.execute("UPDATE rooms SET max_viewers = 5")
+    for token, expected in (
+        (None, 5),
+        (world.token(bob), 5),
+        (world.token(None), 5),
+        (world.token(world.owner_id), None),
+    ):
+        access = await world.watch("my-room", token)
+        assert isinstance(access, RoomAccess)
+        assert access.max_viewers == expected
+
+
+async def test_who_may_not_watch_any_more_is_refused_with_an_old_token(notified: World) -> None:
+    """Nothing but the database is told, and the answers are kept for an hour."""
+    bob = await notified.add_viewer()
+    database, token = notified.database, notified.token(bob)
+
+    async def is_told(expected: Denial | None) -> None:
+        async with asyncio.timeout(10):
+            while True:
+                access = await notified.watch("my-room", token)
+                if access == (expected and refusal_of(expected)) or (
+                    expected is None and isinstance(access, RoomAccess)
+                ):
+                    return
+                await asyncio.sleep(0.005)
+
+    await is_told(None)
+    await Rooms(database).set_visibility(notified.room_id, Visibility.FOLLOWERS)
+    await is_told(Denial.FOLLOWERS_ONLY)
+    await notified.follow(bob)
+    notified.bus.publish(UserFollowed(str(bob), str(notified.owner_id)))
+    await is_told(None)
+    await database.execute("DELETE FROM follows")
+    await is_told(Denial.FOLLOWERS_ONLY)
+    await Users(database).set_role(bob, Role.ADMIN)
+    await is_told(None)
+    await Users(database).set_role(bob, Role.USER)
+    await is_told(Denial.FOLLOWERS_ONLY)
+    await Rooms(database).set_visibility(notified.room_id, Visibility.PUBLIC)
+    await is_told(None)
+    await database.execute("INSERT INTO blocks VALUES ($1, $2)", notified.owner_id, bob)
+    await is_told(Denial.BLOCKED)
+    await database.execute("DELETE FROM blocks")
+    notified.bus.publish(RoomRelationChanged(str(bob), str(notified.owner_id)))
+    await is_told(None)
+    await Users(database).set_state(bob, UserState.BANNED)
+    await is_told(Denial.ACCOUNT_SUSPENDED)
+
+
+async def test_a_token_costs_no_query_each_time(world: World) -> None:
+    bob = await world.add_viewer()
+    await world.watch("my-room", world.token(bob))
+    await Users(world.database).set_state(bob, UserState.BANNED)  # nobody tells
+    assert isinstance(await world.watch("my-room", world.token(bob)), RoomAccess)
+    world.bus.publish(UserChanged(str(bob)))
+    assert await world.watch("my-room", world.token(bob)) == refusal_of(Denial.ACCOUNT_SUSPENDED)
+
+
+async def test_those_who_may_not_watch_are_picked_out(world: World) -> None:
+    bob = await world.add_viewer()
+    room = str(world.room_id)
+    everyone = [None, bob, world.owner_id]
+    assert await world.authorizer.may_not_watch(room, everyone) == set()
+    await Rooms(world.database).set_visibility(world.room_id, Visibility.PRIVATE)
+    assert await world.authorizer.may_not_watch(room, everyone) == {None, bob}
+    await Rooms(world.database).delete(world.room_id)
+    assert await world.authorizer.may_not_watch(room, everyone) == set(everyone)
+
+
+async def test_without_grants_no_token_counts(database: Database) -> None:
+    bus = Bus()
+    async with Authorizer(database, DIGESTER, bus, LONG) as authorizer:
+        world = World(database, authorizer, bus)
+        await world.populate()
+        await Rooms(database).set_visibility(world.room_id, Visibility.PRIVATE)
+        assert await world.watch("my-room", world.token(world.owner_id)) == TOKEN_INVALID

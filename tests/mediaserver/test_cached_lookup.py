@@ -58,6 +58,34 @@ async def test_an_absence_is_kept_for_a_shorter_time(oracle: Oracle) -> None:
     assert await lookup.get("unknown") == "room"
 
 
+async def test_a_negative_value_is_kept_no_longer_than_an_absence(oracle: Oracle) -> None:
+    oracle.rooms["other key"] = "closed"
+    limits = CacheLimits(found_seconds=5, absent_seconds=1)
+    lookup = CachedLookup(
+        oracle.load, lambda room: (room,), limits, lambda: oracle.now, lambda room: room == "closed"
+    )
+    for key in oracle.rooms:
+        await lookup.get(key)
+    oracle.now += 1
+    oracle.rooms = {"key": "new", "other key": "new"}
+    assert await lookup.get("key") == "room"
+    assert await lookup.get("other key") == "new"
+
+
+async def test_a_value_about_two_is_forgotten_when_either_changes(oracle: Oracle) -> None:
+    limits = CacheLimits(found_seconds=5)
+    lookup = CachedLookup(oracle.load, lambda room: (room, "user"), limits, lambda: oracle.now)
+    for subject in ("room", "user", "nobody"):
+        await lookup.get("key")
+        lookup.forget(subject)
+    await lookup.get("key")
+    assert oracle.asked == 3
+    oracle.rooms.clear()
+    lookup.forget("user")
+    assert await lookup.get("key") is None
+    assert not lookup._keys_of_subject
+
+
 async def test_many_who_ask_at_once_are_one_question(oracle: Oracle) -> None:
     oracle.gate = asyncio.Event()
     lookup = lookup_of(oracle)

@@ -14,11 +14,13 @@ from storage.bus import (
     RoomChanged,
     RoomDeleted,
     RoomOwnerChanged,
+    RoomRelationChanged,
     StreamKeyRotated,
+    UserChanged,
 )
 from storage.database import Database
 from storage.notifications import Notifications, parse_notification
-from storage.repositories import Rooms, StreamKeys, Users, UserState, Visibility
+from storage.repositories import Role, Rooms, StreamKeys, Users, UserState, Visibility
 from tests.helpers.waiting import eventually
 
 
@@ -93,6 +95,30 @@ async def test_what_nobody_understands_is_passed_over(database: Database, events
     assert events == [ChangesMissed(), StreamKeyRotated("r")]
 
 
+@pytest.mark.usefixtures("notifications")
+async def test_who_may_see_less_of_whom_is_told(database: Database, bus: Bus) -> None:
+    told: list[Event] = []
+    bus.subscribe(UserChanged, told.append)
+    bus.subscribe(RoomRelationChanged, told.append)
+    alice = await Users(database).add("alice", "a@example.com", "hash")
+    bob = await Users(database).add("bob", "b@example.com", "hash")
+    await database.execute("INSERT INTO follows VALUES ($1, $2)", bob.id, alice.id)
+    await database.execute("DELETE FROM follows WHERE follower_id = $1", bob.id)
+    await database.execute("INSERT INTO blocks VALUES ($1, $2)", alice.id, bob.id)
+    await Users(database).set_role(bob.id, Role.ADMIN)
+    await Users(database).set_state(bob.id, UserState.BANNED)
+    left = RoomRelationChanged(str(bob.id), str(alice.id))
+    changed = UserChanged(str(bob.id))
+    await eventually(lambda: told.count(changed) == 2)
+    assert [event for event in told if event != changed].count(left) >= 2
+
+
+def test_users_and_relations_are_understood() -> None:
+    assert parse_notification('{"kind": "user", "user_id": "u"}') == UserChanged("u")
+    payload = '{"kind": "relation", "user_id": "u", "owner_id": "o"}'
+    assert parse_notification(payload) == RoomRelationChanged("u", "o")
+
+
 @pytest.mark.parametrize(
     "payload",
     [
@@ -104,6 +130,8 @@ async def test_what_nobody_understands_is_passed_over(database: Database, events
         '{"kind": "stream_key"}',
         '{"kind": "stream_key", "room_id": 3}',
         '{"kind": "owner", "room_id": "r", "is_active": "yes"}',
+        '{"kind": "user", "user_id": null}',
+        '{"kind": "relation", "user_id": "u"}',
         '{"kind": "later", "room_id": "r"}',
         "[" * 100_000,
     ],

@@ -1,0 +1,244 @@
+"""Who gets a playback token, and what the others are told."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
+
+import msgspec
+import pytest
+from aiohttp.test_utils import make_mocked_request
+
+from control_api.errors import ApiError
+from control_api.playback_grants import PlaybackGrants
+from control_api.principal import Principal
+from control_api.routes.playback import PlaybackRoutes
+from control_api.routing import Call
+from control_api.services.playback import Denial, PlaybackAccess, PlaybackBases, PlaybackService
+from storage.database import Database
+from storage.ids import new_id
+from storage.repositories import Role, Rooms, Users, UserState, Visibility
+
+GRANTS = PlaybackGrants(b"secret")
+BASES = PlaybackBases("https://video.example", "rtmp://video.example:1935/live")
+
+
+class Subscribers:
+    def __init__(self) -> None:
+        self.pairs: set[tuple[UUID, UUID]] = set()
+
+    async def is_subscriber(self, user_id: UUID, owner_id: UUID) -> bool:
+        return (user_id, owner_id) in self.pairs
+
+
+class Crowd:
+    def __init__(self) -> None:
+        self.viewers = 0
+
+    def viewer_count(self, room_id: UUID) -> int:
+        return self.viewers
+
+
+@dataclass
+class World:
+    """A room of alice's, and bob, who would watch."""
+
+    database: Database
+    service: PlaybackService
+    subscribers: Subscribers
+    crowd: Crowd
+    owner: UUID
+    viewer: UUID
+    room: UUID
+
+    async def change(self, visibility: Visibility = Visibility.PUBLIC, **columns: object) -> None:
+        await Rooms(self.database).set_visibility(self.room, visibility)
+        for name, value in columns.items():
+            await self.database.execute(f"UPDATE rooms SET {name} = $1 WHERE id = $2", value, self.room)
+
+    async def relate(self, table: str, first: UUID, second: UUID) -> None:
+        await self.database.execute(f"INSERT INTO {table} VALUES ($1, $2)", first, second)
+
+    async def denial_to(self, user: UUID | None) -> str | None:
+        try:
+            await self.service.issue(Principal(user), self.room)
+        except ApiError as error:
+            assert error.status is HTTPStatus.FORBIDDEN
+            return error.code
+        return None
+
+    async def everybody(self) -> tuple[str | None, str | None, str | None]:
+        """What nobody in particular, bob and the owner are told."""
+        return (
+            await self.denial_to(None),
+            await self.denial_to(self.viewer),
+            await self.denial_to(self.owner),
+        )
+
+
+@pytest.fixture
+async def world(database: Database) -> World:
+    owner = await Users(database).add("alice", "alice@example.com", "hash")
+    viewer = await Users(database).add("bob", "bob@example.com", "hash")
+    room = await Rooms(database).add(owner.id, "A room", "kitchen")
+    subscribers, crowd = Subscribers(), Crowd()
+    service = PlaybackService(PlaybackAccess(database, subscribers), GRANTS, crowd, BASES)
+    return World(database, service, subscribers, crowd, owner.id, viewer.id, room)
+
+
+@pytest.mark.parametrize("visibility", [Visibility.PUBLIC, Visibility.UNLISTED])
+async def test_open_rooms_are_for_everyone(world: World, visibility: Visibility):
+    await world.change(visibility)
+    assert await world.everybody() == (None, None, None)
+
+
+async def test_a_room_for_followers(world: World):
+    await world.change(Visibility.FOLLOWERS)
+    assert await world.everybody() == ("followers_only", "followers_only", None)
+    await world.relate("follows", world.owner, world.viewer)
+    assert await world.denial_to(world.viewer) == "followers_only", (
+        "the owner follows them, not they the owner"
+    )
+    await world.relate("follows", world.viewer, world.owner)
+    assert await world.denial_to(world.viewer) is None
+
+
+async def test_a_room_for_subscribers(world: World):
+    await world.change(Visibility.SUBSCRIBERS)
+    assert await world.everybody() == ("subscribers_only", "subscribers_only", None)
+    world.subscribers.pairs.add((world.viewer, world.owner))
+    assert await world.denial_to(world.viewer) is None
+
+
+async def test_without_subscriptions_nobody_is_a_subscriber(world: World):
+    await world.change(Visibility.SUBSCRIBERS)
+    verdict = await PlaybackAccess(world.database).verdict(world.room, world.viewer)
+    assert verdict is not None
+    assert verdict.denial is Denial.SUBSCRIBERS_ONLY
+
+
+async def test_a_private_room(world: World):
+    await world.change(Visibility.PRIVATE)
+    assert await world.everybody() == ("private_room", "private_room", None)
+
+
+async def test_an_age_restricted_room_needs_an_account(world: World):
+    await world.change(age_restricted=True)
+    assert await world.everybody() == ("age_restricted", None, None)
+
+
+async def test_a_full_room(world: World):
+    await world.change(max_viewers=2)
+    world.crowd.viewers = 1
+    assert await world.everybody() == (None, None, None)
+    world.crowd.viewers = 2
+    assert await world.everybody() == ("room_full", "room_full", None)
+
+
+@pytest.mark.parametrize("visibility", Visibility)
+async def test_who_was_blocked_stays_out_of_every_room(world: World, visibility: Visibility):
+    await world.change(visibility)
+    await world.relate("follows", world.viewer, world.owner)
+    world.subscribers.pairs.add((world.viewer, world.owner))
+    await world.relate("blocks", world.owner, world.viewer)
+    assert await world.denial_to(world.viewer) == "blocked"
+
+
+async def test_a_block_counts_in_one_direction(world: World):
+    await world.relate("blocks", world.viewer, world.owner)
+    assert await world.denial_to(world.viewer) is None
+
+
+@pytest.mark.parametrize("state", [state for state in UserState if state is not UserState.ACTIVE])
+async def test_an_account_that_is_not_active_watches_nothing(world: World, state: UserState):
+    await Users(world.database).set_state(world.viewer, state)
+    assert await world.denial_to(world.viewer) == "account_suspended"
+
+
+async def test_not_even_the_owner_with_a_banned_account(world: World):
+    await Users(world.database).set_state(world.owner, UserState.BANNED)
+    assert await world.denial_to(world.owner) == "account_suspended"
+
+
+async def test_an_account_that_is_gone_watches_nothing(world: World):
+    assert await world.denial_to(new_id()) == "account_suspended"
+
+
+@pytest.mark.parametrize(
+    ("role", "denial"),
+    [(Role.MODERATOR, "private_room"), (Role.ADMIN, None), (Role.SUPERADMIN, None)],
+)
+async def test_administrators_always_may(world: World, role: Role, denial: str | None):
+    await world.change(Visibility.PRIVATE, max_viewers=1, age_restricted=True)
+    world.crowd.viewers = 5
+    await Users(world.database).set_role(world.viewer, role)
+    assert await world.denial_to(world.viewer) == denial
+
+
+async def test_a_room_that_is_not_there(world: World):
+    with pytest.raises(ApiError) as raised:
+        await world.service.issue(Principal(world.viewer), new_id())
+    assert (raised.value.status, raised.value.code) == (HTTPStatus.NOT_FOUND, "room_not_found")
+
+
+async def test_many_are_judged_in_one_query(world: World):
+    await world.change(Visibility.FOLLOWERS)
+    await world.relate("follows", world.viewer, world.owner)
+    gone = new_id()
+    access = PlaybackAccess(world.database)
+    verdicts = await access.verdicts(world.room, [None, world.viewer, world.owner, gone])
+    assert {verdict.user_id: verdict.denial for verdict in verdicts} == {
+        None: Denial.FOLLOWERS_ONLY,
+        world.viewer: None,
+        world.owner: None,
+        gone: Denial.ACCOUNT_SUSPENDED,
+    }
+    assert await access.verdicts(new_id(), [None, world.viewer]) == []
+
+
+# The route
+
+
+def call(path_id: str, user: UUID | None) -> Call[Any, Any]:
+    request = make_mocked_request("POST", "/")
+    return Call(Principal(user), None, None, {"id": path_id}, "192.0.2.1", request, "request")
+
+
+async def test_the_answer_has_the_token_in_every_address(world: World):
+    [route] = PlaybackRoutes(world.service).routes()
+    assert (route.method, route.path) == ("POST", "/rooms/{id}/playback-token")
+    answer = msgspec.to_builtins(await route.handler(call(str(world.room), world.viewer)))
+    assert answer.keys() == {"token", "expiresAt", "urls"}
+    grant = GRANTS.verify(answer["token"])
+    assert grant is not None
+    assert (grant.room_id, grant.user_id) == (world.room, world.viewer)
+    expires_at = datetime.fromisoformat(answer["expiresAt"])
+    assert timedelta(minutes=14) < expires_at - datetime.now(UTC) <= timedelta(minutes=15)
+    bare = {}
+    for name, address in answer["urls"].items():
+        parts = urlsplit(address)
+        assert parse_qs(parts.query) == {"token": [answer["token"]]}
+        bare[name] = parts._replace(query="").geturl()
+    assert bare == {
+        "flv": f"https://video.example/live/{world.room}.flv",
+        "wsFlv": f"wss://video.example/live/{world.room}.flv",
+        "mp4": f"https://video.example/live/{world.room}.mp4",
+        "hls": f"https://video.example/hls/{world.room}/index.m3u8",
+        "whep": f"https://video.example/whep/{world.room}",
+        "rtmp": f"rtmp://video.example:1935/live/{world.room}",
+    }
+
+
+@pytest.mark.parametrize("path_id", ["kitchen", "", "%00", "../x", "{" + str(UUID(int=1)) + "}"])
+async def test_what_is_no_id_is_no_room(world: World, path_id: str):
+    [route] = PlaybackRoutes(world.service).routes()
+    with pytest.raises(ApiError) as raised:
+        await route.handler(call(path_id, None))
+    assert raised.value.code == "room_not_found"
+
+
+async def test_every_refusal_is_documented(world: World):
+    [route] = PlaybackRoutes(world.service).routes()
+    assert {code for _, code in route.errors} == {"room_not_found", *(denial.value for denial in Denial)}
