@@ -1,0 +1,1 @@
+"""Who asks: tokens, cookie sessions, and what guards them."""
