@@ -176,6 +176,13 @@ class Users:
     async def set_creator(self, user_id: UUID, is_creator: bool) -> None:
         await self._database.execute("UPDATE users SET is_creator = $2 WHERE id = $1", user_id, is_creator)
 
+    async def count_superadmins(self) -> int:
+        """Those who are active. Until the transaction ends, nobody else counts or removes them this way."""
+        rows = await self._database.fetch(
+            "SELECT FROM users WHERE role = 'superadmin' AND state = 'active' ORDER BY id FOR NO KEY UPDATE"
+        )
+        return len(rows)
+
     async def password_hash(self, user_id: UUID) -> str | None:
         """None for nobody's id, and for an account that is no longer active."""
         stored: str | None = await self._database.fetch_value(
