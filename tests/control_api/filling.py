@@ -50,6 +50,11 @@ FILLINGS: Mapping[str, str] = {
         SELECT id, 'email', now() + interval '1 day' FROM notifications LIMIT $1""",
     "notification_fanouts": """(broadcast_id, advanced_at)
         SELECT id, started_at FROM broadcasts ORDER BY id LIMIT $1 ON CONFLICT DO NOTHING""",
+    "webhook_endpoints": f"""(id, owner_id, url, events, secret)
+        SELECT id, id, 'https://hooks.invalid/', '{{follow}}', {_DIGEST} {_USERS}""",
+    "webhook_outbox": f"(kind, owner_id, data) SELECT 'follow', id, '{{}}' {_USERS}",
+    "webhook_deliveries": """(id, endpoint_id, kind, payload, next_attempt_at)
+        SELECT id, id, 'follow', '{}', now() + interval '1 day' FROM webhook_endpoints LIMIT $1""",
     "idempotency_keys": f"(user_id, key, request_hash) SELECT id, username, {_DIGEST} {_USERS}",
 }
 

@@ -112,12 +112,14 @@ NAMED_VALUES: Mapping[str, Any] = {
     "tag": people.tag(2),
     "role": "moderator",
     "state": "active",
+    "oldest": people.user_id(10),
     "limit": 20,
     "data": "{}",
     "details": "{}",
 }
 """What a parameter of this name is given, whatever its type, where that fits."""
-IDS = [people.user_id(number) for number in range(7, 27)]
+IDS = [people.user_id(number) for number in range(4000, 4020)]
+"""Of users as most are: for a very popular one, to read a whole table may be right."""
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 PLAIN_VALUES: Mapping[Any, Any] = {
     UUID: IDS[0],
