@@ -163,9 +163,9 @@ class WebhookDeliveries:
     async def forget_before(self, oldest: UUID, limit: int) -> int:
         """Delete finished ones with a smaller id (ids are in the order of time); say how many."""
         rows = await self._database.fetch(
-            """DELETE FROM webhook_deliveries WHERE id IN (
-                   SELECT id FROM webhook_deliveries WHERE id < $1 AND state <> 'pending' LIMIT $2)
-               RETURNING id""",
+            """DELETE FROM webhook_deliveries WHERE id = ANY (ARRAY(
+                   SELECT id FROM webhook_deliveries WHERE id < $1 AND state <> 'pending'
+                   ORDER BY id LIMIT $2)) RETURNING id""",
             oldest,
             limit,
         )
