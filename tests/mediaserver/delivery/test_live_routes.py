@@ -55,8 +55,9 @@ class SilentPublisher:
 class Door:
     """A running server with one room, which goes on the air by ``publish``."""
 
-    def __init__(self, server: HttpServer, delivery: LiveDelivery, port: int) -> None:
+    def __init__(self, server: HttpServer, delivery: LiveDelivery, gate: OneRoomGate, port: int) -> None:
         self.server: Final = server
+        self.gate: Final = gate
         self.delivery: Final = delivery
         self.port: Final = port
         self.media: Final[Encoded] = encode(Codec.H264, Codec.AAC)
@@ -143,9 +144,10 @@ async def door() -> AsyncIterator[Door]:
     hub = Hub(grace_seconds=60)
     delivery = LiveDelivery(hub, BroadcastOptions(merge_window=0), GopCacheLimits())
     app = create_http_app()
-    add_live_routes(app, delivery, OneRoomGate())
+    gate = OneRoomGate()
+    add_live_routes(app, delivery, gate)
     server = HttpServer(app, shutdown_seconds=1)
-    door = Door(server, delivery, await server.start("127.0.0.1", 0))
+    door = Door(server, delivery, gate, await server.start("127.0.0.1", 0))
     yield door
     hub.close()
     await server.close()
@@ -465,3 +467,67 @@ async def test_the_header_describes_the_tracks(door: Door) -> None:
     muxer.configure(door.media.tracks, {})
     assert body.startswith(muxer.header())
     viewer.leave()
+
+
+# Who must leave
+
+
+async def test_who_may_not_watch_any_more_gets_a_proper_end(door: Door) -> None:
+    door.publish(20)
+    first, second = await door.viewers(2)
+    assert len(door.delivery.sessions) == 2
+    assert door.delivery.sessions.close(ROOM, [None]) == 2
+    for viewer in (first, second):
+        assert (await viewer.headers()).startswith("HTTP/1.1 200 ")
+        assert read_flv(await viewer.chunked_body())
+        viewer.leave()
+    await eventually(lambda: door.delivery.viewers == 0 and len(door.delivery.sessions) == 0)
+    assert not door.stream.viewers_by_output()
+
+
+async def test_a_websocket_viewer_is_told_that_it_may_not_watch_any_more(
+    door: Door, session: aiohttp.ClientSession
+) -> None:
+    door.publish(10)
+    async with session.ws_connect(f"{door.base_url}/live/{ROOM}.flv") as socket:
+        await eventually(lambda: door.delivery.viewers == 1)
+        door.delivery.sessions.close(ROOM, [None])
+        assert {message.type async for message in socket} == {aiohttp.WSMsgType.BINARY}
+        assert socket.close_code == aiohttp.WSCloseCode.POLICY_VIOLATION
+    await eventually(lambda: door.delivery.viewers == 0 and len(door.delivery.sessions) == 0)
+
+
+async def test_who_loses_the_right_while_waiting_gets_nothing(
+    door: Door, session: aiohttp.ClientSession
+) -> None:
+    asking = asyncio.create_task(session.get(f"{door.base_url}/live/{ROOM}.flv?wait=5"))
+    await eventually(lambda: door.delivery.hub._waiting)
+    door.delivery.sessions.close(ROOM, [None])
+    door.publish(10)
+    assert (await asking).status == 403
+    assert door.delivery.viewers == 0
+    await eventually(lambda: len(door.delivery.sessions) == 0)
+
+
+async def test_a_full_room_takes_nobody_until_somebody_leaves(
+    door: Door, session: aiohttp.ClientSession
+) -> None:
+    door.gate.max_viewers = 2
+    door.publish(10)
+    viewers = await door.viewers(2)
+    response = await session.get(f"{door.base_url}/live/{ROOM}.flv")
+    assert response.status == 403
+    assert (await response.text()).startswith("room_full: ")
+    viewers.pop().leave()
+    await eventually(lambda: door.delivery.viewers == 1)
+    viewers.append(await door.viewer())
+    await eventually(lambda: door.delivery.viewers == 2)
+    for viewer in viewers:
+        viewer.leave()
+
+
+async def test_refused_requests_leave_no_session(door: Door, session: aiohttp.ClientSession) -> None:
+    await session.get(f"{door.base_url}/live/{ROOM}.flv")
+    await session.get(f"{door.base_url}/live/{ROOM}.flv?wait=x")
+    await session.get(f"{door.base_url}/live/nobody.flv")
+    await eventually(lambda: len(door.delivery.sessions) == 0)

@@ -452,3 +452,18 @@ async def test_packaging_begins_with_the_first_request_from_the_last_keyframe():
     hub.close()
     assert directory.find("room") is packager, "for those who still play the rest"
     directory.close()
+
+
+async def test_a_full_room_takes_no_newcomers_but_keeps_who_is_there(live: Stage):
+    live.gate.max_viewers = 1
+    index = "/hls/room/index.m3u8"
+    await live.text(index)
+    await live.text(live.video)
+    await live.text(index)
+    headers = {"User-Agent": "somebody else"}
+    for path in (index, "/hls/room/ts/index.m3u8"):
+        response = await live.client.get(path, headers=headers)
+        assert response.status == 403
+        assert (await response.text()).startswith("room_full: ")
+    live.gate.max_viewers = None
+    assert (await live.client.get(index, headers=headers)).status == 200
