@@ -1,31 +1,25 @@
 """The second factor: ``/auth/2fa``."""
 
 from http import HTTPStatus
-from typing import Annotated
-
-from msgspec import Meta
 
 from control_api.errors import invalid
 from control_api.identity.rules import AnyPassword
 from control_api.principal import Access
+from control_api.routes.auth import TwoFactorCode
 from control_api.routing import Call, Limit, Route
 from control_api.schemas import Body, Data
 from control_api.services.two_factor import TwoFactorService
 
-SecondFactorCode = Annotated[
-    str, Meta(min_length=6, max_length=20, description="Six digits from the app, or a backup code.")
-]
-
 
 class FirstCode(Body):
-    code: SecondFactorCode
+    code: TwoFactorCode
 
 
 class Disabling(Body):
     """One of the two."""
 
     password: AnyPassword | None = None
-    code: SecondFactorCode | None = None
+    code: TwoFactorCode | None = None
 
 
 class SetupData(Data):
@@ -67,7 +61,6 @@ class TwoFactorRoutes:
                 response=BackupCodes,
                 limit=Limit.AUTHENTICATION,
                 errors=[
-                    (HTTPStatus.BAD_REQUEST, "wrong_code"),
                     (HTTPStatus.CONFLICT, "two_factor_already_enabled"),
                     (HTTPStatus.CONFLICT, "two_factor_not_set_up"),
                 ],
@@ -81,8 +74,7 @@ class TwoFactorRoutes:
                 body=Disabling,
                 limit=Limit.AUTHENTICATION,
                 errors=[
-                    (HTTPStatus.BAD_REQUEST, "wrong_code"),
-                    (HTTPStatus.BAD_REQUEST, "wrong_password"),
+                    (HTTPStatus.FORBIDDEN, "wrong_password"),
                     (HTTPStatus.CONFLICT, "two_factor_not_enabled"),
                 ],
             ),

@@ -15,9 +15,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from http import HTTPStatus
 from math import ceil
-from typing import Final
+from typing import Final, Protocol
 from uuid import UUID
 
 import pyotp
@@ -26,11 +25,10 @@ import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from control_api.errors import ApiError, FieldError, conflict, too_many, unauthorized
+from control_api.errors import ApiError, conflict, invalid, too_many, unauthorized
 from control_api.identity.ports import Counter, Mail
 from control_api.identity.tokens import derived_key
 from storage.database import Executor
-from storage.passwords import Passwords
 from storage.repositories.audit import AuditLog
 from storage.repositories.credentials import Credential, Credentials
 from storage.repositories.two_factor import SecondFactors
@@ -77,6 +75,13 @@ class SecretBox:
             return None
 
 
+class PasswordConfirmation(Protocol):
+    """AccountRecovery is one."""
+
+    async def confirm_password(self, user_id: UUID, password: str, address: str) -> None:
+        """Raises ApiError 403 ``wrong_password``, 429, 503."""
+
+
 @dataclass(frozen=True, slots=True)
 class TwoFactorOptions:
     """``issuer`` is how the app calls this server. ``clock`` is Unix time in seconds."""
@@ -92,7 +97,7 @@ class TwoFactorService:
         self,
         database: Executor,
         secret: bytes,
-        passwords: Passwords,
+        passwords: PasswordConfirmation,
         counter: Counter,
         mail: Mail,
         options: TwoFactorOptions | None = None,
@@ -142,7 +147,7 @@ class TwoFactorService:
         await self._count_guess(user_id)
         step = self._step_of(user_id, sealed, _as_typed(code))
         if step is None:
-            raise _wrong("code")
+            raise _wrong_code()
         codes = [_new_backup_code() for _ in range(BACKUP_CODES)]
         async with self._database.transaction() as transaction:
             factors = SecondFactors(transaction)
@@ -156,22 +161,20 @@ class TwoFactorService:
         return codes
 
     async def disable_by_password(self, user_id: UUID, password: str, address: str) -> None:
-        """400 ``wrong_password``, 409 ``two_factor_not_enabled``."""
+        """Raises ApiError 403 ``wrong_password``, 409 ``two_factor_not_enabled``."""
         user = await self._user(user_id)
         if not await self.is_required(user_id):
             raise _not_enabled()
-        await self._count_guess(user_id)
-        if not await self._passwords.is_correct(password, user.password_hash):
-            raise _wrong("password")
+        await self._passwords.confirm_password(user_id, password, address)
         await self._disable(user, address)
 
     async def disable_by_code(self, user_id: UUID, code: str, address: str) -> None:
-        """400 ``wrong_code``, 409 ``two_factor_not_enabled``."""
+        """Raises ApiError 400 for a wrong code, 409 ``two_factor_not_enabled``."""
         user = await self._user(user_id)
         if not await self.is_required(user_id):
             raise _not_enabled()
         if not await self.verify(user_id, code):
-            raise _wrong("code")
+            raise _wrong_code()
         await self._disable(user, address)
 
     async def _disable(self, user: Credential, address: str) -> None:
@@ -265,6 +268,5 @@ def _not_enabled() -> ApiError:
     return conflict("two_factor_not_enabled", "There is no second factor to turn off.")
 
 
-def _wrong(field: str) -> ApiError:
-    message = f"This {field} is wrong, or was used before." if field == "code" else f"This {field} is wrong."
-    return ApiError(HTTPStatus.BAD_REQUEST, f"wrong_{field}", message, [FieldError(field, "is wrong")])
+def _wrong_code() -> ApiError:
+    return invalid("code", "is wrong, or was used before")

@@ -52,7 +52,6 @@ CREATE TABLE one_time_codes (
     used_at    timestamptz,
     PRIMARY KEY (user_id, purpose)
 );
-CREATE INDEX one_time_codes_expiry ON one_time_codes (expires_at);
 
 -- ``secret`` is encrypted under a key derived from the installation's secret. ``last_step`` is the newest time
 -- step whose code was accepted, so that none is accepted twice.

@@ -11,7 +11,8 @@ STORE = """INSERT INTO one_time_codes (user_id, purpose, code_hash, expires_at, 
            SET code_hash = excluded.code_hash, expires_at = excluded.expires_at,
                tries_left = excluded.tries_left, created_at = now(), used_at = NULL"""
 TRY = """UPDATE one_time_codes
-         SET tries_left = tries_left - 1, used_at = CASE WHEN code_hash = $3 AND $4 THEN now() END
+         SET tries_left = tries_left - CASE WHEN code_hash = $3 THEN 0 ELSE 1 END,
+             used_at = CASE WHEN code_hash = $3 AND $4 THEN now() END
          WHERE user_id = $1 AND purpose = $2 AND tries_left > 0 AND used_at IS NULL AND expires_at > now()
          RETURNING code_hash = $3"""
 
@@ -27,13 +28,9 @@ class OneTimeCodeDigests:
         await self._database.execute(STORE, user_id, purpose, code_hash, lifetime, tries)
 
     async def try_out(self, user_id: UUID, purpose: str, code_hash: bytes, is_used_up: bool = True) -> bool:
-        """Whether it is the right code. The try is counted in the same statement, so none is for free.
+        """Whether it is the right code. A wrong one is counted in the same statement, so no try is for free.
 
-        A right code is used up by it, unless ``is_used_up`` is False: then only the try is counted.
+        A right code is used up by it, unless ``is_used_up`` is False.
         """
         is_right: bool | None = await self._database.fetch_value(TRY, user_id, purpose, code_hash, is_used_up)
         return bool(is_right)
-
-    async def delete_expired(self) -> None:
-        """Forget the codes that are good for nothing any more."""
-        await self._database.execute("DELETE FROM one_time_codes WHERE expires_at < now()")

@@ -32,7 +32,8 @@ async def test_a_right_code_is_good_once(database: Database, user_id: UUID) -> N
 async def test_a_right_code_may_be_looked_at_first(database: Database, user_id: UUID) -> None:
     codes = OneTimeCodeDigests(database)
     await codes.put(user_id, "login_otp", RIGHT, HOUR, 5)
-    assert await codes.try_out(user_id, "login_otp", RIGHT, is_used_up=False)
+    for _ in range(6):
+        assert await codes.try_out(user_id, "login_otp", RIGHT, is_used_up=False)
     assert await codes.try_out(user_id, "login_otp", RIGHT)
 
 
@@ -62,8 +63,6 @@ async def test_an_expired_code_is_good_for_nothing(database: Database, user_id: 
     codes = OneTimeCodeDigests(database)
     await codes.put(user_id, "login_otp", RIGHT, timedelta(seconds=-1), 5)
     assert not await codes.try_out(user_id, "login_otp", RIGHT)
-    await codes.delete_expired()
-    assert await database.fetch_value("SELECT count(*) FROM one_time_codes") == 0
 
 
 async def test_a_new_code_takes_the_place_of_the_old(database: Database, user_id: UUID) -> None:
