@@ -33,14 +33,15 @@ class AuthorizedGate:
         self._client_address = client_address
 
     async def access(self, request: web.Request, room_ref: str) -> RoomAccess:
-        token = _token(request)
+        token = token_of(request)
         answer = await self._authorizer.may_watch(room_ref, token, self._client_address.of(request))
         if isinstance(answer, Refusal):
             raise as_http(answer)
         return answer
 
 
-def _token(request: web.Request) -> str | None:
+def token_of(request: web.Request) -> str | None:
+    """The bearer token, or the one in the address, if there is either. Raises HTTPBadRequest."""
     scheme, _, bearer = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
     token = bearer.strip() if scheme.lower() == "bearer" else request.query.get("token")
     if token is not None and len(token) > MAX_TOKEN_LENGTH:

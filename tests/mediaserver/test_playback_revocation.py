@@ -123,6 +123,11 @@ class Scene:
         async with self.session.get(address) as response:
             return response.status
 
+    async def hls_becomes(self, status: int, address: str) -> None:
+        async with asyncio.timeout(CLIENT_SECONDS):
+            while await self.hls_status(address) != status:  # noqa: ASYNC110 (nothing says it)
+                await asyncio.sleep(0.005)
+
 
 @pytest.fixture
 async def scene(database: Database) -> AsyncIterator[Scene]:
@@ -199,7 +204,7 @@ async def test_a_change_sends_viewers_away_from_every_door_and_keeps_the_others(
     for viewer in bobs:
         viewer.watching.result()
     assert not any(viewer.watching.done() for viewer in owners)
-    assert await scene.hls_status(hls) == 403
+    await scene.hls_becomes(403, hls)
     assert await scene.hls_status((await scene.issue(scene.owner)).hls) == 200
     await eventually(lambda: scene.media.viewer_count(str(scene.room)) == len(CONTINUOUS))
     scene.media.hub.kick(str(scene.room), "over")
@@ -210,15 +215,12 @@ async def test_viewers_without_a_token_leave_a_room_that_is_no_longer_open(scene
     await Rooms(scene.database).set_visibility(scene.room, Visibility.PUBLIC)
     granted = await scene.issue(None)
     bare = {name: getattr(granted, name).partition("?")[0] for name in (*CONTINUOUS, "hls")}
-    await eventually(lambda: scene.media.live.sessions is not None)
-    async with asyncio.timeout(CLIENT_SECONDS):
-        while await scene.hls_status(bare["hls"]) != 200:
-            await asyncio.sleep(0.005)
+    await scene.hls_becomes(200, bare["hls"])
     viewers = [Viewer(scene.session, bare[name]) for name in CONTINUOUS]
     await eventually(lambda: all(viewer.has_media.is_set() for viewer in viewers))
     await make_private(scene)
     await eventually(lambda: all(viewer.watching.done() for viewer in viewers))
-    assert await scene.hls_status(bare["hls"]) == 401
+    await scene.hls_becomes(401, bare["hls"])
 
 
 @pytest.mark.parametrize("door", CONTINUOUS)
@@ -259,9 +261,7 @@ async def test_every_file_of_hls_needs_the_token_and_carries_it_on(scene: Scene)
         assert await scene.hls_status(f"{folder}/{name}") == 200
         assert await scene.hls_status(f"{folder}/{name.partition('?')[0]}") == 401
     await unfollow(scene)
-    async with asyncio.timeout(CLIENT_SECONDS):
-        while await scene.hls_status(hls) != 403:
-            await asyncio.sleep(0.005)
+    await scene.hls_becomes(403, hls)
     assert [await scene.hls_status(f"{folder}/{name}") for name in names] == [403] * len(names)
 
 
