@@ -145,7 +145,7 @@ CREATE INDEX notification_deliveries_subscription ON notification_deliveries (su
 -- deleted after the last one.
 CREATE TABLE notification_fanouts (
     broadcast_id   uuid PRIMARY KEY REFERENCES broadcasts (id) ON DELETE CASCADE,
-    followed_at    timestamptz NOT NULL DEFAULT 'infinity',
+    followed_at    timestamptz NOT NULL DEFAULT now(),
     follower_id    uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
     created_at     timestamptz NOT NULL DEFAULT now(),
     advanced_at    timestamptz NOT NULL DEFAULT now()

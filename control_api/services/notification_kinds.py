@@ -1,0 +1,102 @@
+"""What users are told of: every kind of notification, how it goes out by default, and its words."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+from typing import Any, Final
+
+from storage.repositories.notifications_store import Channels
+
+MAX_LINE_LENGTH: Final = 150
+
+
+class Kind(Enum):
+    """Stored and part of the API; the data of each is described in KINDS."""
+
+    FOLLOW = "follow"
+    ROOM_STARTED = "room_started"
+    CREATOR_DECISION = "creator_decision"
+    REPORT_RESOLVED = "report_resolved"
+    WEBHOOK_DISABLED = "webhook_disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """One line each. ``path`` is where a click leads, below the server's address."""
+
+    title: str
+    text: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class KindRules:
+    """Nobody is mailed or pushed after ``lifetime``; that the row stays in the list is another matter."""
+
+    defaults: Channels
+    lifetime: timedelta
+    words: Callable[[Mapping[str, Any]], Words]
+
+
+def one_line(text: object) -> str:
+    """``text`` of users, fit for a subject: printable, and not long."""
+    printable = "".join(character if character.isprintable() else " " for character in str(text))
+    return " ".join(printable.split())[:MAX_LINE_LENGTH]
+
+
+def _follow(data: Mapping[str, Any]) -> Words:
+    name = one_line(data.get("displayName", ""))
+    return Words("New follower", f"{name} follows you now.", f"/@{one_line(data.get('username', ''))}")
+
+
+def _room_started(data: Mapping[str, Any]) -> Words:
+    name = one_line(data.get("displayName", ""))
+    room = one_line(data.get("slug") or data.get("roomId", ""))
+    return Words(f"{name} is live", one_line(data.get("title", "")), f"/watch/{room}")
+
+
+def _creator_decision(data: Mapping[str, Any]) -> Words:
+    is_approved = data.get("isApproved") is True
+    answer = "You are a creator now." if is_approved else "Your application was declined."
+    return Words("Your creator application", answer, "/settings")
+
+
+def _report_resolved(_data: Mapping[str, Any]) -> Words:
+    return Words("Your report", "A moderator has dealt with what you reported. Thank you.", "/settings")
+
+
+def _webhook_disabled(data: Mapping[str, Any]) -> Words:
+    address = one_line(data.get("url", ""))
+    return Words("Webhook switched off", f"{address} failed for days and gets no more calls.", "/settings")
+
+
+_DAY: Final = timedelta(days=1)
+
+KINDS: Final[Mapping[Kind, KindRules]] = {
+    # userId, username, displayName of the follower
+    Kind.FOLLOW: KindRules(Channels(True, False, False), _DAY, _follow),
+    # roomId, slug, title; userId, username, displayName of its owner
+    Kind.ROOM_STARTED: KindRules(Channels(True, False, True), timedelta(hours=1), _room_started),
+    # isApproved
+    Kind.CREATOR_DECISION: KindRules(Channels(True, True, True), 3 * _DAY, _creator_decision),
+    # reportId
+    Kind.REPORT_RESOLVED: KindRules(Channels(True, False, False), _DAY, _report_resolved),
+    # endpointId, url
+    Kind.WEBHOOK_DISABLED: KindRules(Channels(True, True, False), 3 * _DAY, _webhook_disabled),
+}
+
+
+def words_of(kind: str, data: Mapping[str, Any]) -> Words:
+    """Of a stored notification; also of one whose kind only a newer version knows."""
+    try:
+        return KINDS[Kind(kind)].words(data)
+    except ValueError:
+        return Words("News for you", "", "/notifications")
+
+
+def lifetime_of(kind: str) -> timedelta:
+    try:
+        return KINDS[Kind(kind)].lifetime
+    except ValueError:
+        return _DAY
