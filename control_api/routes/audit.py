@@ -1,7 +1,7 @@
 """The audit log, for administrators."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from msgspec import Meta
@@ -34,7 +34,7 @@ class AuditView(Data):
     subject_kind: str
     subject_id: str | None
     address: str
-    details: dict[str, object]
+    details: dict[str, Any]
 
 
 class AuditRoutes:
