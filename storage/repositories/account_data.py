@@ -47,12 +47,17 @@ SECTIONS: Final[Mapping[str, str]] = {
                   FROM reports WHERE reporter_id = $1 ORDER BY id DESC""",
     "notifications": """SELECT id, kind, data, created_at, read_at
                         FROM notifications WHERE user_id = $1 AND in_app ORDER BY id DESC""",
+    "notification-preferences": """SELECT kind, in_app, email, push
+                                   FROM notification_preferences WHERE user_id = $1""",
+    "push-subscriptions": "SELECT id, endpoint, created_at FROM push_subscriptions WHERE user_id = $1",
+    "webhook-endpoints": """SELECT id, url, events, description, is_enabled
+                            FROM webhook_endpoints WHERE owner_id = $1""",
     "creator-applications": """SELECT id, text, state, created_at, decided_at, note
                                FROM creator_applications WHERE user_id = $1 ORDER BY id DESC""",
 }
 """What is handed out, by the name of its file. ``$1`` is the user."""
 
-_REMOVED: Final = (
+REMOVED: Final = (
     "DELETE FROM follows WHERE follower_id = $1",
     "DELETE FROM follows WHERE user_id = $1",
     "DELETE FROM blocks WHERE user_id = $1",
@@ -68,8 +73,20 @@ _REMOVED: Final = (
     "DELETE FROM notification_preferences WHERE user_id = $1",
     "DELETE FROM push_subscriptions WHERE user_id = $1",
     "DELETE FROM room_viewer_days WHERE user_id = $1",
+    "DELETE FROM webhook_endpoints WHERE owner_id = $1",
     "UPDATE reports SET text = '' WHERE reporter_id = $1",
 )
+
+KEPT: Final = frozenset(
+    (
+        "follow_counts.user_id",
+        "rooms.owner_id",
+        "reports.reporter_id",
+        "reports.resolved_by",
+        "creator_applications.decided_by",
+    )
+)
+"""What points to users and is not in REMOVED: it tells nothing of who it was, or goes by another way."""
 
 _SCRUB: Final = """
     UPDATE users SET email = 'deleted-' || id || '@deleted.invalid', display_name = 'Deleted user', bio = '',
@@ -102,7 +119,7 @@ class AccountData:
         )
         # First, because what follows notifies of people who are active only.
         await self._database.execute(_SCRUB, user_id)
-        for sql in _REMOVED:
+        for sql in REMOVED:
             await self._database.execute(sql, user_id)
         rooms = await self._database.fetch(
             "DELETE FROM rooms WHERE owner_id = $1 RETURNING id, thumbnail", user_id
