@@ -4,22 +4,22 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from control_api.errors import ApiError
+from control_api.room_schemas import NewRoom
+from control_api.services.rooms import RoomsService
 from mediaserver.errors import AccountError
 from mediaserver.room_refs import parse_room_ref
 from storage.database import Executor
 from storage.errors import Conflict, InvalidValue
 from storage.passwords import MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, Passwords
-from storage.repositories import Role, Room, Rooms, StreamKeys, User, Users, Visibility
-from storage.stream_keys import StreamKeyDigester, new_stream_key
+from storage.repositories import Role, Room, Rooms, User, Users, Visibility
+from storage.stream_keys import StreamKeyDigester
 
 _MESSAGES: Final = {
     "users_username_unique": "the user name {username!r} is taken",
     "users_username_valid": "the user name {username!r} must be 3 to 30 letters, digits or underscores",
     "users_email_unique": "another user has the e-mail address {email!r}",
     "users_email_valid": "{email!r} is not an e-mail address",
-    "rooms_slug_unique": "another room has the slug {slug!r}",
-    "rooms_slug_valid": "the slug {slug!r} must be 1 to 63 of a-z, 0-9 and '-', and look like no id",
-    "rooms_title_valid": "the title must have 1 to 100 characters",
 }
 
 
@@ -36,7 +36,8 @@ class Accounts:
 
     def __init__(self, database: Executor, digester: StreamKeyDigester, passwords: Passwords) -> None:
         self._database = database
-        self._digester = digester
+        # The operator may give a user as many rooms as he likes.
+        self._rooms = RoomsService(database, digester, max_rooms=None)
         self._passwords = passwords
 
     async def create_user(self, username: str, email: str, password: str, role: Role) -> User:
@@ -54,21 +55,19 @@ class Accounts:
         self, username: str, title: str, slug: str | None, visibility: Visibility
     ) -> RoomKey:
         owner = await self._user(username)
-        stream_key = new_stream_key()
         try:
-            async with self._database.transaction() as transaction:
-                room_id = await Rooms(transaction).add(owner.id, title, slug, visibility)
-                await StreamKeys(transaction).set(room_id, self._digester.digest(stream_key))
-        except (Conflict, InvalidValue) as error:
-            raise _explained(error, slug=slug) from error
-        return RoomKey(await self._room(str(room_id)), stream_key)
+            made = await self._rooms.create(owner.id, NewRoom(title=title, slug=slug, visibility=visibility))
+        except ApiError as error:
+            raise _room_refused(error, slug) from error
+        return RoomKey(await self._room(str(made.room.id)), made.stream_key)
 
     async def rotate_key(self, room_ref: str) -> RoomKey:
         """A new stream key for the room; whoever publishes with the old one is dropped at once."""
         room = await self._room(room_ref)
-        stream_key = new_stream_key()
-        await StreamKeys(self._database).set(room.id, self._digester.digest(stream_key))
-        return RoomKey(room, stream_key)
+        try:
+            return RoomKey(room, await self._rooms.replace_key(room.id))
+        except ApiError as error:
+            raise AccountError(f"there is no room {room_ref!r}") from error
 
     async def grant(self, username: str, role: Role) -> User:
         user = await self._user(username)
@@ -100,3 +99,13 @@ async def find_room(database: Executor, room_ref: str) -> Room | None:
 
 def _explained(error: Conflict | InvalidValue, **values: str | None) -> AccountError:
     return AccountError(_MESSAGES.get(error.constraint, str(error)).format(**values))
+
+
+def _room_refused(error: ApiError, slug: str | None) -> AccountError:
+    if error.code == "slug_taken":
+        return AccountError(f"another room has the slug {slug!r}")
+    if not error.details:
+        return AccountError(error.message)
+    detail = error.details[0]
+    value = f" {slug!r}" if detail.field == "slug" else ""
+    return AccountError(f"the {detail.field}{value} {detail.message}")
