@@ -71,6 +71,7 @@ class Viewers(Protocol):
 class Verdict:
     """Whether ``user_id`` may watch: ``denial`` is None if so.
 
+    ``is_hidden`` if they may not even know of the room, whose owner's account is not active.
     ``max_viewers`` is None, too, for those whom a full room keeps out no more than an empty one.
     """
 
@@ -78,6 +79,7 @@ class Verdict:
     user_id: UUID | None
     denial: Denial | None
     max_viewers: int | None
+    is_hidden: bool = False
 
 
 class PlaybackAccess:
@@ -103,8 +105,10 @@ class PlaybackAccess:
             subscriptions = self._subscriptions
             if await subscriptions.is_subscriber(standing.user_id, standing.owner_id):
                 denial = None
-        max_viewers = None if _is_privileged(standing) else standing.max_viewers
-        return Verdict(standing.room_id, standing.user_id, denial, max_viewers)
+        if _is_privileged(standing):
+            return Verdict(standing.room_id, standing.user_id, denial, max_viewers=None)
+        is_hidden = standing.owner_state is not UserState.ACTIVE
+        return Verdict(standing.room_id, standing.user_id, denial, standing.max_viewers, is_hidden)
 
 
 def denial_of(standing: Standing) -> Denial | None:
@@ -166,7 +170,7 @@ class PlaybackService:
     async def issue(self, principal: Principal, room_id: UUID) -> PlaybackPass:
         """Raises ApiError: 404 ``room_not_found``, 403 with the code of a Denial."""
         verdict = await self._access.verdict(room_id, principal.user_id)
-        if verdict is None:
+        if verdict is None or verdict.is_hidden:
             raise not_found("room")
         denial = verdict.denial or self._full(verdict)
         if denial is not None:

@@ -32,6 +32,7 @@ class Standing:
 
     room_id: UUID
     owner_id: UUID
+    owner_state: UserState
     visibility: Visibility
     age_restricted: bool
     max_viewers: int | None
@@ -60,10 +61,12 @@ class Playback:
     async def standings(self, room_id: UUID, user_ids: Sequence[UUID | None]) -> list[Standing]:
         """One for each of ``user_ids``, in no particular order; nothing when there is no such room."""
         rows = await self._database.fetch(
-            """SELECT rooms.id AS room_id, rooms.owner_id, visibility, age_restricted, max_viewers,
+            """SELECT rooms.id AS room_id, rooms.owner_id, owners.state AS owner_state,
+                      visibility, age_restricted, max_viewers,
                       asked.id AS user_id, users.role, users.state,
                       follows.user_id IS NOT NULL AS is_follower, blocks.user_id IS NOT NULL AS is_blocked
                FROM rooms
+               JOIN users AS owners ON owners.id = rooms.owner_id
                CROSS JOIN unnest($2::uuid[]) AS asked (id)
                LEFT JOIN users ON users.id = asked.id
                LEFT JOIN follows ON follows.follower_id = asked.id AND follows.user_id = rooms.owner_id
@@ -92,6 +95,7 @@ def _standing(row: Row) -> Standing:
     return Standing(
         row["room_id"],
         row["owner_id"],
+        UserState(row["owner_state"]),
         Visibility(row["visibility"]),
         row["age_restricted"],
         row["max_viewers"],

@@ -183,6 +183,16 @@ async def test_a_room_that_is_not_there(world: World):
     assert (raised.value.status, raised.value.code) == (HTTPStatus.NOT_FOUND, "room_not_found")
 
 
+async def test_a_room_of_somebody_who_was_banned_is_not_there(world: World):
+    await Users(world.database).set_state(world.owner, UserState.BANNED)
+    for user in (None, world.viewer):
+        with pytest.raises(ApiError) as raised:
+            await world.service.issue(Principal(user), world.room)
+        assert raised.value.code == "room_not_found"
+    await Users(world.database).set_role(world.viewer, Role.ADMIN)
+    assert await world.denial_to(world.viewer) is None
+
+
 async def test_many_are_judged_in_one_query(world: World):
     await world.change(Visibility.FOLLOWERS)
     await world.relate("follows", world.viewer, world.owner)
