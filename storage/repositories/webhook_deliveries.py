@@ -71,7 +71,10 @@ class WebhookDeliveries:
         self._database = database
 
     async def add(self, deliveries: Sequence[tuple[UUID, str, str]], at: datetime) -> None:
-        """(endpoint, kind, payload) each. Those beyond MAX_WAITING of an endpoint have failed already."""
+        """(endpoint, kind, payload) each, in the order in which they are to be sent.
+
+        Those beyond MAX_WAITING of an endpoint have failed already.
+        """
         await self._database.execute(
             """INSERT INTO webhook_deliveries
                    (id, endpoint_id, kind, payload, state, next_attempt_at, last_error)
@@ -85,7 +88,7 @@ class WebhookDeliveries:
                                <= $6 AS fits
                      FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[])
                           AS given (id, endpoint_id, kind, payload)) AS new""",
-            [new_id() for _ in deliveries],
+            sorted(new_id() for _ in deliveries),
             [delivery[0] for delivery in deliveries],
             [delivery[1] for delivery in deliveries],
             [delivery[2] for delivery in deliveries],
