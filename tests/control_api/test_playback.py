@@ -20,6 +20,7 @@ from control_api.services.playback import Denial, PlaybackAccess, PlaybackBases,
 from storage.database import Database
 from storage.ids import new_id
 from storage.repositories import Role, Rooms, Users, UserState, Visibility
+from tests.control_api.serving import serve
 
 GRANTS = PlaybackGrants(b"secret")
 BASES = PlaybackBases("https://video.example", "rtmp://video.example:1935/live")
@@ -252,3 +253,21 @@ async def test_what_is_no_id_is_no_room(world: World, path_id: str):
 async def test_every_refusal_is_documented(world: World):
     [route] = PlaybackRoutes(world.service).routes()
     assert {code for _, code in route.errors} == {"room_not_found", *(denial.value for denial in Denial)}
+
+
+async def test_over_http(world: World, database: Database, aiohttp_client: Any):
+    alice, bob = [await Users(database).find_by_name(name) for name in ("alice", "bob")]
+    assert alice is not None
+    assert bob is not None
+    await world.change(Visibility.FOLLOWERS)
+    sample = await serve(PlaybackRoutes(world.service), database, aiohttp_client, alice, bob)
+    path = f"/rooms/{world.room}/playback-token"
+    status, body, headers = await sample.call("POST", path, "alice")
+    assert status == 200
+    assert GRANTS.verify(body["data"]["token"]) is not None
+    assert headers["Cache-Control"] == "no-store"
+    for user in (None, "bob"):
+        status, body, _ = await sample.call("POST", path, user)
+        assert (status, body["code"]) == (403, "followers_only")
+    status, body, _ = await sample.call("POST", f"/rooms/{new_id()}/playback-token", "bob")
+    assert (status, body["code"]) == (404, "room_not_found")
