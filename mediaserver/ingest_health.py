@@ -34,6 +34,7 @@ SWING: Final = 2.5
 MAX_KEYFRAME_SECONDS: Final = 4.5
 MAX_SKEW_SECONDS: Final = 1.0
 MAX_SILENCE_SECONDS: Final = 3.0
+MIN_SILENT_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +136,18 @@ def _audio_warnings(stream: Stream, figures: StreamFigures) -> Iterator[IngestWa
     skew = figures.audio_video_skew
     if track is None:
         yield IngestWarning("no_audio", "no audio")
+    elif _is_silent(_recent(stream)):
+        yield IngestWarning("no_audio", "no audio: the track is there, but nothing comes in")
     elif abs(skew) > MAX_SKEW_SECONDS:
         direction = "ahead of" if skew > 0 else "behind"
         yield IngestWarning("audio_skew", f"audio {abs(skew):.1f} s {direction} the video")
+
+
+def _is_silent(packets: Sequence[MediaPacket]) -> bool:
+    """Whether seconds of video have come without any sound."""
+    if any(packet.track.kind is TrackKind.AUDIO for packet in packets):
+        return False
+    return _seconds(packets) >= MIN_SILENT_SECONDS
 
 
 def _silence(stream: Stream) -> Iterator[IngestWarning]:

@@ -1,0 +1,112 @@
+"""What the API is told of the hub."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+
+from mediaserver.addresses import Addresses
+from mediaserver.api_ports import BroadcastAnnouncer, HubLiveRooms, HubStreamControl, ServerAddresses
+from mediaserver.hub.hub import Hub
+from storage.bus import BroadcastEnded, BroadcastStarted, Bus, Event
+from storage.ids import new_id
+from tests.helpers.media import AUDIO, VIDEO, interleaved
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+class Publisher:
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+
+    def replaced(self) -> None: ...
+
+    def kicked(self, reason: str) -> None:
+        self.reasons.append(reason)
+
+
+class Viewers:
+    """An output that this many watch."""
+
+    def __init__(self, count: int) -> None:
+        self.viewer_count = count
+
+    def on_tracks(self, *_: object) -> None: ...
+
+    def on_packet(self, _: object) -> None: ...
+
+    def on_interrupted(self) -> None: ...
+
+    def on_end(self) -> None: ...
+
+
+@pytest.fixture
+async def hub() -> Hub:
+    return Hub()
+
+
+def publish(hub: Hub, room_id: UUID, viewers: int = 0) -> Publisher:
+    publisher = Publisher()
+    stream = hub.open(str(room_id), publisher)
+    hub.set_tracks(stream, (VIDEO, AUDIO), {})
+    for packet in interleaved(1):
+        stream.publish(packet)
+    if viewers:
+        stream.attach(Viewers(viewers))
+    return publisher
+
+
+async def test_live_rooms_are_known_with_viewers_and_start(hub: Hub) -> None:
+    live, room, other = HubLiveRooms(hub, lambda: NOW), new_id(), new_id()
+    assert (live.is_live(room), live.viewer_count(room), live.started_at(room)) == (False, 0, None)
+    publisher = publish(hub, room, viewers=3)
+    publish(hub, other)
+    assert (live.is_live(room), live.viewer_count(room), live.started_at(room)) == (True, 3, NOW)
+    assert live.viewer_counts() == {room: 3, other: 0}
+    hub.release(str(room), publisher, is_clean=True)
+    assert (live.is_live(room), live.viewer_count(room), live.started_at(room)) == (False, 0, None)
+
+
+async def test_a_stream_without_tracks_is_not_live_yet(hub: Hub) -> None:
+    live, room = HubLiveRooms(hub), new_id()
+    hub.open(str(room), Publisher())
+    assert not live.is_live(room)
+    assert live.viewer_counts() == {}
+
+
+async def test_an_interrupted_stream_is_live(hub: Hub) -> None:
+    live, room = HubLiveRooms(hub), new_id()
+    publisher = publish(hub, room)
+    hub.release(str(room), publisher, is_clean=False)
+    assert live.is_live(room)
+    hub.close()
+
+
+async def test_a_kick_reaches_the_publisher_and_says_so(hub: Hub) -> None:
+    control, room = HubStreamControl(hub), new_id()
+    assert not control.kick(room, "nobody there")
+    publisher = publish(hub, room)
+    assert control.kick(room, "ended by owner")
+    assert publisher.reasons == ["ended by owner"]
+    assert not HubLiveRooms(hub).is_live(room)
+
+
+async def test_the_bus_hears_of_each_start_and_end_once(hub: Hub) -> None:
+    bus, events, room = Bus(), list[Event](), new_id()
+    BroadcastAnnouncer(hub, bus)
+    bus.subscribe(BroadcastStarted, events.append)
+    bus.subscribe(BroadcastEnded, events.append)
+    first = publish(hub, room)
+    hub.release(str(room), first, is_clean=False)
+    second = publish(hub, room)  # resumes the same broadcast
+    assert events == [BroadcastStarted(str(room))]
+    hub.release(str(room), second, is_clean=True)
+    assert events == [BroadcastStarted(str(room)), BroadcastEnded(str(room))]
+
+
+def test_addresses_are_those_of_the_moment() -> None:
+    known = [Addresses("http://localhost:1", "rtmp://localhost:2/live")]
+    addresses, room = ServerAddresses(lambda: known[-1]), new_id()
+    known.append(Addresses("https://tv.example", "rtmp://tv.example:1935/live"))
+    assert addresses.rtmp_url() == "rtmp://tv.example:1935/live"
+    assert addresses.whip_url(room) == f"https://tv.example/whip/{room}"
