@@ -10,6 +10,7 @@ answer to a request may depend on it.
 
 import asyncio
 import random
+import ssl
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from email.errors import MessageError
@@ -69,9 +70,11 @@ class Mailer(ABC):
 
 @dataclass(frozen=True, slots=True)
 class SmtpServer:
-    """Where mail is handed over. With ``is_tls`` from the first byte; otherwise STARTTLS.
+    """Where mail is handed over: over TLS from the first byte with ``is_tls``, else by STARTTLS.
 
-    STARTTLS is a must when there is a password to protect, else it is used where the server offers it.
+    When there is a password to protect, STARTTLS is a must and the certificate is checked. Without one,
+    STARTTLS is used where it is offered, whoever signed the certificate: it is better than clear text, and a
+    relay beside us rarely has a real certificate.
     """
 
     host: str
@@ -120,9 +123,17 @@ class SmtpMailer(Mailer):
     """At most ``capacity`` mails wait at once, those between two attempts included."""
 
     def __init__(
-        self, server: SmtpServer, sender: str, retries: Retries | None = None, capacity: int = QUEUE_LENGTH
+        self,
+        server: SmtpServer,
+        sender: str,
+        retries: Retries | None = None,
+        capacity: int = QUEUE_LENGTH,
+        authorities: ssl.SSLContext | None = None,
     ) -> None:
+        """``authorities`` are those that may sign the server's certificate; without them, the system's."""
         super().__init__(sender)
+        self._checking = authorities or ssl.create_default_context()
+        self._unchecking = _unchecking_context()
         self._server = server
         self._retries = retries or Retries()
         self._capacity = capacity
@@ -157,6 +168,7 @@ class SmtpMailer(Mailer):
 
     async def _hand_over(self, mail: _Outgoing) -> None:
         server = self._server
+        is_checked = server.is_tls or server.password is not None
         await aiosmtplib.send(
             mail.message,
             sender=self._sender.addr_spec,
@@ -166,7 +178,9 @@ class SmtpMailer(Mailer):
             username=server.username,
             password=server.password,
             use_tls=server.is_tls,
-            start_tls=False if server.is_tls else (True if server.password else None),
+            # None: if the server offers it.
+            start_tls=None if not is_checked else not server.is_tls,
+            tls_context=self._checking if is_checked else self._unchecking,
             timeout=self._retries.timeout,
         )
 
@@ -204,6 +218,13 @@ class FolderMailer(Mailer):
 def mailer_of(url: str | None, folder: Path, sender: str) -> Mailer:
     """For an SMTP URL, or into ``folder`` without one. Raises ValueError for a URL that is none."""
     return SmtpMailer(SmtpServer.of(url), sender) if url else FolderMailer(folder, sender)
+
+
+def _unchecking_context() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def _address(text: str) -> Address:

@@ -2,17 +2,21 @@
 
 import asyncio
 import email
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
+from typing import Any
 
 import pytest
-from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from control_api.mail import FolderMailer, Mailer, Retries, SmtpMailer, SmtpServer, mailer_of
 from tests.helpers.waiting import eventually
+from tests.rtmp.certificates import self_signed
 
 SENDER = "no-reply@example.com"
 QUICK = Retries(attempts=50, first_pause=0.01, longest_pause=0.05, timeout=5.0)
@@ -41,10 +45,12 @@ class Inbox:
 
 
 @asynccontextmanager
-async def smtp_server(inbox: Inbox, port: int = 0, **options: object) -> AsyncIterator[int]:
-    """The port it listens at."""
+async def smtp_server(
+    inbox: Inbox, port: int = 0, tls: ssl.SSLContext | None = None, **options: object
+) -> AsyncIterator[int]:
+    """The port it listens at. With ``tls`` from the first byte; ``tls_context`` is for STARTTLS."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: SMTP(inbox, loop=loop, **options), "127.0.0.1", port)
+    server = await loop.create_server(lambda: SMTP(inbox, loop=loop, **options), "127.0.0.1", port, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
@@ -167,21 +173,89 @@ async def test_a_full_queue_takes_no_more_and_says_so() -> None:
     assert (mailer.waiting, mailer.failed) == (2, 1)
 
 
-async def test_a_password_is_not_sent_in_the_clear() -> None:
-    asked: list[object] = []
+@dataclass
+class Doorkeeper:
+    """Lets one user in with one password, and notes who came."""
 
-    def authenticate(*arguments: object) -> AuthResult:
-        asked.append(arguments)
-        return AuthResult(success=True)
+    came: list[tuple[bytes, bytes]] = field(default_factory=list)
 
-    options = {"authenticator": authenticate, "auth_require_tls": False}
-    async with smtp_server(Inbox(), **options) as port:
-        server = SmtpServer("127.0.0.1", port, "user", "password")
+    def __call__(self, *arguments: Any) -> AuthResult:
+        given: LoginPassword = arguments[-1]
+        self.came.append((given.login, given.password))
+        return AuthResult(success=given.password == b"p/q", handled=False)
+
+
+@dataclass(frozen=True)
+class Certificates:
+    of_server: ssl.SSLContext
+    of_clients: ssl.SSLContext
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    certificate, key = self_signed(tmp_path_factory.mktemp("certificates"))
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server.load_cert_chain(certificate, key)
+    return Certificates(server, ssl.create_default_context(cafile=certificate))
+
+
+async def test_a_password_goes_through_starttls(certificates: Certificates) -> None:
+    inbox, doorkeeper = Inbox(), Doorkeeper()
+    options = {"tls_context": certificates.of_server, "authenticator": doorkeeper, "auth_required": True}
+    async with smtp_server(inbox, **options) as port:
+        server = SmtpServer("127.0.0.1", port, "user", "p/q")
+        mailer = SmtpMailer(server, SENDER, QUICK, authorities=certificates.of_clients)
+        async with running(mailer):
+            await mailer.send("alice@example.com", "Hello", "text")
+            await eventually(lambda: mailer.sent)
+    assert doorkeeper.came == [(b"user", b"p/q")]
+    assert len(inbox.mails) == 1
+
+
+async def test_smtps_is_tls_from_the_first_byte(certificates: Certificates) -> None:
+    inbox = Inbox()
+    async with smtp_server(inbox, tls=certificates.of_server) as port:
+        server = SmtpServer("127.0.0.1", port, is_tls=True)
+        mailer = SmtpMailer(server, SENDER, QUICK, authorities=certificates.of_clients)
+        async with running(mailer):
+            await mailer.send("alice@example.com", "Hello", "text")
+            await eventually(lambda: mailer.sent)
+    assert len(inbox.mails) == 1
+
+
+@pytest.mark.parametrize("is_tls", [False, True])
+async def test_a_password_is_not_told_to_an_impostor(certificates: Certificates, is_tls: bool) -> None:
+    inbox, doorkeeper = Inbox(), Doorkeeper()
+    options: dict[str, Any] = {"authenticator": doorkeeper}
+    options["tls" if is_tls else "tls_context"] = certificates.of_server
+    async with smtp_server(inbox, **options) as port:
+        server = SmtpServer("127.0.0.1", port, "user", "p/q", is_tls)
         mailer = SmtpMailer(server, SENDER, Retries(attempts=1))
         async with running(mailer):
             await mailer.send("alice@example.com", "Hello", "text")
             await eventually(lambda: mailer.failed)
-    assert asked == []
+    assert (doorkeeper.came, inbox.mails) == ([], [])
+
+
+async def test_a_password_is_not_sent_in_the_clear() -> None:
+    inbox, doorkeeper = Inbox(), Doorkeeper()
+    async with smtp_server(inbox, authenticator=doorkeeper, auth_require_tls=False) as port:
+        mailer = SmtpMailer(SmtpServer("127.0.0.1", port, "user", "p/q"), SENDER, Retries(attempts=1))
+        async with running(mailer):
+            await mailer.send("alice@example.com", "Hello", "text")
+            await eventually(lambda: mailer.failed)
+    assert (doorkeeper.came, inbox.mails) == ([], [])
+
+
+async def test_a_relay_beside_us_may_sign_its_certificate_itself(certificates: Certificates) -> None:
+    inbox = Inbox()
+    options = {"tls_context": certificates.of_server, "require_starttls": True}
+    async with smtp_server(inbox, **options) as port:
+        mailer = mailer_at(port)
+        async with running(mailer):
+            await mailer.send("alice@example.com", "Hello", "text")
+            await eventually(lambda: mailer.sent)
+    assert len(inbox.mails) == 1
 
 
 async def test_without_a_server_mail_goes_into_a_folder(tmp_path: Path) -> None:
