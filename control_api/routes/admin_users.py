@@ -11,7 +11,7 @@ from control_api.principal import Access
 from control_api.routes.users import NO_USER, summary
 from control_api.routing import Call, Route
 from control_api.schemas import Body, PageQuery, UserSummary
-from control_api.services.admin_users import MAX_REASON, AdminUserService, UserChange
+from control_api.services.admin_users import MAX_PREFIX, MAX_REASON, AdminUserService, UserChange
 from control_api.texts import LINE_PATTERN
 from storage.repositories import Role, UserState
 from storage.repositories.users import Profile, UserFilter
@@ -22,7 +22,7 @@ class UserQuery(PageQuery):
 
     state: UserState | None = None
     role: Role | None = None
-    text: Annotated[str, Meta(min_length=1, max_length=254, pattern=LINE_PATTERN)] | None = None
+    text: Annotated[str, Meta(min_length=1, max_length=MAX_PREFIX, pattern=LINE_PATTERN)] | None = None
 
 
 class UserChanges(Body):

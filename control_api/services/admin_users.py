@@ -9,7 +9,7 @@ Rules:
 * Every change says why, in the audit log.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
@@ -24,6 +24,7 @@ from storage.repositories.audit import AuditLog
 from storage.repositories.users import Profile, UserFilter
 
 MAX_REASON: Final = 500
+MAX_PREFIX: Final = 254
 
 _RANKS: Final = {Role.USER: 0, Role.MODERATOR: 1, Role.ADMIN: 2, Role.SUPERADMIN: 3}
 
@@ -44,7 +45,9 @@ class AdminUserService:
         self._bus = bus
 
     async def list(self, wanted: UserFilter, cursor: str | None, limit: int) -> Page[Profile]:
-        """The newest first."""
+        """The newest first. Raises ApiError 400 for a prefix that cannot be one."""
+        if wanted.prefix is not None:
+            wanted = replace(wanted, prefix=clean_line("text", wanted.prefix, MAX_PREFIX))
         before = decode_cursor(cursor, UUID)[0] if cursor is not None else None
         found = await Users(self._database).list_profiles(wanted, before, limit + 1)
         page = found[:limit]

@@ -68,8 +68,8 @@ _PROFILES: Final = f"""
            coalesce(followers, 0) AS followers, coalesce(following, 0) AS following
     FROM users LEFT JOIN follow_counts ON follow_counts.user_id = users.id"""
 
-_PREFIX: Final = """(lower(username) ~>=~ lower({0}) AND lower(username) ~<~ lower({0}) || chr(1114111)
-                     OR lower(email) ~>=~ lower({0}) AND lower(email) ~<~ lower({0}) || chr(1114111))"""
+_BEGINS: Final = "lower({column}) ~>=~ lower({0}) AND lower({column}) ~<~ (lower({0}) || chr(1114111))"
+_PREFIX: Final = f"""({_BEGINS.replace("{column}", "username")} OR {_BEGINS.replace("{column}", "email")})"""
 """LIKE would do without an index as soon as its pattern is a parameter."""
 
 
