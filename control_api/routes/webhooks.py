@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 from control_api.outbound import MAX_URL_LENGTH
 from control_api.pagination import Page
 from control_api.principal import Access
-from control_api.routing import Call, Reply, Route
+from control_api.routing import Call, Handler, Reply, Route
 from control_api.schemas import Body, Data, PageQuery
 from control_api.services.webhooks import EventKind, IssuedEndpoint, Webhooks
 from storage.repositories.webhook_deliveries import DeliveryState, WebhookDelivery
@@ -22,16 +22,14 @@ Url = Annotated[
     str, Meta(min_length=1, max_length=MAX_URL_LENGTH, description="An https address on the public internet.")
 ]
 Events = Annotated[list[EventKind], Meta(min_length=1, max_length=MAX_EVENTS)]
-Description = Annotated[
-    str, Meta(max_length=200, pattern=r"^(?![\s\S]*[\u0000-\u001f\u007f-\u009f\ud800-\udfff])")
-]
+Description = Annotated[str, Meta(max_length=200, pattern=r"^(?![\s\S]*[\u0000-\u001f\u007f-\u009f])")]
 
 READ = "webhooks:read"
 WRITE = "webhooks:write"
 UNKNOWN = (404, "webhook_endpoint_not_found")
 
 
-class NewEndpoint(Body):
+class NewWebhook(Body):
     """Of a user's own rooms; a ``server_wide`` one hears of all rooms and is for administrators."""
 
     url: Url
@@ -41,7 +39,7 @@ class NewEndpoint(Body):
     server_wide: bool = False
 
 
-class EndpointChanges(Body):
+class WebhookChanges(Body):
     """What is left out stays as it is."""
 
     url: Url | UnsetType = UNSET
@@ -50,7 +48,7 @@ class EndpointChanges(Body):
     enabled: bool | UnsetType = UNSET
 
 
-class Endpoint(Data):
+class Webhook(Data):
     """``disabled_reason`` is why the server disabled it: the receiver said that it is gone, or kept failing.
 
     ``failing_since`` is when deliveries began to fail, without a success since.
@@ -68,13 +66,13 @@ class Endpoint(Data):
     updated_at: datetime
 
 
-class EndpointWithSecret(Endpoint):
+class WebhookWithSecret(Webhook):
     """``secret`` is shown this once; deliveries are signed with it."""
 
     secret: str
 
 
-class Delivery(Data):
+class WebhookMessage(Data):
     """``id`` is the ``webhook-id`` of the message. ``status`` is null where there was no answer."""
 
     id: UUID
@@ -93,20 +91,18 @@ class WebhooksRoutes:
         self._webhooks = webhooks
 
     def routes(self) -> list[Route]:
-        return [*self._endpoint_routes(), *self._delivery_routes()]
+        return [*self._collection_routes(), *self._endpoint_routes(), *self._delivery_routes()]
 
-    def _endpoint_routes(self) -> list[Route]:
-        one = "/webhook-endpoints/{id}"
-        user = Access.USER
+    def _collection_routes(self) -> list[Route]:
         return [
             Route(
                 "GET",
                 "/webhook-endpoints",
                 self.list,
                 "List your webhook endpoints",
-                user,
+                Access.USER,
                 query=PageQuery,
-                response=list[Endpoint],
+                response=list[Webhook],
                 scope=READ,
             ),
             Route(
@@ -114,46 +110,40 @@ class WebhooksRoutes:
                 "/webhook-endpoints",
                 self.create,
                 "Make a webhook endpoint; its secret is shown this once",
-                user,
-                body=NewEndpoint,
-                response=EndpointWithSecret,
+                Access.USER,
+                body=NewWebhook,
+                response=WebhookWithSecret,
                 status=HTTPStatus.CREATED,
                 errors=[(409, "too_many_webhook_endpoints")],
                 scope=WRITE,
             ),
-            Route(
-                "GET",
-                one,
-                self.read,
-                "Read a webhook endpoint",
-                user,
-                response=Endpoint,
-                errors=[UNKNOWN],
-                scope=READ,
-            ),
-            Route(
+        ]
+
+    def _endpoint_routes(self) -> list[Route]:
+        def route(method: str, path: str, handler: Handler, summary: str, **more: Any) -> Route:
+            errors = [UNKNOWN, *more.pop("errors", ())]
+            path = f"/webhook-endpoints/{{id}}{path}"
+            scope = READ if method == "GET" else WRITE
+            return Route(method, path, handler, summary, Access.USER, errors=errors, scope=scope, **more)
+
+        return [
+            route("GET", "", self.read, "Read a webhook endpoint", response=Webhook),
+            route(
                 "PATCH",
-                one,
+                "",
                 self.change,
                 "Change a webhook endpoint",
-                user,
-                body=EndpointChanges,
-                response=Endpoint,
-                errors=[UNKNOWN, (412, "version_mismatch")],
-                scope=WRITE,
+                body=WebhookChanges,
+                response=Webhook,
+                errors=[(412, "version_mismatch")],
             ),
-            Route(
-                "DELETE", one, self.delete, "Delete a webhook endpoint", user, errors=[UNKNOWN], scope=WRITE
-            ),
-            Route(
+            route("DELETE", "", self.delete, "Delete a webhook endpoint"),
+            route(
                 "POST",
-                f"{one}/rotate-secret",
+                "/rotate-secret",
                 self.rotate_secret,
                 "Give a webhook endpoint a new secret; it is shown this once",
-                user,
-                response=EndpointWithSecret,
-                errors=[UNKNOWN],
-                scope=WRITE,
+                response=WebhookWithSecret,
             ),
         ]
 
@@ -166,7 +156,7 @@ class WebhooksRoutes:
                 "List a webhook endpoint's deliveries of the last 30 days, the newest first",
                 Access.USER,
                 query=PageQuery,
-                response=list[Delivery],
+                response=list[WebhookMessage],
                 errors=[UNKNOWN],
                 scope=READ,
             ),
@@ -176,18 +166,18 @@ class WebhooksRoutes:
                 self.retry_delivery,
                 "Send a delivery again, now",
                 Access.USER,
-                response=Delivery,
+                response=WebhookMessage,
                 status=HTTPStatus.ACCEPTED,
                 errors=[UNKNOWN, (404, "webhook_delivery_not_found"), (409, "webhook_endpoint_disabled")],
                 scope=WRITE,
             ),
         ]
 
-    async def list(self, call: Call[None, PageQuery]) -> Page[Endpoint]:
+    async def list(self, call: Call[None, PageQuery]) -> Page[Webhook]:
         page = await self._webhooks.list_of(call.principal, call.user_id, call.query.limit, call.query.cursor)
         return Page([_endpoint(endpoint) for endpoint in page.items], page.next_cursor)
 
-    async def create(self, call: Call[NewEndpoint, None]) -> Reply:
+    async def create(self, call: Call[NewWebhook, None]) -> Reply:
         body = call.body
         settings = EndpointSettings(body.url, body.events, body.description, body.enabled)
         issued = await self._webhooks.create(
@@ -199,7 +189,7 @@ class WebhooksRoutes:
         endpoint = await self._webhooks.find(call.principal, _id(call))
         return Reply(_endpoint(endpoint), version=endpoint.version)
 
-    async def change(self, call: Call[EndpointChanges, None]) -> Reply:
+    async def change(self, call: Call[WebhookChanges, None]) -> Reply:
         body = call.body
         given = {
             "url": body.url,
@@ -219,11 +209,11 @@ class WebhooksRoutes:
     async def rotate_secret(self, call: Call[None, None]) -> Reply:
         return _issued(await self._webhooks.rotate_secret(call.principal, _id(call), call.address))
 
-    async def list_deliveries(self, call: Call[None, PageQuery]) -> Page[Delivery]:
+    async def list_deliveries(self, call: Call[None, PageQuery]) -> Page[WebhookMessage]:
         page = await self._webhooks.deliveries(call.principal, _id(call), call.query.limit, call.query.cursor)
         return Page([_delivery(delivery) for delivery in page.items], page.next_cursor)
 
-    async def retry_delivery(self, call: Call[None, None]) -> Delivery:
+    async def retry_delivery(self, call: Call[None, None]) -> WebhookMessage:
         delivery_id = call.path_id("deliveryId", "webhook delivery")
         return _delivery(await self._webhooks.retry(call.principal, _id(call), delivery_id))
 
@@ -233,12 +223,12 @@ def _id(call: Call[Any, Any]) -> UUID:
 
 
 def _issued(issued: IssuedEndpoint) -> Reply:
-    data = EndpointWithSecret(**_fields(issued.endpoint), secret=issued.secret)
+    data = WebhookWithSecret(**_fields(issued.endpoint), secret=issued.secret)
     return Reply(data, version=issued.endpoint.version)
 
 
-def _endpoint(endpoint: WebhookEndpoint) -> Endpoint:
-    return Endpoint(**_fields(endpoint))
+def _endpoint(endpoint: WebhookEndpoint) -> Webhook:
+    return Webhook(**_fields(endpoint))
 
 
 def _fields(endpoint: WebhookEndpoint) -> dict[str, Any]:
@@ -256,8 +246,8 @@ def _fields(endpoint: WebhookEndpoint) -> dict[str, Any]:
     }
 
 
-def _delivery(delivery: WebhookDelivery) -> Delivery:
-    return Delivery(
+def _delivery(delivery: WebhookDelivery) -> WebhookMessage:
+    return WebhookMessage(
         id=delivery.id,
         event=delivery.kind,
         state=delivery.state,
