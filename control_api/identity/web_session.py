@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from aiohttp import hdrs, web
-from aiohttp_session import STORAGE_KEY, AbstractStorage, Session, get_session, new_session
+from aiohttp_session import STORAGE_KEY, AbstractStorage, Session, SessionData, get_session, new_session
 
 from control_api.errors import forbidden
 from storage.database import Executor
@@ -61,11 +61,11 @@ class TableStorage(AbstractStorage):
         key = self.load_cookie(request)
         if not key or len(key) > MAX_KEY_LENGTH:
             return Session(None, data=None, new=True, max_age=self.max_age)
-        data = await self._sessions.find(_digest(key))
+        data = _stored(await self._sessions.find(_digest(key)))
         # A key that is not in the table is never taken over, whoever made it up.
         if data is None:
             return Session(None, data=None, new=True, max_age=self.max_age)
-        return Session(key, data=json.loads(data), new=False, max_age=self.max_age)
+        return Session(key, data=data, new=False, max_age=self.max_age)
 
     async def save_session(
         self, _request: web.Request, response: web.StreamResponse, session: Session
@@ -158,6 +158,14 @@ class ForgeryCheck:
         except ValueError:
             return False
         return bool(host) and (host == request.host.lower() or host in self._hosts)
+
+
+def _stored(text: str | None) -> SessionData | None:
+    """The row's ``data``; None for what aiohttp-session could not have written."""
+    data: Any = json.loads(text) if text is not None else None
+    if not isinstance(data, dict) or not isinstance(data.get("session"), dict):
+        return None
+    return SessionData(created=int(data.get("created", 0)), session=data["session"])
 
 
 def _digest(key: str) -> bytes:

@@ -2,13 +2,16 @@
 
 import asyncio
 import time
+import unicodedata
 from collections.abc import Iterator
 
 import pytest
+from argon2 import PasswordHasher, Type
 
 from storage.ids import new_id
-from storage.passwords import Passwords
+from storage.passwords import Passwords, TooManyHashes
 from storage.stream_keys import StreamKeyDigester, is_stream_key, new_stream_key
+from tests.helpers.waiting import eventually
 
 
 def test_ids_are_version_7_and_sort_by_time() -> None:
@@ -66,3 +69,46 @@ async def test_hashing_leaves_the_loop_free(passwords: Passwords) -> None:
         await asyncio.sleep(0)
         turns += 1
     assert turns > 10
+
+
+async def test_the_same_letters_are_the_same_password(passwords: Passwords) -> None:
+    composed, split = (unicodedata.normalize(form, "Bärenfährte") for form in ("NFC", "NFD"))
+    assert composed != split
+    assert await passwords.is_correct(split, await passwords.hash(composed))
+
+
+async def test_nobody_has_no_password(passwords: Passwords) -> None:
+    assert not await passwords.is_correct("correct horse", None)
+
+
+async def test_a_hash_with_other_parameters_wants_renewing(passwords: Passwords) -> None:
+    old = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1, type=Type.ID).hash("correct horse")
+    assert passwords.needs_rehash(old)
+    assert await passwords.is_correct("correct horse", old)
+    assert not passwords.needs_rehash(await passwords.hash("correct horse"))
+    assert not passwords.needs_rehash("no hash at all")
+
+
+async def test_only_so_many_may_wait() -> None:
+    passwords = Passwords(threads=1, waiting=1)
+    results = await asyncio.gather(
+        *(passwords.hash("correct horse") for _ in range(5)), return_exceptions=True
+    )
+    assert [isinstance(result, str) for result in results] == [True, True, False, False, False]
+    assert all(isinstance(result, TooManyHashes) for result in results[2:])
+    # Afterwards there is room again.
+    assert await passwords.hash("correct horse")
+    passwords.close()
+
+
+async def test_who_gives_up_leaves_the_place_when_the_work_is_over() -> None:
+    passwords = Passwords(threads=1, waiting=0)
+    impatient = asyncio.create_task(passwords.hash("correct horse"))
+    await asyncio.sleep(0)
+    impatient.cancel()
+    await asyncio.gather(impatient, return_exceptions=True)
+    with pytest.raises(TooManyHashes):
+        await passwords.hash("correct horse")
+    await eventually(lambda: passwords._pending == 0)
+    assert await passwords.hash("correct horse")
+    passwords.close()
