@@ -74,6 +74,11 @@ WORDS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def _short_warm_up(monkeypatch):
+    monkeypatch.setattr(api, "WARM_UP_SECONDS", 0.1)
+
+
 async def test_a_run_tells_latency_by_kind_and_the_servers_lag():
     async with stub_api() as stub:
         words = ["--url", stub.url, *WORDS, "--server-pid", str(os.getpid()), "--addresses", "100"]
