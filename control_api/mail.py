@@ -101,7 +101,7 @@ class SmtpServer:
 class Retries:
     """How often a mail is tried; the pause doubles from the first to the longest. All in seconds."""
 
-    attempts: int = 10
+    attempts: int = 20
     first_pause: float = 1.0
     longest_pause: float = 300.0
     timeout: float = 20.0
@@ -160,7 +160,8 @@ class SmtpMailer(Mailer):
         try:
             async with asyncio.timeout(self._retries.timeout):
                 await self._hand_over(mail)
-        except (aiosmtplib.SMTPException, OSError, TimeoutError, ValueError) as error:
+        except Exception as error:
+            # Whatever it was: the mails behind this one must not wait for ever.
             self._retry_or_give_up(mail, error)
         else:
             self.waiting -= 1

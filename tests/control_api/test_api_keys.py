@@ -6,13 +6,23 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from aiohttp import web
 
+from control_api.app import ControlApi
+from control_api.dispatch import Dispatcher, DispatchOptions
 from control_api.errors import ApiError
-from control_api.principal import Principal
+from control_api.idempotency import Idempotency
+from control_api.identity.authenticator import Authenticator
+from control_api.identity.session_states import SessionStates
+from control_api.identity.tokens import AccessTokens
+from control_api.principal import Access, Principal
 from control_api.routes.api_keys import ApiKeyRoutes
+from control_api.routing import Call, Route
 from control_api.services.api_keys import MOST_KEYS, ApiKeyLookup, ApiKeyService, Scope
+from storage.bus import Bus
 from storage.database import Database
 from storage.repositories import User, Users, UserState
+from tests.control_api.identity.house import SECRET, Unlimited
 from tests.control_api.sample import Sample
 from tests.control_api.serving import serve
 
@@ -196,3 +206,43 @@ async def test_making_and_revoking_stand_in_the_audit_log(
         (alice.id, "api_key.revoked", made["id"]),
     ]
     assert made["key"] not in str(rows)
+
+
+async def test_a_key_opens_what_its_scopes_say(
+    database: Database, alice: User, aiohttp_client: Callable[..., Awaitable[Any]]
+) -> None:
+    authenticator = Authenticator(
+        AccessTokens(SECRET), SessionStates(database, Bus()), ApiKeyLookup(database)
+    )
+    options = DispatchOptions(lambda request: request.remote or "", lambda _: "the-request-id")
+    dispatcher = Dispatcher(authenticator, Unlimited(), Idempotency(database), options)
+    app = web.Application()
+    ControlApi([ScopedRoutes()], dispatcher, "1.2.3", "http://localhost").add_to(app)
+    client = await aiohttp_client(app)
+
+    async def ask(key: str) -> tuple[int, Any]:
+        headers = {"Authorization": f"Bearer {key}"}
+        async with client.get("/api/v1/rooms-of-mine", headers=headers) as response:
+            return response.status, await response.json()
+
+    service = ApiKeyService(database)
+    good = await service.create(alice.id, "good", [Scope.ROOMS_READ], None, "192.0.2.1")
+    narrow = await service.create(alice.id, "narrow", [Scope.USERS_READ], None, "192.0.2.1")
+    assert await ask(good.key) == (200, {"success": True, "data": str(alice.id)})
+    assert [(await ask(key))[1].get("code") for key in (narrow.key, "msk_" + "0" * 64)] == [
+        "missing_scope",
+        "invalid_api_key",
+    ]
+    await service.revoke(alice.id, good.stored.id, "192.0.2.1")
+    assert (await ask(good.key))[0] == 401
+
+
+class ScopedRoutes:
+    """One route that keys with a scope may call."""
+
+    def routes(self) -> list[Route]:
+        scope = Scope.ROOMS_READ.value
+        return [Route("GET", "/rooms-of-mine", self.mine, "Mine", Access.USER, response=str, scope=scope)]
+
+    async def mine(self, call: Call[None, None]) -> str:
+        return str(call.user_id)

@@ -1,7 +1,7 @@
 """The second factor: set up, used, guessed at, and turned off."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -10,16 +10,19 @@ import pyotp
 import pytest
 
 from control_api.errors import ApiError, forbidden
+from control_api.identity.throttle import LoginLimits, LoginThrottle
 from control_api.routes.two_factor import TwoFactorRoutes
+from control_api.services.account_view import AccountViews
+from control_api.services.auth import AuthParts, AuthService, Client, Login, Registration
 from control_api.services.two_factor import SecretBox, TwoFactorOptions, TwoFactorService
 from storage.database import Database
 from storage.ids import new_id
 from storage.repositories import User, Users
 from storage.shared_state import LocalState
+from tests.control_api.identity.house import PASSWORD, SECRET, House
 from tests.control_api.sample import Sample
 from tests.control_api.serving import serve
 
-PASSWORD = "correct horse"
 NOON = 1_800_000_000.0
 
 
@@ -245,6 +248,45 @@ async def test_under_another_installations_secret_no_code_is_right(
     other = TwoFactorService(database, b"other", OnePassword(), setting.counter, setting.postbox, options)
     for code in (setting.code(secret), codes[0]):
         assert not await other.verify(setting.user.id, code)
+
+
+@pytest.fixture
+async def house(database: Database) -> AsyncIterator[House]:
+    house = House(database)
+    yield house
+    await house.close()
+
+
+async def test_signing_in_asks_for_it(house: House) -> None:
+    now = [NOON]
+    options = TwoFactorOptions(clock=lambda: now[0])
+    two_factor = TwoFactorService(house.database, SECRET, house.recovery, house.state, house.mailbox, options)
+    throttle = LoginThrottle(house.state, LoginLimits(account_and_address=20), house.naps)
+    views = AccountViews()
+    parts = AuthParts(
+        house.passwords, house.sessions, house.recovery, two_factor, throttle, house.errands, views
+    )
+    auth, client = AuthService(house.database, parts), Client("192.0.2.1", "test")
+    wanted = Registration("alice@example.com", "alice", PASSWORD, "Alice")
+    user_id = (await auth.register(wanted, client)).user.id
+    assert await auth.login(Login("alice", PASSWORD), client)
+
+    totp = pyotp.TOTP((await two_factor.set_up(user_id)).secret)
+    codes = await two_factor.confirm(user_id, totp.at(int(now[0])), client.address)
+    assert await auth.login(Login("alice", PASSWORD), client) is None
+    for wrong_code in (totp.at(int(now[0])), "not it"):
+        with pytest.raises(ApiError) as refused:
+            await auth.login(Login("alice", PASSWORD, wrong_code), client)
+        assert refused.value.code == "invalid_two_factor_code"
+    now[0] += 30
+    assert await auth.login(Login("alice", PASSWORD, totp.at(int(now[0]))), client)
+    assert await auth.login(Login("alice", PASSWORD, codes[0]), client)
+
+    with pytest.raises(ApiError) as refused:
+        await two_factor.disable_by_password(user_id, "wrong horse", client.address)
+    assert refused.value.code == "wrong_password"
+    await two_factor.disable_by_password(user_id, PASSWORD, client.address)
+    assert await auth.login(Login("alice", PASSWORD), client)
 
 
 def test_a_sealed_secret_is_the_users_own() -> None:
