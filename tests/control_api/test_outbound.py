@@ -2,7 +2,9 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -10,6 +12,7 @@ from aiohttp.abc import ResolveResult
 from aiohttp.test_utils import TestServer
 
 from control_api.outbound import AddressRefused, Outbound, OutboundError, OutboundOptions, is_public
+from tests.rtmp.certificates import self_signed
 
 PRIVATE = OutboundOptions(is_private_allowed=True, total_seconds=5)
 
@@ -293,3 +296,23 @@ async def test_receiver_that_talks_no_http() -> None:
             with pytest.raises(OutboundError):
                 await outbound.post(f"{scheme}://127.0.0.1:{port}/", b"", {})
     server.close()
+
+
+async def test_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
+    reached: list[str] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        reached.append(request.path)
+        return web.Response()
+
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*self_signed(tmp_path))
+    app = web.Application()
+    app.router.add_post("/hook", handler)
+    server = TestServer(app, host="127.0.0.1", scheme="https")
+    await server.start_server(ssl=context)
+    async with Outbound(PRIVATE) as outbound:
+        with pytest.raises(OutboundError, match="certificate"):
+            await outbound.post(str(server.make_url("/hook")), b"", {})
+    await server.close()
+    assert reached == []
