@@ -6,12 +6,15 @@ Rules:
   Values and absences are bounded, and apart: any number of guesses cannot push out what was found.
 * However many ask for one key at once, it is looked up once.
 * While the oracle is unavailable, what was found up to ``stale_seconds`` ago still counts; absences do not.
-* An answer that was under way when something changed is not used: it may be the old one.
+* An answer that was under way when what it is about changed is not used: it may be the old one. Changes of
+  others do not matter, so that a server on which much changes still gets its answers.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Coroutine, Hashable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, Generic, TypeVar
 
 from storage.errors import DatabaseUnavailable
@@ -23,6 +26,8 @@ STALE_PATIENCE_SECONDS: Final = 1.0
 """Somebody who can be given an older answer waits no longer than this for a new one."""
 
 MAX_ATTEMPTS: Final = 5
+MAX_RECENT: Final = 1000
+"""Changes remembered; an answer that took longer than these is asked for again."""
 
 
 @dataclass(slots=True)
@@ -64,10 +69,13 @@ class CachedLookup(Generic[Key, Value]):
         self._found: dict[Key, _Entry[Value]] = {}
         self._absent: dict[Key, float] = {}
         self._keys_of_subject: dict[str, set[Key]] = {}
-        self._under_way: dict[Key, asyncio.Task[Value | None]] = {}
+        # With how many changes there had been when the look-up began.
+        self._under_way: dict[Key, tuple[asyncio.Task[Value | None], int]] = {}
         self._tasks: set[asyncio.Task[Value | None]] = set()
         self._not_fresh_before = float("-inf")
         self._changes = 0
+        # The subjects of the last changes; None stands for everything.
+        self._recent: deque[str | None] = deque(maxlen=MAX_RECENT)
 
     def __len__(self) -> int:
         return len(self._found) + len(self._absent)
@@ -93,12 +101,12 @@ class CachedLookup(Generic[Key, Value]):
         """The answers about this subject are wrong from now on, and absences may be."""
         for key in list(self._keys_of_subject.get(subject, ())):
             self._drop(key)
-        self._note_change()
+        self._note_change(subject)
 
     def doubt_everything(self) -> None:
         """Any answer may be wrong: ask again, and use what is known only if nobody answers."""
         self._not_fresh_before = self._clock()
-        self._note_change()
+        self._note_change(None)
 
     async def close(self) -> None:
         """Cancel the look-ups that are under way."""
@@ -111,33 +119,43 @@ class CachedLookup(Generic[Key, Value]):
         seconds = limits.absent_seconds if self._is_negative(entry.value) else limits.found_seconds
         return entry.stored_at > self._not_fresh_before and now - entry.stored_at < seconds
 
-    def _note_change(self) -> None:
+    def _note_change(self, subject: str | None) -> None:
         self._changes += 1
+        self._recent.append(subject)
         self._absent.clear()
-        # What is under way ends by itself; everyone who waits for it will ask again.
-        self._under_way.clear()
 
     async def _look_up(self, key: Key) -> Value | None:
         for _ in range(MAX_ATTEMPTS):
-            changes = self._changes
-            value = await asyncio.shield(self._under_way.get(key) or self._start(key))
-            if changes == self._changes:
+            task, since = self._under_way.get(key) or self._start(key)
+            value = await asyncio.shield(task)
+            if not self._is_outdated(value, since):
                 return value
         raise DatabaseUnavailable("the answer changes faster than it can be read")
 
-    def _start(self, key: Key) -> asyncio.Task[Value | None]:
-        task = self._under_way[key] = asyncio.create_task(self._load(key))
-        changes = self._changes
+    def _start(self, key: Key) -> tuple[asyncio.Task[Value | None], int]:
+        task, since = asyncio.create_task(self._load(key)), self._changes
+        self._under_way[key] = (task, since)
         self._tasks.add(task)
-        task.add_done_callback(lambda done: self._finished(key, done, changes))
-        return task
+        task.add_done_callback(lambda done: self._finished(key, done, since))
+        return task, since
 
-    def _finished(self, key: Key, task: asyncio.Task[Value | None], changes: int) -> None:
+    def _finished(self, key: Key, task: asyncio.Task[Value | None], since: int) -> None:
         self._tasks.discard(task)
-        if changes == self._changes:
-            del self._under_way[key]
-        if not task.cancelled() and task.exception() is None and changes == self._changes:
+        del self._under_way[key]
+        if task.cancelled() or task.exception() is not None:
+            return
+        if not self._is_outdated(task.result(), since):
             self._store(key, task.result())
+
+    def _is_outdated(self, value: Value | None, since: int) -> bool:
+        """Whether a change after the first ``since`` ones may be about ``value``, or end its absence."""
+        changes = self._changes - since
+        if not changes:
+            return False
+        if value is None or changes > len(self._recent):
+            return True
+        subjects = {*self._subjects_of(value), None}
+        return not subjects.isdisjoint(islice(reversed(self._recent), changes))
 
     def _store(self, key: Key, value: Value | None) -> None:
         self._drop(key)

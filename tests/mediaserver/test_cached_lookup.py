@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from mediaserver.cached_lookup import CachedLookup, CacheLimits
+from mediaserver.cached_lookup import MAX_RECENT, CachedLookup, CacheLimits
 from storage.errors import DatabaseUnavailable
 
 
@@ -134,6 +134,34 @@ async def test_an_answer_from_before_a_change_is_not_used(oracle: Oracle) -> Non
     oracle.gate.set()
     assert await asking is None
     assert await lookup.get("key") is None
+
+
+@pytest.mark.parametrize("changes", [1, MAX_RECENT, MAX_RECENT + 1])
+async def test_changes_of_others_do_not_matter_to_an_answer_under_way(oracle: Oracle, changes: int) -> None:
+    oracle.gate = asyncio.Event()
+    lookup = lookup_of(oracle)
+    asking = asyncio.create_task(lookup.get("key"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    for number in range(changes):
+        lookup.forget(f"other room {number}")
+    oracle.gate.set()
+    assert await asking == "room"
+    assert oracle.asked == (1 if changes <= MAX_RECENT else 2)
+    await lookup.get("key")
+    assert oracle.asked == (1 if changes <= MAX_RECENT else 2)
+
+
+async def test_an_absence_under_way_is_asked_for_again_after_any_change(oracle: Oracle) -> None:
+    oracle.gate = asyncio.Event()
+    lookup = lookup_of(oracle)
+    asking = asyncio.create_task(lookup.get("new"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    oracle.rooms["new"] = "new room"
+    lookup.forget("new room")
+    oracle.gate.set()
+    assert await asking == "new room"
 
 
 async def test_what_is_known_counts_while_the_oracle_is_away(oracle: Oracle) -> None:
