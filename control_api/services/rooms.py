@@ -22,7 +22,7 @@ from control_api.room_schemas import (
 )
 from control_api.texts import clean_line, clean_text
 from storage.database import Executor
-from storage.errors import Conflict, InvalidValue
+from storage.errors import Conflict, InvalidValue, StorageError
 from storage.repositories import StreamKeys, UserState, Visibility
 from storage.repositories.categories import Categories
 from storage.repositories.rooms import RoomDetails, Rooms, RoomSettings
@@ -31,6 +31,9 @@ from storage.stream_keys import StreamKeyDigester, new_stream_key
 MAX_AHEAD: Final = timedelta(days=366)
 PATIENCE: Final = timedelta(minutes=5)
 """How far in the past a schedule may be: clocks differ, and forms are filled in slowly."""
+
+THUMBNAILS: Final = "thumbnails"
+"""The folder of the rooms' pictures among the objects."""
 
 RESERVED_SLUGS: Final = frozenset(("recommended", "following"))
 """What stands after ``/rooms/`` in addresses of the API."""
@@ -135,9 +138,9 @@ class RoomsService:
             _check_version(room, version)
             await rooms.delete(room_id)
         if self._objects is not None and room.thumbnail is not None:
-            # The room is gone whatever becomes of its picture.
-            with suppress(Exception):
-                await self._objects.delete(room.thumbnail)
+            # The room is gone whatever becomes of its picture, and a picture that stays does no harm.
+            with suppress(StorageError, ValueError):
+                await self._objects.delete(f"{THUMBNAILS}/{room.thumbnail}")
 
     async def rotate_key(self, principal: Principal, room_id: UUID) -> RoomKey:
         """Another stream key. The database tells every node: a publisher with the old one is dropped."""

@@ -70,14 +70,13 @@ class RoomLists:
             rank = _TASTE.format(parameters.add(room_filter.taste_of))
         where = [f"live.{IS_LIVE}", *_conditions(room_filter, parameters)]
         if after is not None:
-            where.append(
-                f"({rank}, rooms.id) < ({parameters.add(after[0])}::int, {parameters.add(after[1])}::uuid)"
-            )
-        pick = f"""SELECT rooms.id AS picked_id, {rank} AS rank
+            last = f"({parameters.add(after[0])}::int, {parameters.add(after[1])}::uuid)"
+            where.append(f"({rank}, live.room_id) < {last}")
+        pick = f"""SELECT live.room_id AS picked_id, {rank} AS rank
                    FROM room_live_state AS live JOIN rooms ON rooms.id = live.room_id
                    JOIN users ON users.id = owner_id
                    WHERE {" AND ".join(where)}
-                   ORDER BY rank DESC, rooms.id DESC LIMIT {parameters.add(limit)}"""
+                   ORDER BY rank DESC, live.room_id DESC LIMIT {parameters.add(limit)}"""
         sql = f"{_picked(pick)} ORDER BY rank DESC, id DESC"
         rows = await self._database.fetch(sql, *parameters.values)
         return [RankedRoom(row["rank"], room_details(row)) for row in rows]

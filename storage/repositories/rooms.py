@@ -192,12 +192,16 @@ class Rooms:
             is_ready,
         )
 
-    async def set_thumbnail(self, room_id: UUID, name: str | None) -> None:
-        await self._database.execute(
-            "UPDATE rooms SET thumbnail = $2, version = version + 1, updated_at = now() WHERE id = $1",
+    async def set_thumbnail(self, room_id: UUID, name: str) -> str | None:
+        """The name of the object that it was before. Raises InvalidValue."""
+        before: str | None = await self._database.fetch_value(
+            """WITH before AS (SELECT id, thumbnail FROM rooms WHERE id = $1 FOR NO KEY UPDATE)
+               UPDATE rooms SET thumbnail = $2, version = version + 1, updated_at = now()
+               FROM before WHERE rooms.id = before.id RETURNING before.thumbnail""",
             room_id,
             name,
         )
+        return before
 
     async def set_visibility(self, room_id: UUID, visibility: Visibility) -> None:
         await self._database.execute(

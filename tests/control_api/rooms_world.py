@@ -65,7 +65,9 @@ class FakeMedia:
         return f"https://media.example/whip/{room_id}"
 
 
-class _Nouns:
+class Nouns:
+    """Several as one."""
+
     def __init__(self, *nouns: Noun) -> None:
         self._nouns = nouns
 
@@ -120,17 +122,21 @@ class RoomsWorld:
         )
 
 
-async def make_world(
-    database: Database, aiohttp_client: Callable[..., Awaitable[Any]], max_rooms: int = MAX_ROOMS
-) -> RoomsWorld:
-    users = {
+async def make_users(database: Database) -> dict[str, User]:
+    return {
         name: await Users(database).add(name, f"{name}@example.com", "hash", role)
         for name, role in (("alice", Role.USER), ("bob", Role.USER), ("admin", Role.ADMIN))
     }
+
+
+async def make_world(
+    database: Database, aiohttp_client: Callable[..., Awaitable[Any]], max_rooms: int = MAX_ROOMS
+) -> RoomsWorld:
+    users = await make_users(database)
     media = FakeMedia()
     views = RoomViews(media)
     rooms = RoomsService(database, DIGESTER, max_rooms)
-    nouns = _Nouns(
+    nouns = Nouns(
         RoomsRoutes(rooms, views),
         RoomFeedsRoutes(RoomFeeds(database), views),
         StreamsRoutes(StreamsService(database, rooms, media, media), views, media),
