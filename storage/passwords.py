@@ -27,7 +27,7 @@ MIN_PASSWORD_LENGTH: Final = 8
 MAX_PASSWORD_LENGTH: Final = 100
 HASHING_THREADS: Final = 2
 MAX_WAITING: Final = 16
-NICENESS: Final = 10
+NICENESS: Final = 5
 
 Result = TypeVar("Result")
 

@@ -4,6 +4,7 @@ Whether an address has an account shows nowhere: mail goes out behind the answer
 is looked for like any other.
 """
 
+import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -29,6 +30,7 @@ VERIFY_LIFETIME: Final = timedelta(hours=24)
 RESET_LIFETIME: Final = timedelta(minutes=10)
 MAILS_PER_WINDOW: Final = 3
 WINDOW_SECONDS: Final = 3600.0
+REFUSAL_SECONDS: Final = 0.3
 
 _VERIFY_TEXT: Final = """Hello {name},
 
@@ -52,7 +54,7 @@ If that was not you, set a new password at once with "forgot password".
 
 @dataclass(frozen=True, slots=True)
 class RecoveryParts:
-    """What AccountRecovery works with."""
+    """What AccountRecovery works with. A wrong code is refused after ``refusal_seconds``, not sooner."""
 
     passwords: Passwords
     codes: Codes
@@ -61,6 +63,7 @@ class RecoveryParts:
     throttle: LoginThrottle
     errands: Errands
     bus: Bus
+    refusal_seconds: float = REFUSAL_SECONDS
 
 
 class AccountRecovery:
@@ -149,11 +152,14 @@ class AccountRecovery:
         return user if user and user.state is UserState.ACTIVE else None
 
     async def _redeem(self, email: str, purpose: str, code: str, address: str) -> Credential:
+        """Whose code it is. A refusal takes the same time whether or not there was a code to compare with."""
+        refused_at = asyncio.get_running_loop().time() + self._parts.refusal_seconds
         user = await self._find(email)
         is_right = await self._parts.codes.redeem(user.id if user else new_id(), purpose, code)
         if user is None or not is_right:
             subject = str(user.id) if user else None
             await AuditLog(self._database).add(None, f"{purpose}.refused", "user", subject, address)
+            await asyncio.sleep(refused_at - asyncio.get_running_loop().time())
             raise invalid("code", "is wrong, used or too old")
         return user
 

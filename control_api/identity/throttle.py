@@ -18,6 +18,7 @@ from math import ceil
 
 from control_api.errors import too_many
 from control_api.identity.ports import Counter
+from control_api.rate_limits import address_group
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,9 @@ class LoginThrottle:
         """``account`` is any name for it, known or not. Raises ApiError 429."""
         limits = self._limits
         name = hashlib.sha256(account.casefold().encode("utf-8", "replace")).hexdigest()
-        pair, account_key = f"login:pair:{name}:{address}", f"login:account:{name}"
-        await self._take(f"login:address:{address}", limits.address)
+        group = address_group(address)
+        pair, account_key = f"login:pair:{name}:{group}", f"login:account:{name}"
+        await self._take(f"login:address:{group}", limits.address)
         remaining = await self._take(pair, limits.account_and_address)
         await self._take(account_key, limits.account)
         return Attempt((pair, account_key), limits.account_and_address - remaining)

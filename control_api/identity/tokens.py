@@ -30,6 +30,8 @@ from storage.repositories import Role
 ISSUER: Final = "mediaserver"
 AUDIENCE: Final = "mediaserver-api"
 ACCESS_LIFETIME: Final = timedelta(minutes=15)
+# So much may the clocks of two nodes differ.
+CLOCK_LEEWAY: Final = timedelta(seconds=5)
 MAX_TOKEN_LENGTH: Final = 2048
 KEY_BYTES: Final = 32
 RANDOM_BYTES: Final = 32
@@ -106,6 +108,7 @@ class AccessTokens:
                 algorithms=[self._algorithm.value],
                 audience=AUDIENCE,
                 issuer=ISSUER,
+                leeway=CLOCK_LEEWAY,
                 options={"require": list(_CLAIMS), "strict_aud": True},
             )
             return AccessClaims(UUID(claims["sub"]), UUID(claims["sid"]), Role(claims["role"]))

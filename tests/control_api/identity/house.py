@@ -111,7 +111,7 @@ class House:
         self.access_tokens = AccessTokens(SECRET)
         self.refresh_tokens = RefreshTokens(SECRET)
         self.sessions = SessionService(database, self.bus, self.access_tokens, self.refresh_tokens)
-        throttle = LoginThrottle(self.state, sleep=self.naps)
+        throttle = self.throttle = LoginThrottle(self.state, sleep=self.naps)
         codes = OneTimeCodes(database, SECRET)
         self.recovery = AccountRecovery(
             database,

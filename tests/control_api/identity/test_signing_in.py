@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 from argon2 import PasswordHasher, Type
 
+from control_api.errors import ApiError
 from storage.passwords import Passwords
 from storage.repositories.audit import AuditFilter, AuditLog
 from storage.repositories.users import Users, UserState
@@ -77,6 +78,24 @@ async def test_unknown_names_lock_as_well(house: House) -> None:
         assert (await house.login("nobody", "wrong password")).status == 401
     assert house.naps.seconds == [0.25, 0.5, 1.0]
     assert (await house.login("NOBODY", "wrong password")).status == 429
+
+
+async def test_an_ipv6_network_counts_as_one(house: House) -> None:
+    throttle = house.throttle
+    for number in range(5):
+        await throttle.begin("somebody", f"2001:db8::{number}")
+    with pytest.raises(ApiError) as refused:
+        await throttle.begin("somebody", "2001:db8::ffff:1")
+    assert refused.value.status == 429
+    await throttle.begin("somebody", "2001:db8:0:1::1")
+
+
+async def test_many_addresses_cannot_guess_together(house: House) -> None:
+    for number in range(50):
+        await house.throttle.begin("somebody", f"192.0.2.{number}")
+    with pytest.raises(ApiError):
+        await house.throttle.begin("somebody", "192.0.2.200")
+    await house.throttle.begin("somebody else", "192.0.2.200")
 
 
 async def test_signing_in_starts_the_count_again(house: House) -> None:
@@ -187,3 +206,17 @@ async def test_failures_are_audited_without_what_was_typed(house: House) -> None
 async def test_bad_input(house: House, body: object, field: str) -> None:
     answer = await house.call("POST", "/auth/login", body)
     assert (answer.status, answer.body["details"][0]["field"]) == (400, field)
+
+
+async def test_without_the_database_one_is_told_to_come_back(house: House) -> None:
+    signed_in = await house.register("alice")
+    token = signed_in.data["accessToken"]
+    await house.database.__aexit__(None, None, None)
+    for answer in (
+        await house.login("alice"),
+        await house.register("bob"),
+        await house.call("GET", "/auth/session", token=token),
+        await house.call("POST", "/auth/refresh", refresh=refresh_of(signed_in)),
+    ):
+        assert (answer.status, answer.code) == (503, "unavailable")
+        assert answer.headers["Retry-After"]
