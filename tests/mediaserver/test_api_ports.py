@@ -1,16 +1,27 @@
 """What the API is told of the hub."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
 
+from control_api.principal import Principal
+from control_api.room_schemas import NewRoom
+from control_api.services.rooms import RoomsService
+from control_api.services.streams import StreamsService
 from mediaserver.addresses import Addresses
 from mediaserver.api_ports import BroadcastAnnouncer, HubLiveRooms, HubStreamControl, ServerAddresses
 from mediaserver.hub.hub import Hub
+from mediaserver.live_state import LiveState
 from storage.bus import BroadcastEnded, BroadcastStarted, Bus, Event
+from storage.database import Database
 from storage.ids import new_id
+from storage.repositories import Users
+from storage.stream_keys import StreamKeyDigester
 from tests.helpers.media import AUDIO, VIDEO, interleaved
+from tests.helpers.waiting import eventually
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -110,3 +121,37 @@ def test_addresses_are_those_of_the_moment() -> None:
     known.append(Addresses("https://tv.example", "rtmp://tv.example:1935/live"))
     assert addresses.rtmp_url() == "rtmp://tv.example:1935/live"
     assert addresses.whip_url(room) == f"https://tv.example/whip/{room}"
+
+
+@pytest.fixture
+async def on_air(database: Database, hub: Hub) -> AsyncIterator[LiveState]:
+    """Writes down what the hub does, as in the server."""
+    state = LiveState(database, "node", lambda _: 0)
+    hub.add_listener(state)
+    task = asyncio.create_task(state.run())
+    yield state
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await state.close()
+
+
+async def test_an_end_through_the_api_agrees_with_what_the_hub_writes_down(
+    database: Database, hub: Hub, on_air: LiveState
+) -> None:
+    owner = await Users(database).add("alice", "a@example.com", "hash")
+    rooms = RoomsService(database, StreamKeyDigester(b"secret"))
+    room = (await rooms.create(owner.id, NewRoom(title="A room"))).room
+    live = HubLiveRooms(hub)
+    streams = StreamsService(database, rooms, live, HubStreamControl(hub))
+    principal = Principal(owner.id, owner.role)
+    for is_written in (True, False, True):
+        publisher = publish(hub, room.id)
+        if is_written:
+            await eventually(lambda: on_air.pending == 0)
+        ended = await streams.end(principal, room.id)
+        assert (ended.live_since, live.is_live(room.id)) == (None, False)
+        assert publisher.reasons == ["ended by owner"]
+        await eventually(lambda: on_air.pending == 0)
+    history = await streams.history(principal, room.id, None, 10)
+    assert [each.end_reason for each in history.items] == ["ended by owner"] * 3
+    assert await database.fetch_value("SELECT count(*) FROM room_live_state") == 0
