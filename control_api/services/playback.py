@@ -4,7 +4,7 @@ The rule stands here once. It is asked when a token is made, at every delivery d
 are watching when something changes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -136,7 +136,7 @@ def _is_privileged(standing: Standing) -> bool:
     return is_owner or standing.role in _ADMINISTRATORS
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class PlaybackBases:
     """Where viewers reach the server: ``https://host``, ``rtmp://host:1935/live``; no slash at the end."""
 
@@ -160,8 +160,13 @@ class PlaybackPass:
 
 class PlaybackService:
     def __init__(
-        self, access: PlaybackAccess, grants: PlaybackGrants, viewers: Viewers, bases: PlaybackBases
+        self,
+        access: PlaybackAccess,
+        grants: PlaybackGrants,
+        viewers: Viewers,
+        bases: Callable[[], PlaybackBases],
     ) -> None:
+        """``bases`` are asked for each time: ports are known only once the server listens."""
         self._access = access
         self._grants = grants
         self._viewers = viewers
@@ -185,7 +190,8 @@ class PlaybackService:
         return Denial.ROOM_FULL if is_full else None
 
     def _pass(self, room_id: UUID, token: str, expires_at: datetime) -> PlaybackPass:
-        http, query = self._bases.http_url, f"?token={quote(token, safe='')}"
+        bases = self._bases()
+        http, query = bases.http_url, f"?token={quote(token, safe='')}"
         live = f"/live/{room_id}"
         return PlaybackPass(
             token,
@@ -195,7 +201,7 @@ class PlaybackService:
             mp4=f"{http}{live}.mp4{query}",
             hls=f"{http}/hls/{room_id}/index.m3u8{query}",
             whep=f"{http}/whep/{room_id}{query}",
-            rtmp=f"{self._bases.rtmp_url}/{room_id}{query}",
+            rtmp=f"{bases.rtmp_url}/{room_id}{query}",
         )
 
 

@@ -85,7 +85,7 @@ async def world(database: Database) -> World:
     viewer = await Users(database).add("bob", "bob@example.com", "hash")
     room = await Rooms(database).add(owner.id, "A room", "kitchen")
     subscribers, crowd = Subscribers(), Crowd()
-    service = PlaybackService(PlaybackAccess(database, subscribers), GRANTS, crowd, BASES)
+    service = PlaybackService(PlaybackAccess(database, subscribers), GRANTS, crowd, lambda: BASES)
     return World(database, service, subscribers, crowd, owner.id, viewer.id, room)
 
 

@@ -160,7 +160,7 @@ async def scene(database: Database) -> AsyncIterator[Scene]:
         scene = Scene(database, media, session)
         bases = PlaybackBases(f"http://127.0.0.1:{port}", f"rtmp://127.0.0.1:{media.rtmp_port}/live")
         crowd = Crowd(media)
-        scene.service = PlaybackService(PlaybackAccess(database), grants, crowd, bases)
+        scene.service = PlaybackService(PlaybackAccess(database), grants, crowd, lambda: bases)
         await scene.populate()
         async with asyncio.timeout(CLIENT_SECONDS):
             await notifications.listening.wait()
