@@ -51,9 +51,7 @@ class AccountExport:
     async def _export(self, user_id: UUID) -> bytes:
         profile = await active_profile(self._database, user_id)
         avatar = await self._avatar(profile.avatar) if profile.avatar else None
-        # One transaction, so that the files tell of the same moment as nearly as may be.
-        async with self._database.transaction() as transaction:
-            sections = await AccountData(transaction).export(user_id)
+        sections = await AccountData(self._database).export(user_id)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, _zipped, sections, avatar)
 
@@ -65,12 +63,12 @@ class AccountExport:
             return None
 
 
-def _zipped(sections: Mapping[str, str], avatar: bytes | None) -> bytes:
+def _zipped(sections: Mapping[str, bytes], avatar: bytes | None) -> bytes:
     output = io.BytesIO()
     with ZipFile(output, "w", ZIP_DEFLATED) as archive:
         archive.writestr("README.txt", README)
-        for name, text in sections.items():
-            archive.writestr(f"{name}.json", text)
+        for name, data in sections.items():
+            archive.writestr(f"{name}.json", data)
         if avatar is not None:
             archive.writestr("avatar.webp", avatar, ZIP_STORED)
     return output.getvalue()

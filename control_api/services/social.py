@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from control_api.errors import conflict, forbidden, invalid, not_found
+from control_api.errors import conflict, forbidden, invalid, not_found, unauthorized
 from control_api.pagination import Page, decode_cursor, encode_cursor
 from storage.bus import Bus, RoomRelationChanged, UserFollowed
 from storage.database import Database, Executor
@@ -53,7 +53,7 @@ class SocialService:
         async with self._database.transaction() as transaction:
             blocks = Blocks(transaction)
             await blocks.lock_pair(follower_id, user_id)
-            await active_profile(transaction, user_id)
+            await _hold(transaction, follower_id, user_id)
             if await blocks.has_blocked(user_id, follower_id):
                 raise forbidden("blocked", "This user has blocked you.")
             if await blocks.has_blocked(follower_id, user_id):
@@ -83,7 +83,7 @@ class SocialService:
         async with self._database.transaction() as transaction:
             blocks, follows = Blocks(transaction), Follows(transaction)
             await blocks.lock_pair(user_id, blocked_id)
-            await active_profile(transaction, blocked_id)
+            await _hold(transaction, user_id, blocked_id)
             is_new = await blocks.add(user_id, blocked_id)
             await follows.remove(blocked_id, user_id)
             has_left = await follows.remove(user_id, blocked_id)
@@ -110,6 +110,15 @@ async def active_profile(database: Executor, user_id: UUID) -> Profile:
     if profile is None or profile.user.state is not UserState.ACTIVE:
         raise not_found("user")
     return profile
+
+
+async def _hold(transaction: Executor, own_id: UUID, other_id: UUID) -> None:
+    """Both stay until the transaction ends: who is being deleted must not get a new relation meanwhile."""
+    active = await Users(transaction).hold_active((own_id, other_id))
+    if own_id not in active:
+        raise unauthorized()
+    if other_id not in active:
+        raise not_found("user")
 
 
 async def _page(lister: _Lister, user_id: UUID, cursor: str | None, limit: int) -> Page[Relation]:

@@ -16,6 +16,9 @@ CREATE INDEX users_role ON users (role, id);
 CREATE INDEX users_username_prefix ON users (lower(username) text_pattern_ops);
 CREATE INDEX users_email_prefix ON users (lower(email) text_pattern_ops);
 
+-- Who deletes an account takes its sessions along, those that have ended too.
+CREATE INDEX sessions_of_user ON sessions (user_id);
+
 CREATE TABLE follows (
     follower_id uuid NOT NULL CONSTRAINT follows_follower_known REFERENCES users (id) ON DELETE CASCADE,
     user_id     uuid NOT NULL CONSTRAINT follows_user_known REFERENCES users (id) ON DELETE CASCADE,

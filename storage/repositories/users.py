@@ -1,5 +1,6 @@
 """People who own rooms and administer the server."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -107,6 +108,13 @@ class Users:
             f"SELECT {_COLUMNS} FROM users WHERE id = $1 FOR NO KEY UPDATE", user_id
         )
         return _user(row) if row else None
+
+    async def hold_active(self, user_ids: Sequence[UUID]) -> set[UUID]:
+        """Those of them who are active. Until the transaction ends, none of these can be deleted."""
+        rows = await self._database.fetch(
+            "SELECT id FROM users WHERE id = ANY($1) AND state = 'active' ORDER BY id FOR KEY SHARE", user_ids
+        )
+        return {row["id"] for row in rows}
 
     async def find_administrator(self) -> User | None:
         """The oldest active user who may administer the server."""

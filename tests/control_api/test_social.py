@@ -7,7 +7,7 @@ import pytest
 from storage.bus import RoomRelationChanged, UserFollowed
 from storage.repositories import Users, UserState
 from storage.repositories.follows import Follows
-from tests.control_api.people_world import PeopleWorld, world
+from tests.control_api.people_world import PASSWORD, PeopleWorld, world
 
 __all__ = ["world"]
 
@@ -111,3 +111,18 @@ async def test_a_follow_and_a_block_at_once_leave_no_follow(world: PeopleWorld) 
         assert not await follows.is_following(world.people["alice"].id, world.people["bob"].id)
         assert not await follows.is_following(world.people["bob"].id, world.people["alice"].id)
         await world.call("DELETE", f"/users/{alice}/block", "bob")
+
+
+@pytest.mark.parametrize("leaving", ["alice", "bob"])
+async def test_who_is_being_deleted_gets_no_new_relation(world: PeopleWorld, leaving: str) -> None:
+    path = f"/users/{world.id('bob')}/follow"
+    await asyncio.gather(
+        *(world.call("POST", path, "alice") for _ in range(3)),
+        world.call("DELETE", "/users/me", leaving, json={"password": PASSWORD}),
+        *(world.call("POST", path, "alice") for _ in range(3)),
+    )
+    assert await world.database.fetch_value("SELECT count(*) FROM follows") == 0
+    assert await world.database.fetch_value("SELECT sum(followers + following) FROM follow_counts") in (
+        0,
+        None,
+    )

@@ -9,7 +9,7 @@ import pytest
 from storage.database import Database
 from storage.errors import InvalidValue
 from storage.ids import new_id
-from storage.repositories import Users, UserState
+from storage.repositories import Users, UserState, account_data
 from storage.repositories.account_data import AccountData
 from storage.repositories.blocks import Blocks
 from storage.repositories.follows import Follows, RelationPosition
@@ -144,6 +144,21 @@ async def test_every_node_hears_of_who_left_was_blocked_or_changed(database: Dat
     left = {"kind": "relation", "user_id": str(alice), "owner_id": str(bob)}
     changed = {"kind": "user", "user_id": str(alice)}
     assert heard == [left, left, changed, changed]
+
+
+async def test_followers_of_a_deleted_account_go_in_batches(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(account_data, "BATCH_ROWS", 2)
+    star = await add(database, "star")
+    fans = [await add(database, f"fan{number}") for number in range(6)]
+    for fan in fans:
+        await Follows(database).add(fan, star)
+    await Follows(database).add(fans[0], fans[1])
+    async with database.transaction() as transaction:
+        await AccountData(transaction).remove(star)
+    assert await counts(database, star) == (0, 0)
+    assert [await counts(database, fan) for fan in fans] == [(0, 1), (1, 0), *[(0, 0)] * 4]
 
 
 async def test_a_deleted_account_is_told_of_as_one_not_by_each_of_its_followers(database: Database) -> None:
