@@ -120,9 +120,9 @@ class AnalyticsService:
     async def audience(self, owner_id: UUID, chosen: Range) -> Audience:
         """Who watched a creator's rooms, by whole days."""
         rooms = await self._analytics.find_rooms_of(owner_id)
-        days = (chosen.start.date(), chosen.end.date())
-        viewers = await self._analytics.viewers(rooms, owner_id, *days)
-        return Audience(chosen, viewers, await self._analytics.players(rooms, *days))
+        viewers = await self._analytics.viewers(rooms, owner_id, chosen.start, chosen.end)
+        players = await self._analytics.players(rooms, chosen.start, chosen.end)
+        return Audience(chosen, viewers, players)
 
 
 def _in_utc(field: str, moment: datetime) -> datetime:

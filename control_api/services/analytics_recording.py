@@ -235,7 +235,7 @@ class AnalyticsRecorder:
             if not count:
                 break
         await self._analytics.forget_writes(now - timedelta(days=1))
-        await self._analytics.forget_viewers((now - self._options.viewers_kept_for).date(), 5000)
+        await self._analytics.forget_viewers(now - self._options.viewers_kept_for, 5000)
         return rolled
 
     async def _sample(self) -> None:

@@ -78,7 +78,7 @@ class WebPush:
     """Close it after use. ``public_key`` is what browsers subscribe with."""
 
     def __init__(self, private_key_pem: str, contact: str, sender: Sender) -> None:
-        """``contact`` is a mailto: or https: address for the push services.
+        """``contact`` is where the push services reach the operator: mailto: or the server's address.
 
         Raises ValueError when the key is no private key on P-256.
         """
@@ -87,7 +87,8 @@ class WebPush:
             raise ValueError("the VAPID key must be a private key on the curve P-256")
         point = key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
         self.public_key: Final[str] = urlsafe_b64encode(point).rstrip(b"=").decode()
-        self._vapid = Vapid02(private_key=key)
+        # py_vapid takes no http: address and no port for a contact, which push services do not mind.
+        self._vapid = Vapid02(private_key=key, conf={"no-strict": True})
         self._contact = contact
         self._sender = sender
         self._threads = ThreadPoolExecutor(THREADS, "web-push")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -237,8 +237,9 @@ class Analytics:
         return {row["bucket"]: row["count"] for row in rows}
 
     async def viewers(
-        self, room_ids: Sequence[UUID], owner_id: UUID, first_day: date, last_day: date
+        self, room_ids: Sequence[UUID], owner_id: UUID, start: datetime, end: datetime
     ) -> Viewers:
+        """By whole days in UTC, from that of ``start`` to that of ``end``."""
         row = await self._database.fetch_row(
             """SELECT count(*),
                       count(*) FILTER (WHERE NOT EXISTS (
@@ -250,20 +251,21 @@ class Analytics:
                      WHERE room_id = ANY($1::uuid[]) AND day BETWEEN $3 AND $4) AS viewer""",
             room_ids,
             owner_id,
-            first_day,
-            last_day,
+            start.date(),
+            end.date(),
         )
         return Viewers(*row) if row else Viewers(0, 0, 0)
 
-    async def players(self, room_ids: Sequence[UUID], first_day: date, last_day: date) -> list[PlayerTotal]:
+    async def players(self, room_ids: Sequence[UUID], start: datetime, end: datetime) -> list[PlayerTotal]:
+        """By whole days in UTC, from that of ``start`` to that of ``end``."""
         rows = await self._database.fetch(
             """SELECT protocol, device, sum(joins)::bigint, sum(watch_seconds)::bigint,
                       sum(stalls)::bigint, sum(errors)::bigint
                FROM room_player_days WHERE room_id = ANY($1::uuid[]) AND day BETWEEN $2 AND $3
                GROUP BY protocol, device ORDER BY protocol, device""",
             room_ids,
-            first_day,
-            last_day,
+            start.date(),
+            end.date(),
         )
         return [PlayerTotal(*row) for row in rows]
 
@@ -287,13 +289,12 @@ class Analytics:
         """Nobody writes minutes that old again."""
         await self._database.execute("DELETE FROM analytics_writes WHERE minute < $1", before)
 
-    async def forget_viewers(self, before: date, limit: int) -> int:
+    async def forget_viewers(self, before: datetime, limit: int) -> int:
         """Who watched when is nobody's business for ever. At most ``limit`` rows; how many it were."""
         rows = await self._database.fetch(
-            """DELETE FROM room_viewer_days WHERE (room_id, day, user_id) IN (
-                   SELECT room_id, day, user_id FROM room_viewer_days WHERE day < $1
-                   ORDER BY day LIMIT $2) RETURNING 1""",
-            before,
+            """DELETE FROM room_viewer_days WHERE ctid = ANY(ARRAY(
+                   SELECT ctid FROM room_viewer_days WHERE day < $1 ORDER BY day LIMIT $2)) RETURNING 1""",
+            before.date(),
             limit,
         )
         return len(rows)

@@ -99,6 +99,12 @@ async def test_a_browser_can_read_it_and_a_push_service_knows_who_sent_it(
     assert claims["sub"] == CONTACT
 
 
+async def test_a_server_without_a_name_can_push(service: PushService) -> None:
+    push = WebPush(new_vapid_key(), "http://localhost:8080", service)
+    assert await push.send(Browser().keys, b"x", 60) == Outcome(Verdict.DELIVERED)
+    push.close()
+
+
 def public_key_of(push: WebPush) -> ec.EllipticCurvePublicKey:
     point = urlsafe_b64decode(push.public_key + "=")
     return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)

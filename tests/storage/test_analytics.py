@@ -1,6 +1,6 @@
 """What minutes add up to, however often they are written and however old they are."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from storage.database import Database
@@ -20,7 +20,6 @@ from storage.repositories.analytics import (
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-TODAY = NOON.date()
 
 
 async def add_user(database: Database, name: str) -> UUID:
@@ -163,7 +162,7 @@ async def test_players_and_viewers_add_up_by_day(database: Database) -> None:
                 viewers=[ViewerUse(room, fan, 30)],
             )
         )
-    assert await Analytics(database).players([room], TODAY, TODAY) == [PlayerTotal("hls", "tv", 2, 60, 4, 2)]
+    assert await Analytics(database).players([room], NOON, NOON) == [PlayerTotal("hls", "tv", 2, 60, 4, 2)]
     assert await database.fetch_value("SELECT watch_seconds FROM room_viewer_days") == 60
 
 
@@ -175,16 +174,16 @@ async def test_viewers_are_new_or_return_and_may_be_followers(database: Database
     await database.execute("INSERT INTO follows (follower_id, user_id) VALUES ($1, $2)", new, owner.id)
     for at, viewers in ((NOON - DAY, [old]), (NOON, [old, new]), (NOON + MINUTE, [new])):
         await analytics.add(Minute(at, "a", "a", viewers=[ViewerUse(room, viewer, 9) for viewer in viewers]))
-    assert await analytics.viewers([room], owner.id, TODAY, TODAY) == Viewers(2, 1, 1)
-    assert await analytics.viewers([room], owner.id, TODAY - DAY, TODAY) == Viewers(2, 2, 1)
-    assert await analytics.viewers([], owner.id, TODAY, TODAY) == Viewers(0, 0, 0)
+    assert await analytics.viewers([room], owner.id, NOON, NOON) == Viewers(2, 1, 1)
+    assert await analytics.viewers([room], owner.id, NOON - DAY, NOON) == Viewers(2, 2, 1)
+    assert await analytics.viewers([], owner.id, NOON, NOON) == Viewers(0, 0, 0)
 
 
 async def test_what_is_too_old_is_forgotten(database: Database) -> None:
     room, analytics = await add_room(database), Analytics(database)
     fans = [await add_user(database, f"fan{number}") for number in range(3)]
     await analytics.add(Minute(NOON, "a", "a", viewers=[ViewerUse(room, fan, 9) for fan in fans]))
-    assert await analytics.forget_viewers(TODAY, 10) == 0
-    assert [await analytics.forget_viewers(date(2026, 5, 2), 2) for _ in range(3)] == [2, 1, 0]
+    assert await analytics.forget_viewers(NOON, 10) == 0
+    assert [await analytics.forget_viewers(NOON + DAY, 2) for _ in range(3)] == [2, 1, 0]
     await analytics.forget_writes(NOON + MINUTE)
     assert await database.fetch_value("SELECT count(*) FROM analytics_writes") == 0
