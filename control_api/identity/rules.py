@@ -21,7 +21,7 @@ Username = Annotated[
         description="Letters and digits of ASCII only, so that no two names look alike.",
     ),
 ]
-Email = Annotated[str, Meta(min_length=3, max_length=MAX_EMAIL_LENGTH)]
+Email = Annotated[str, Meta(min_length=3, max_length=MAX_EMAIL_LENGTH, extra_json_schema={"format": "email"})]
 NewPassword = Annotated[str, Meta(min_length=MIN_PASSWORD_LENGTH, max_length=MAX_PASSWORD_LENGTH)]
 AnyPassword = Annotated[str, Meta(min_length=1, max_length=MAX_PASSWORD_LENGTH)]
 DisplayName = Annotated[str, Meta(min_length=1, max_length=50)]

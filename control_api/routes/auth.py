@@ -35,7 +35,7 @@ class RegisterBody(Body):
     email: Email
     username: Username
     password: NewPassword
-    accept_terms: Annotated[bool, Meta(description="Must be true.")]
+    accept_terms: Annotated[bool, Meta(description="Must be true.", extra_json_schema={"const": True})]
     display_name: DisplayName | None = None
 
 
