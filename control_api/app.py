@@ -1,17 +1,20 @@
 """The control API as a part of an aiohttp application: routes, document, and what is said of the rest."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from typing import Final
 
 import msgspec
 from aiohttp import hdrs, web
+from aiohttp_session import AbstractStorage, session_middleware
 
 from control_api.dispatch import Dispatcher
 from control_api.docs_page import CONTENT_SECURITY_POLICY, page
 from control_api.errors import ApiError
 from control_api.openapi import document
 from control_api.routing import PREFIX, Noun, Route
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 PREFLIGHT_SECONDS: Final = 86_400
 ALLOWED_HEADERS: Final = "Authorization, Content-Type, Idempotency-Key, If-Match, X-Csrf-Token, X-Request-Id"
@@ -30,12 +33,15 @@ class ControlApi:
         version: str,
         public_url: str,
         origins: Sequence[str] = (),
+        sessions: AbstractStorage | None = None,
     ) -> None:
+        """``sessions`` are those of pages; without, only programs can sign in."""
         self.routes: Final[list[Route]] = [route for noun in nouns for route in noun.routes()]
         self._dispatcher = dispatcher
         self._origins = frozenset(origins)
         self._document = msgspec.json.encode(document(self.routes, version, public_url))
         self._page = page(self.routes, version)
+        self._sessions = session_middleware(sessions) if sessions is not None else None
 
     def add_to(self, app: web.Application) -> None:
         for route in sorted(self.routes, key=_literal_first):
@@ -44,6 +50,15 @@ class ControlApi:
         app.router.add_get("/docs", self._docs)
         app.router.add_route("*", PREFIX + "/{rest:.*}", self._rest)
         app.on_response_prepare.append(self._allow_origin)
+        app.middlewares.append(self._with_session)
+
+    @web.middleware
+    async def _with_session(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """A page's session, for the API only: media has no use for one."""
+        if self._sessions is None or not request.path.startswith(PREFIX):
+            return await handler(request)
+        response: web.StreamResponse = await self._sessions(request, handler)
+        return response
 
     async def _openapi(self, _request: web.Request) -> web.Response:
         return web.Response(body=self._document, content_type="application/json")

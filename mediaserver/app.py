@@ -4,14 +4,18 @@ import asyncio
 import resource
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 import structlog
 
+from control_api.playback_grants import PlaybackGrants
 from mediaserver.accounts import Accounts
 from mediaserver.addresses import Addresses
 from mediaserver.authorizer import Authorizer
 from mediaserver.config import Settings, SettingsError, reload_settings
+from mediaserver.control_plane import ControlPlane, Ground
 from mediaserver.data_directory import DataDirectory
+from mediaserver.delivery.client_address import ClientAddress
 from mediaserver.first_start import FirstStart, demo_room, prepare_first_start, welcome
 from mediaserver.live_state import LiveState
 from mediaserver.media_plane import MediaPlane
@@ -50,57 +54,86 @@ async def _serve(
     settings: Settings, read_settings: Callable[[], Settings], signals: Signals, is_demo: bool
 ) -> None:
     data = DataDirectory(settings.data_dir)
-    digester = StreamKeyDigester(data.secret_key(settings))
+    secret = data.secret_key(settings)
+    digester = StreamKeyDigester(secret)
+    grants = PlaybackGrants(secret, settings.api.playback_token_seconds)
     passwords = Passwords()
     bus = Bus()
     try:
         async with (
             open_database(settings, data) as database,
-            Authorizer(database, digester, bus, settings.authorization) as authorizer,
+            Authorizer(database, digester, bus, settings.authorization, grants) as authorizer,
         ):
             first_start = await prepare_first_start(database, digester, passwords)
             accounts = Accounts(database, digester, passwords)
             demo_key = await _demo_key(database, accounts, authorizer) if is_demo else None
-            server = Server(settings, read_settings, database, authorizer, bus, data.node_id())
-            await server.run(signals, first_start, demo_key)
+            shared = Shared(settings, data, database, bus, passwords, grants, authorizer)
+            await Server(shared, read_settings).run(signals, first_start, demo_key)
     finally:
         passwords.close()
 
 
-class Server:
-    """The media plane, the web front and the tasks beside them."""
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What is there before the server is built, and outlives it."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        read_settings: Callable[[], Settings],
-        database: Database,
-        authorizer: Authorizer,
-        bus: Bus,
-        node: str,
-    ) -> None:
-        self._settings = settings
+    settings: Settings
+    data: DataDirectory
+    database: Database
+    bus: Bus
+    passwords: Passwords
+    grants: PlaybackGrants
+    authorizer: Authorizer
+
+
+class Server:
+    """The media plane, the control plane, the web front and the tasks beside them."""
+
+    def __init__(self, shared: Shared, read_settings: Callable[[], Settings]) -> None:
+        self._settings = settings = shared.settings
         self._read_settings = read_settings
-        self._authorizer = authorizer
+        self._authorizer = authorizer = shared.authorizer
+        database, bus = shared.database, shared.bus
         self._lag = LoopLag()
         self._media = MediaPlane(settings, authorizer, bus)
-        self._live_state = LiveState(database, node, self._media.viewer_count)
+        self._live_state = LiveState(database, shared.data.node_id(), self._media.viewer_count)
         self._media.hub.add_listener(self._live_state)
         self._notifications = Notifications(database, bus)
-        self._web = WebFront(settings, self._media, authorizer, database, self._lag)
+        client_address = ClientAddress(settings.http.trusted_proxies)
+        self._control = ControlPlane(
+            Ground(
+                settings,
+                shared.data,
+                database,
+                bus,
+                shared.passwords,
+                self._media.hub,
+                shared.grants,
+                client_address,
+                self._addresses,
+            )
+        )
+        self._web = WebFront(
+            settings, self._media, authorizer, self._control, client_address, database, self._lag
+        )
 
     async def run(self, signals: Signals, first_start: FirstStart | None, demo_key: str | None) -> None:
         """Start, serve until told to stop, drain, stop."""
         try:
             await self._start()
             signals.started(self._reload)
-            addresses = Addresses.of(self._settings, self._web.port, self._media.rtmp_port)
+            addresses = self._addresses()
             print(welcome(addresses, first_start, is_demo=demo_key is not None), flush=True)
             await self._serve(signals, addresses.publish(demo_key) if demo_key else None)
         finally:
             await self._stop()
 
+    def _addresses(self) -> Addresses:
+        """As far as known: free ports are when the server listens."""
+        return Addresses.of(self._settings, self._web.port, self._media.rtmp_port)
+
     async def _start(self) -> None:
+        await self._control.__aenter__()
         await self._media.start(self._settings)
         await self._web.start(self._settings)
         logger.info("started", http_port=self._web.port, rtmp_port=self._media.rtmp_port)
@@ -123,6 +156,7 @@ class Server:
             "live_state": self._live_state.run,
             "loop_lag": self._lag.run,
             "web": self._web.run,
+            **self._control.tasks(),
         }
 
     async def _drain(self, signals: Signals) -> None:
@@ -146,7 +180,10 @@ class Server:
             try:
                 await self._web.close()
             finally:
-                await self._live_state.close()
+                try:
+                    await self._live_state.close()
+                finally:
+                    await self._control.__aexit__()
         logger.info("stopped")
 
     def _reload(self) -> None:

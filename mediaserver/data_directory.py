@@ -6,9 +6,11 @@ all end up with the same one, and a crash leaves no half-written file.
 
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from control_api.services.web_push import new_vapid_key
 from mediaserver.config import Settings
 from mediaserver.errors import StartError
 
@@ -37,17 +39,21 @@ class DataDirectory:
         """The installation's secret: as set, or made once and kept in ``secret-key``."""
         if settings.secret_key is not None:
             return settings.secret_key.get_secret_value().encode()
-        return self._keep("secret-key").encode()
+        return self._keep("secret-key", _random_secret).encode()
+
+    def vapid_key(self) -> str:
+        """The key that Web Push knows the installation by, in PEM; browsers' subscriptions depend on it."""
+        return self._keep("vapid-key.pem", new_vapid_key)
 
     def node_id(self) -> str:
         """The name under which this node is known to the others; it survives a restart."""
-        return self._keep("node-id")
+        return self._keep("node-id", _random_secret)
 
-    def _keep(self, name: str) -> str:
+    def _keep(self, name: str, make: Callable[[], str]) -> str:
         path = self.path / name
         try:
             if not path.exists():
-                self._make(path)
+                self._write(path, make())
             with path.open() as file:
                 text = file.read(MAX_SECRET_FILE_BYTES).strip()
         except (OSError, UnicodeDecodeError) as error:
@@ -57,12 +63,12 @@ class DataDirectory:
         return text
 
     @staticmethod
-    def _make(path: Path) -> None:
+    def _write(path: Path, text: str) -> None:
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(file, "w") as writer:
-                writer.write(secrets.token_hex(SECRET_BYTES) + "\n")
+                writer.write(text + "\n")
                 writer.flush()
                 os.fsync(writer.fileno())
             os.link(temporary, path)
@@ -71,3 +77,7 @@ class DataDirectory:
             return
         finally:
             temporary.unlink()
+
+
+def _random_secret() -> str:
+    return secrets.token_hex(SECRET_BYTES)

@@ -2,6 +2,7 @@
 
 from mediaserver.authorizer import Authorizer
 from mediaserver.config import Settings
+from mediaserver.control_plane import ControlPlane
 from mediaserver.delivery.client_address import ClientAddress
 from mediaserver.delivery.gate import AuthorizedGate
 from mediaserver.delivery.hls.routes import add_hls_routes
@@ -11,7 +12,7 @@ from mediaserver.delivery.live_routes import add_live_routes
 from mediaserver.delivery.pages import add_pages
 from mediaserver.errors import StartError
 from mediaserver.media_plane import MediaPlane
-from mediaserver.observability.health import add_health_routes
+from mediaserver.observability.health import Check, add_health_routes
 from mediaserver.observability.loop_lag import LoopLag
 from mediaserver.observability.metrics import (
     MetricSource,
@@ -37,19 +38,22 @@ class WebFront:
         settings: Settings,
         media: MediaPlane,
         authorizer: Authorizer,
+        control: ControlPlane,
+        client_address: ClientAddress,
         database: Database,
         lag: LoopLag,
     ) -> None:
         self._media = media
         self._database = database
-        self._client_address = ClientAddress(settings.http.trusted_proxies)
+        self._client_address = client_address
         gate = AuthorizedGate(authorizer, self._client_address)
         app = create_http_app()
         self._server = HttpServer(app)
         add_live_routes(app, media.live, gate)
         add_hls_routes(app, media.hls, gate, self._client_address)
         add_pages(app, gate, HubRoomBoard(media.hub, authorizer), lambda: media.rtmp_port)
-        add_health_routes(app, {"database": self._check_database, "rtmp": self._check_rtmp})
+        control.api.add_to(app)
+        add_health_routes(app, self._checks(settings, control))
         if settings.metrics.enabled:
             add_metrics_route(app, self._metric_sources(lag))
         self.port = 0
@@ -86,6 +90,12 @@ class WebFront:
             database_metrics(self._database),
             loop_metrics(lag),
         ]
+
+    def _checks(self, settings: Settings, control: ControlPlane) -> dict[str, Check]:
+        checks: dict[str, Check] = {"database": self._check_database, "rtmp": self._check_rtmp}
+        if settings.redis_url is not None:
+            checks["redis"] = control.check_redis
+        return checks
 
     async def _check_database(self) -> str | None:
         try:

@@ -58,7 +58,7 @@ class UserFollowed:
 
 @dataclass(frozen=True, slots=True)
 class RoomRelationChanged:
-    """``user_id`` follows or left, was blocked or unblocked by ``owner_id``, so may see more or less of them."""
+    """``user_id`` follows or left ``owner_id``, or was blocked or unblocked, so may see more or less."""
 
     user_id: str
     owner_id: str

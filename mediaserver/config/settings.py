@@ -86,6 +86,21 @@ def _check_database_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _check_redis_url(value: SecretStr) -> SecretStr:
+    _check_url(value.get_secret_value(), ("redis", "rediss", "unix"))
+    return value
+
+
+def _check_objects_url(value: SecretStr) -> SecretStr:
+    _check_url(value.get_secret_value(), ("file", "s3"))
+    return value
+
+
+def _check_smtp_url(value: SecretStr) -> SecretStr:
+    _check_url(value.get_secret_value(), ("smtp", "smtps"))
+    return value
+
+
 def _check_secret(value: SecretStr) -> SecretStr:
     if len(value.get_secret_value()) < MINIMUM_SECRET_LENGTH:
         raise ValueError(f"must have at least {MINIMUM_SECRET_LENGTH} characters")
@@ -100,6 +115,7 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 PositiveSeconds = Annotated[float, Field(gt=0, le=86_400)]
 Count = Annotated[int, Field(ge=1)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Networks = Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(_split)]
 
 
@@ -242,6 +258,41 @@ class DatabaseSettings(Group):
     """Longest time one SQL command may take."""
 
 
+class ApiSettings(Group):
+    cors_origins: Names = ()
+    """Origins such as https://app.example.com whose pages may call the API with cookies."""
+
+    requests_per_window: Count = 300
+    """Calls that one user, or one address without a user, may make in 15 minutes."""
+
+    authentications_per_window: Count = 5
+    """Attempts to sign in, register or reset a password per address and per account in 15 minutes."""
+
+    uploads_per_hour: Count = 10
+    """Pictures that one user may upload in an hour."""
+
+    access_token_seconds: PositiveSeconds = 900
+    """How long an access token is valid."""
+
+    playback_token_seconds: PositiveSeconds = 900
+    """How long a playback token opens a room's doors; who is connected by then stays."""
+
+    rooms_per_user: Count = 20
+    """Rooms that one user may own."""
+
+    webhooks_to_private_networks: bool = False
+    """Let webhooks go to private and loopback addresses, over plain http, too: for closed networks."""
+
+
+class SmtpSettings(Group):
+    url: Annotated[SecretStr, AfterValidator(_check_smtp_url)] | None = None
+    """Mail server, such as smtp://user:password@host:587 or smtps://host:465. Unset: mails are written into
+    the folder mail in data_dir."""
+
+    sender: str = "mediaserver@localhost"
+    """From address of the server's mails."""
+
+
 class AuthorizationSettings(Group):
     cache_seconds: Annotated[Seconds, LIVE] = 5
     """How long the answer to a stream key or room is kept. Changes in the database are noticed at once."""
@@ -274,9 +325,15 @@ class Settings(Group):
     database_url: Annotated[SecretStr, AfterValidator(_check_database_url)] | None = None
     """PostgreSQL to use, such as postgresql://user:password@host/name. Unset: an embedded one in data_dir."""
 
+    redis_url: Annotated[SecretStr, AfterValidator(_check_redis_url)] | None = None
+    """Redis for what several nodes share, such as redis://host:6379/0. Unset: kept in the process."""
+
+    objects_url: Annotated[SecretStr, AfterValidator(_check_objects_url)] | None = None
+    """Where pictures are kept, such as s3://bucket/folder. Unset: the folder objects in data_dir."""
+
     secret_key: Annotated[SecretStr, AfterValidator(_check_secret)] | None = None
-    """Key of the digests under which stream keys are stored; changing it voids all stream keys. Unset: made
-    once and kept in data_dir."""
+    """Secret that tokens, stored secrets and the digests of stream keys depend on; changing it voids all of
+    them. Unset: made once and kept in data_dir."""
 
     http: HttpSettings = HttpSettings()
     rtmp: RtmpSettings = RtmpSettings()
@@ -284,6 +341,8 @@ class Settings(Group):
     broadcast: BroadcastSettings = BroadcastSettings()
     gop_cache: GopCacheSettings = GopCacheSettings()
     hls: HlsSettings = HlsSettings()
+    api: ApiSettings = ApiSettings()
+    smtp: SmtpSettings = SmtpSettings()
     authorization: AuthorizationSettings = AuthorizationSettings()
     database: DatabaseSettings = DatabaseSettings()
     log: LogSettings = LogSettings()

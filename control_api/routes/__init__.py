@@ -1,0 +1,1 @@
+"""One module per noun: the rows of its routes and their handlers."""

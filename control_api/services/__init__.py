@@ -1,0 +1,1 @@
+"""One module per noun: its rules and transactions, knowing nothing of HTTP."""

@@ -1,0 +1,260 @@
+"""Everything behind `/api/v1`: the services, what they share, and the tasks that work for them.
+
+Built bottom up: what all share, identity, then one noun after the other. The API learns of the media plane
+only through the ports of control_api.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Final, Self
+
+from control_api.app import ControlApi
+from control_api.dispatch import Dispatcher, DispatchOptions
+from control_api.idempotency import Idempotency
+from control_api.identity.authenticator import Authenticator
+from control_api.identity.web_session import ForgeryCheck, TableStorage
+from control_api.images import Images
+from control_api.mail import Mailer, mailer_of
+from control_api.outbound import Outbound, OutboundOptions
+from control_api.playback_grants import PlaybackGrants
+from control_api.rate_limits import Budget, RateLimitOptions, RateLimits
+from control_api.room_schemas import RoomViews
+from control_api.routes.admin_users import AdminUserRoutes
+from control_api.routes.avatars import AvatarRoutes
+from control_api.routes.categories import CategoriesRoutes
+from control_api.routes.creators import CreatorRoutes
+from control_api.routes.ingest import IngestRoutes
+from control_api.routes.notifications import NotificationsRoutes
+from control_api.routes.playback import PlaybackRoutes
+from control_api.routes.push_subscriptions import PushSubscriptionsRoutes
+from control_api.routes.reports import ReportRoutes
+from control_api.routes.room_feeds import RoomFeedsRoutes
+from control_api.routes.rooms import RoomsRoutes
+from control_api.routes.search import SearchRoutes
+from control_api.routes.social import SocialRoutes
+from control_api.routes.streams import StreamsRoutes
+from control_api.routes.users import UserRoutes
+from control_api.routes.webhooks import WebhooksRoutes
+from control_api.routing import Noun
+from control_api.services.account_export import AccountExport
+from control_api.services.account_view import AccountViews
+from control_api.services.admin_users import AdminUserService
+from control_api.services.categories import CategoriesService
+from control_api.services.creators import CreatorService
+from control_api.services.ingest_health import IngestService
+from control_api.services.notification_delivery import (
+    DeliveryOptions,
+    FanOutToFollowers,
+    NotificationDelivery,
+)
+from control_api.services.notifications import Notifications
+from control_api.services.playback import PlaybackAccess, PlaybackBases, PlaybackService
+from control_api.services.push_subscriptions import PushSubscriptionService
+from control_api.services.reports import ReportService
+from control_api.services.room_feeds import RoomFeeds
+from control_api.services.rooms import RoomsService
+from control_api.services.search import SearchService
+from control_api.services.social import SocialService
+from control_api.services.streams import StreamsService
+from control_api.services.users import UserService
+from control_api.services.web_push import WebPush
+from control_api.services.webhook_sender import WebhookSender
+from control_api.services.webhooks import Webhooks
+from mediaserver.addresses import Addresses
+from mediaserver.api_ports import BroadcastAnnouncer, HubLiveRooms, HubStreamControl, ServerAddresses
+from mediaserver.config import Settings
+from mediaserver.config.settings import ApiSettings
+from mediaserver.data_directory import DataDirectory
+from mediaserver.delivery.client_address import ClientAddress
+from mediaserver.delivery.http_app import REQUEST_ID
+from mediaserver.hub.hub import Hub
+from mediaserver.identity import Identity
+from mediaserver.ingest_health import HubIngestMonitor
+from mediaserver.version import VERSION
+from storage.bus import Bus
+from storage.database import Database
+from storage.objects import Objects, open_objects
+from storage.passwords import Passwords
+from storage.redis_state import RedisState
+from storage.shared_state import LocalState
+from storage.stream_keys import StreamKeyDigester
+
+WINDOW_SECONDS: Final = 15 * 60
+HOUR_SECONDS: Final = 60 * 60
+
+Run = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What the server has anyway, and the API stands on."""
+
+    settings: Settings
+    data: DataDirectory
+    database: Database
+    bus: Bus
+    passwords: Passwords
+    hub: Hub
+    grants: PlaybackGrants
+    client_address: ClientAddress
+    addresses: Callable[[], Addresses]
+
+    @property
+    def secret(self) -> bytes:
+        return self.data.secret_key(self.settings)
+
+    @property
+    def public_url(self) -> str:
+        """By the settings alone: what is built from it is built before the server listens."""
+        return Addresses.of(self.settings).base_url
+
+    @property
+    def is_secure(self) -> bool:
+        return self.public_url.startswith("https://")
+
+
+class ControlPlane:
+    """An async context manager, to be entered before ``tasks`` run. ``api`` goes into the web front."""
+
+    def __init__(self, ground: Ground) -> None:
+        settings = ground.settings
+        self._ground = ground
+        self.state: Final = (
+            RedisState(settings.redis_url.get_secret_value()) if settings.redis_url else LocalState()
+        )
+        self._open: AsyncExitStack = AsyncExitStack()
+        self.objects: Final = _objects(settings, ground.data)
+        self._mailer = _mailer(settings, ground.data)
+        self._outbound = Outbound(OutboundOptions(settings.api.webhooks_to_private_networks))
+        self._push = WebPush(ground.data.vapid_key(), ground.public_url, self._outbound)
+        self._tasks: dict[str, Run] = {"mail": self._mailer.run}
+        self._identity = Identity(
+            ground.database, ground.bus, ground.passwords, ground.secret, self.state, self._mailer, settings
+        )
+        self._live = HubLiveRooms(ground.hub)
+        self._monitor = HubIngestMonitor(ground.hub, self._live)
+        self._announcer = BroadcastAnnouncer(ground.hub, ground.bus)
+        self._tasks |= {"sessions": self._identity.sessions.run, "ingest_health": self._monitor.run}
+        self.api: Final = self._make_api()
+
+    async def __aenter__(self) -> Self:
+        await self._open.enter_async_context(self._outbound)
+        self._open.callback(self._push.close)
+        self._open.push_async_callback(self._identity.close)
+        if isinstance(self.state, RedisState):
+            self._open.push_async_callback(self.state.close)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._open.aclose()
+
+    def tasks(self) -> dict[str, Run]:
+        """What runs as long as the server, by name."""
+        return self._tasks
+
+    async def check_redis(self) -> str | None:
+        """What is wrong with Redis, where there is one."""
+        if isinstance(self.state, RedisState):
+            try:
+                await self.state.ping()
+            except ConnectionError as error:
+                return str(error)
+        return None
+
+    def _make_api(self) -> ControlApi:
+        ground, identity = self._ground, self._identity
+        api = ground.settings.api
+        forgery_check = ForgeryCheck(api.cors_origins)
+        authenticator = Authenticator(
+            identity.access_tokens, identity.states, identity.api_keys, forgery_check
+        )
+        options = DispatchOptions(
+            ground.client_address.of, lambda request: request.get(REQUEST_ID, ""), ground.is_secure
+        )
+        limits = RateLimits(self.state, _rate_limits(api))
+        dispatcher = Dispatcher(authenticator, limits, Idempotency(ground.database), options)
+        nouns = [
+            *identity.nouns(forgery_check),
+            *self._people(),
+            *self._rooms(),
+            *self._news(),
+        ]
+        storage = TableStorage(ground.database, ground.is_secure)
+        return ControlApi(nouns, dispatcher, VERSION, "/", api.cors_origins, storage)
+
+    def _people(self) -> Sequence[Noun]:
+        ground = self._ground
+        database, bus = ground.database, ground.bus
+        users = UserService(database, bus, self.objects, Images(), ground.passwords)
+        return [
+            UserRoutes(users, AccountExport(database, self.objects), AccountViews()),
+            AvatarRoutes(users),
+            SocialRoutes(SocialService(database, bus)),
+            ReportRoutes(ReportService(database)),
+            CreatorRoutes(CreatorService(database, bus)),
+            AdminUserRoutes(AdminUserService(database, bus)),
+        ]
+
+    def _rooms(self) -> Sequence[Noun]:
+        ground = self._ground
+        database, views = ground.database, RoomViews(self._live)
+        digester = StreamKeyDigester(ground.secret)
+        rooms = RoomsService(database, digester, ground.settings.api.rooms_per_user, self.objects)
+        streams = StreamsService(database, rooms, self._live, HubStreamControl(ground.hub))
+        ingest = IngestService(rooms, self._monitor, ServerAddresses(ground.addresses))
+        playback = PlaybackService(PlaybackAccess(database), ground.grants, self._live, self._bases)
+        return [
+            RoomFeedsRoutes(RoomFeeds(database), views),
+            RoomsRoutes(rooms, views),
+            StreamsRoutes(streams, views, self._monitor),
+            IngestRoutes(ingest),
+            CategoriesRoutes(CategoriesService(database)),
+            PlaybackRoutes(playback),
+        ]
+
+    def _news(self) -> Sequence[Noun]:
+        """What tells people and programs of what happens, and the tasks that do it."""
+        ground = self._ground
+        database, bus = ground.database, ground.bus
+        options = DeliveryOptions(ground.public_url)
+        notifications = Notifications(database, bus)
+        sender = WebhookSender(database, self._outbound)
+        sender.subscribe(bus)
+        self._tasks |= {
+            "notifications_of_users": notifications.run,
+            "news_to_followers": FanOutToFollowers(database, bus, options).run,
+            "notification_delivery": NotificationDelivery(
+                database, bus, self._mailer, self._push, options
+            ).run,
+            "webhooks": sender.run,
+        }
+        return [
+            SearchRoutes(SearchService(database)),
+            NotificationsRoutes(notifications),
+            PushSubscriptionsRoutes(PushSubscriptionService(database, self._push)),
+            WebhooksRoutes(Webhooks(database, self._outbound)),
+        ]
+
+    def _bases(self) -> PlaybackBases:
+        addresses = self._ground.addresses()
+        return PlaybackBases(addresses.base_url, addresses.rtmp_url)
+
+
+def _objects(settings: Settings, data: DataDirectory) -> Objects:
+    """Raises StorageError."""
+    url = settings.objects_url.get_secret_value() if settings.objects_url else None
+    return open_objects(url, data.path / "objects")
+
+
+def _mailer(settings: Settings, data: DataDirectory) -> Mailer:
+    url = settings.smtp.url.get_secret_value() if settings.smtp.url else None
+    return mailer_of(url, data.path / "mail", settings.smtp.sender)
+
+
+def _rate_limits(api: ApiSettings) -> RateLimitOptions:
+    return RateLimitOptions(
+        Budget(api.requests_per_window, WINDOW_SECONDS),
+        Budget(api.authentications_per_window, WINDOW_SECONDS),
+        Budget(api.uploads_per_hour, HOUR_SECONDS),
+    )
