@@ -20,6 +20,9 @@ class LiveRooms(Protocol):
 
     def started_at(self, room_id: UUID) -> datetime | None: ...
 
+    def ended_at(self, room_id: UUID) -> datetime | None:
+        """When its last broadcast here ended, as long as that is remembered: the database hears it later."""
+
     def viewer_counts(self) -> Mapping[UUID, int]:
         """Of all rooms that are live here."""
 

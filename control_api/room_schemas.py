@@ -103,8 +103,7 @@ class RoomViews:
         return RoomWithKey(**self._fields(room), stream_key=stream_key)
 
     def _fields(self, room: RoomDetails) -> dict[str, Any]:
-        is_here = self._live.is_live(room.id)
-        is_live = is_here or room.live_since is not None
+        is_live = self._live.is_live(room.id) or self._is_live_elsewhere(room)
         settings = room.settings
         return {
             "id": room.id,
@@ -118,22 +117,35 @@ class RoomViews:
             "age_restricted": settings.age_restricted,
             "max_viewers": settings.max_viewers,
             "is_live": is_live,
-            "is_ready": room.ready_at is not None and not is_live and not _is_over(room),
-            "viewer_count": self._live.viewer_count(room.id) if is_here else room.viewers,
+            "is_ready": not is_live and self._is_announced(room),
+            "viewer_count": self._viewer_count(room) if is_live else 0,
             "started_at": (self._live.started_at(room.id) or room.live_since) if is_live else None,
-            "ended_at": None if is_live else room.ended_at,
+            "ended_at": None if is_live else self._ended_at(room),
             "scheduled_for": settings.scheduled_for,
             "thumbnail": f"/api/v1/thumbnails/{room.thumbnail}" if room.thumbnail else None,
             "streamer": streamer(room.owner),
             "created_at": room.created_at,
         }
 
+    def _viewer_count(self, room: RoomDetails) -> int:
+        return self._live.viewer_count(room.id) if self._live.is_live(room.id) else room.viewers
+
+    def _ended_at(self, room: RoomDetails) -> datetime | None:
+        """The end of the last broadcast, here or elsewhere."""
+        known = [moment for moment in (self._live.ended_at(room.id), room.ended_at) if moment is not None]
+        return max(known, default=None)
+
+    def _is_live_elsewhere(self, room: RoomDetails) -> bool:
+        """As the database has it, unless that is a broadcast of this node that is over already."""
+        ended_at = self._live.ended_at(room.id)
+        return room.live_since is not None and (ended_at is None or room.live_since > ended_at)
+
+    def _is_announced(self, room: RoomDetails) -> bool:
+        """Whether the broadcast that ``ready_at`` announced is still to come."""
+        ended_at = self._ended_at(room)
+        return room.ready_at is not None and (ended_at is None or ended_at < room.ready_at)
+
 
 def streamer(owner: RoomOwner) -> UserSummary:
     avatar = f"/api/v1/avatars/{owner.avatar}" if owner.avatar else None
     return UserSummary(id=owner.id, username=owner.username, display_name=owner.display_name, avatar=avatar)
-
-
-def _is_over(room: RoomDetails) -> bool:
-    """Whether the broadcast that ``ready_at`` announced has been and gone."""
-    return room.ready_at is not None and room.ended_at is not None and room.ended_at > room.ready_at

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import Final
 from uuid import UUID
 
 import structlog
@@ -11,6 +12,8 @@ from mediaserver.hub.hub import Hub
 from storage.bus import BroadcastEnded, BroadcastStarted, Bus
 
 logger = structlog.get_logger("mediaserver")
+
+MAX_ENDED: Final = 10_000
 
 
 def _now() -> datetime:
@@ -24,13 +27,18 @@ class HubLiveRooms:
         self._hub = hub
         self._now = now
         self._started: dict[str, datetime] = {}
+        self._ended: dict[str, datetime] = {}
         hub.add_listener(self)
 
     def started(self, room_id: str) -> None:
+        self._ended.pop(room_id, None)
         self._started[room_id] = self._now()
 
     def ended(self, room_id: str, reason: str) -> None:
         self._started.pop(room_id, None)
+        self._ended[room_id] = self._now()
+        if len(self._ended) > MAX_ENDED:
+            del self._ended[next(iter(self._ended))]
 
     def is_live(self, room_id: UUID) -> bool:
         return self._hub.find_live(str(room_id)) is not None
@@ -41,6 +49,9 @@ class HubLiveRooms:
 
     def started_at(self, room_id: UUID) -> datetime | None:
         return self._started.get(str(room_id))
+
+    def ended_at(self, room_id: UUID) -> datetime | None:
+        return self._ended.get(str(room_id))
 
     def viewer_counts(self) -> Mapping[UUID, int]:
         return {UUID(each.room_id): each.viewer_count for each in self._hub.streams() if each.tracks}

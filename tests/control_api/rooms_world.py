@@ -35,6 +35,7 @@ class FakeMedia:
     """Implements LiveRooms, IngestMonitor, StreamControl and IngestAddresses."""
 
     viewers: dict[UUID, int] = field(default_factory=dict)
+    ended: dict[UUID, datetime] = field(default_factory=dict)
     health_by_room: dict[UUID, IngestHealth] = field(default_factory=dict)
     kicked: list[tuple[UUID, str]] = field(default_factory=list)
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -47,6 +48,9 @@ class FakeMedia:
 
     def started_at(self, room_id: UUID) -> datetime | None:
         return self.since if room_id in self.viewers else None
+
+    def ended_at(self, room_id: UUID) -> datetime | None:
+        return self.ended.get(room_id)
 
     def viewer_counts(self) -> Mapping[UUID, int]:
         return self.viewers

@@ -1,6 +1,7 @@
 """Lists of rooms: what is in them, in which order, and that pages hold together."""
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -8,7 +9,7 @@ import pytest
 
 from control_api.pagination import encode_cursor
 from storage.database import Database
-from storage.repositories import Users, UserState
+from storage.repositories import Broadcasts, Users, UserState
 from tests.control_api.rooms_world import RoomsWorld, make_world
 
 
@@ -158,6 +159,21 @@ async def test_what_is_live_elsewhere_is_told_from_the_database_until_its_node_i
     assert (seen["isLive"], seen["viewerCount"], seen["startedAt"]) == (False, 0, None)
     assert await titles(world, "/rooms?live=true") == []
     assert await titles(world, "/rooms?live=false") == [room["title"]]
+
+
+async def test_what_ended_here_is_over_before_the_database_hears_of_it(world: RoomsWorld) -> None:
+    room = await world.room()
+    await world.go_live(room, 7)
+    ended = world.media.ended[UUID(room["id"])] = datetime.now(UTC)
+    seen = await world.ok("GET", f"/rooms/{room['id']}")
+    assert (seen["isLive"], seen["viewerCount"], seen["startedAt"]) == (False, 0, None)
+    assert datetime.fromisoformat(seen["endedAt"]) == ended
+    elsewhere = await world.go_live(room, 8)
+    assert (await world.ok("GET", f"/rooms/{room['id']}"))["viewerCount"] == 8
+    later = ended + timedelta(minutes=1)
+    await Broadcasts(world.database).close(elsewhere, later, 8, "publisher stopped")
+    seen = await world.ok("GET", f"/rooms/{room['id']}")
+    assert datetime.fromisoformat(seen["endedAt"]) == later
 
 
 async def test_following_lists_those_whom_one_follows(world: RoomsWorld) -> None:

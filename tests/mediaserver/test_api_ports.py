@@ -8,9 +8,10 @@ from uuid import UUID
 import pytest
 
 from control_api.principal import Principal
-from control_api.room_schemas import NewRoom
+from control_api.room_schemas import NewRoom, RoomViews
 from control_api.services.rooms import RoomsService
 from control_api.services.streams import StreamsService
+from mediaserver import api_ports
 from mediaserver.addresses import Addresses
 from mediaserver.api_ports import BroadcastAnnouncer, HubLiveRooms, HubStreamControl, ServerAddresses
 from mediaserver.hub.hub import Hub
@@ -76,6 +77,15 @@ async def test_live_rooms_are_known_with_viewers_and_start(hub: Hub) -> None:
     assert live.viewer_counts() == {room: 3, other: 0}
     hub.release(str(room), publisher, is_clean=True)
     assert (live.is_live(room), live.viewer_count(room), live.started_at(room)) == (False, 0, None)
+    assert (live.ended_at(room), live.ended_at(other)) == (NOW, None)
+
+
+async def test_what_ended_is_remembered_within_bounds(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api_ports, "MAX_ENDED", 2)
+    live, rooms = HubLiveRooms(hub, lambda: NOW), [new_id() for _ in range(3)]
+    for room in rooms:
+        hub.release(str(room), publish(hub, room), is_clean=True)
+    assert [live.ended_at(room) for room in rooms] == [None, NOW, NOW]
 
 
 async def test_a_stream_without_tracks_is_not_live_yet(hub: Hub) -> None:
@@ -149,7 +159,9 @@ async def test_an_end_through_the_api_agrees_with_what_the_hub_writes_down(
         if is_written:
             await eventually(lambda: on_air.pending == 0)
         ended = await streams.end(principal, room.id)
-        assert (ended.live_since, live.is_live(room.id)) == (None, False)
+        view = RoomViews(live).view(ended)
+        assert (view.is_live, view.viewer_count, view.started_at) == (False, 0, None)
+        assert view.ended_at is not None
         assert publisher.reasons == ["ended by owner"]
         await eventually(lambda: on_air.pending == 0)
     history = await streams.history(principal, room.id, None, 10)
