@@ -8,7 +8,7 @@ Rules:
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -122,10 +122,19 @@ async def _hold(transaction: Executor, own_id: UUID, other_id: UUID) -> None:
 
 
 async def _page(lister: _Lister, user_id: UUID, cursor: str | None, limit: int) -> Page[Relation]:
-    after = RelationPosition(*decode_cursor(cursor, datetime, UUID)) if cursor is not None else None
-    if after is not None and after.since.tzinfo is None:
-        raise invalid("cursor", "is none that this list gave out")
-    found = await lister(user_id, after, limit + 1)
+    found = await lister(user_id, _position(cursor) if cursor is not None else None, limit + 1)
     page = found[:limit]
     last = page[-1] if len(found) > limit else None
     return Page(page, encode_cursor(last.since, last.user_id) if last else None)
+
+
+def _position(cursor: str) -> RelationPosition:
+    """A forged one may hold a time without a zone, or one that is in no year once it is in UTC."""
+    since, user_id = decode_cursor(cursor, datetime, UUID)
+    foreign = invalid("cursor", "is none that this list gave out")
+    if since.tzinfo is None:
+        raise foreign
+    try:
+        return RelationPosition(since.astimezone(UTC), user_id)
+    except OverflowError as error:
+        raise foreign from error

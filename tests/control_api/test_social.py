@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from control_api.pagination import encode_cursor
 from storage.bus import RoomRelationChanged, UserFollowed
 from storage.repositories import Users, UserState
 from storage.repositories.follows import Follows
@@ -69,6 +70,20 @@ async def test_a_list_goes_on_where_it_ended_whatever_comes_in_between(world: Pe
 async def test_a_foreign_cursor_is_refused(world: PeopleWorld, cursor: str) -> None:
     for path, user in ((f"/users/{world.id('bob')}/followers", None), ("/blocks", "alice")):
         assert (await world.call("GET", f"{path}?cursor={cursor}", user))[0] == 400
+
+
+@pytest.mark.parametrize(
+    "since", ["2026-01-01T00:00:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "now", ""]
+)
+async def test_a_cursor_of_no_time_is_refused(world: PeopleWorld, since: str) -> None:
+    cursor = encode_cursor(since, world.id("bob"))
+    assert (await world.call("GET", f"/blocks?cursor={cursor}", "alice"))[0] == 400
+
+
+@pytest.mark.parametrize("since", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+async def test_a_cursor_of_a_far_time_finds_what_is_there(world: PeopleWorld, since: str) -> None:
+    cursor = encode_cursor(since, world.id("bob"))
+    assert (await world.call("GET", f"/blocks?cursor={cursor}", "alice"))[0] == 200
 
 
 @pytest.mark.parametrize("limit", ["0", "101", "-1", "x", "1.5", "99999999999999999999"])
