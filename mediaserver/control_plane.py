@@ -21,6 +21,7 @@ from control_api.playback_grants import PlaybackGrants
 from control_api.rate_limits import Budget, RateLimitOptions, RateLimits
 from control_api.room_schemas import RoomViews
 from control_api.routes.admin_users import AdminUserRoutes
+from control_api.routes.analytics import AnalyticsRoutes
 from control_api.routes.avatars import AvatarRoutes
 from control_api.routes.categories import CategoriesRoutes
 from control_api.routes.creators import CreatorRoutes
@@ -34,12 +35,15 @@ from control_api.routes.rooms import RoomsRoutes
 from control_api.routes.search import SearchRoutes
 from control_api.routes.social import SocialRoutes
 from control_api.routes.streams import StreamsRoutes
+from control_api.routes.thumbnails import ThumbnailsRoutes
 from control_api.routes.users import UserRoutes
 from control_api.routes.webhooks import WebhooksRoutes
 from control_api.routing import Noun
 from control_api.services.account_export import AccountExport
 from control_api.services.account_view import AccountViews
 from control_api.services.admin_users import AdminUserService
+from control_api.services.analytics import AnalyticsService
+from control_api.services.analytics_recording import AnalyticsRecorder
 from control_api.services.categories import CategoriesService
 from control_api.services.creators import CreatorService
 from control_api.services.ingest_health import IngestService
@@ -57,6 +61,7 @@ from control_api.services.rooms import RoomsService
 from control_api.services.search import SearchService
 from control_api.services.social import SocialService
 from control_api.services.streams import StreamsService
+from control_api.services.thumbnails import ThumbnailsService
 from control_api.services.users import UserService
 from control_api.services.web_push import WebPush
 from control_api.services.webhook_sender import WebhookSender
@@ -134,8 +139,14 @@ class ControlPlane:
         )
         self._live = HubLiveRooms(ground.hub)
         self._monitor = HubIngestMonitor(ground.hub, self._live)
+        self._recorder = AnalyticsRecorder(ground.database, self._live, ground.data.node_id())
+        self._images = Images()
         self._announcer = BroadcastAnnouncer(ground.hub, ground.bus)
-        self._tasks |= {"sessions": self._identity.sessions.run, "ingest_health": self._monitor.run}
+        self._tasks |= {
+            "sessions": self._identity.sessions.run,
+            "ingest_health": self._monitor.run,
+            "analytics": self._recorder.run,
+        }
         self.api: Final = self._make_api()
 
     async def __aenter__(self) -> Self:
@@ -186,7 +197,7 @@ class ControlPlane:
     def _people(self) -> Sequence[Noun]:
         ground = self._ground
         database, bus = ground.database, ground.bus
-        users = UserService(database, bus, self.objects, Images(), ground.passwords)
+        users = UserService(database, bus, self.objects, self._images, ground.passwords)
         return [
             UserRoutes(users, AccountExport(database, self.objects), AccountViews()),
             AvatarRoutes(users),
@@ -211,6 +222,8 @@ class ControlPlane:
             IngestRoutes(ingest),
             CategoriesRoutes(CategoriesService(database)),
             PlaybackRoutes(playback),
+            ThumbnailsRoutes(ThumbnailsService(database, rooms, self.objects, self._images), views),
+            AnalyticsRoutes(AnalyticsService(database, rooms), self._recorder),
         ]
 
     def _news(self) -> Sequence[Noun]:
