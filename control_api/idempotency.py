@@ -5,12 +5,14 @@ A call that was refused has done nothing, so its key stays free. After a crash n
 key is given out again after a while, and what moves money is idempotent by it in tables of its own.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Final
 
+import structlog
 from aiohttp import web
 
 from control_api.decoding import JSON_TYPE
@@ -18,12 +20,16 @@ from control_api.encoding import SAFE_HEADERS
 from control_api.errors import ApiError, conflict, invalid
 from control_api.routing import Call
 from storage.database import Database
+from storage.errors import DatabaseUnavailable
 from storage.repositories.idempotency_keys import IdempotencyKeys, KeptAnswer
 
 HEADER: Final = "Idempotency-Key"
 MAX_KEY_LENGTH: Final = 128
 PATIENCE: Final = timedelta(minutes=1)
 KEPT_FOR: Final = timedelta(days=1)
+CLEANING_SECONDS: Final = 3600.0
+
+logger = structlog.get_logger("mediaserver.api")
 
 
 class Idempotency:
@@ -47,8 +53,14 @@ class Idempotency:
         await self._keys.keep(call.user_id, key, response.status, body)
         return response
 
-    async def forget_old(self) -> None:
-        await self._keys.forget_older_than(KEPT_FOR)
+    async def run(self) -> None:
+        """Forget what is old, now and then, until cancelled."""
+        while True:
+            try:
+                await self._keys.forget_older_than(KEPT_FOR)
+            except DatabaseUnavailable as error:
+                logger.warning("idempotency_keys_not_cleaned", error=str(error))
+            await asyncio.sleep(CLEANING_SECONDS)
 
 
 def idempotency_key(request: web.Request) -> str:

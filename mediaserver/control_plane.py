@@ -184,7 +184,9 @@ class ControlPlane:
             ground.client_address.of, lambda request: request.get(REQUEST_ID, ""), ground.is_secure
         )
         limits = RateLimits(self.state, _rate_limits(api))
-        dispatcher = Dispatcher(authenticator, limits, Idempotency(ground.database), options)
+        idempotency = Idempotency(ground.database)
+        self._tasks["idempotency_keys"] = idempotency.run
+        dispatcher = Dispatcher(authenticator, limits, idempotency, options)
         nouns = [
             *identity.nouns(forgery_check),
             *self._people(),

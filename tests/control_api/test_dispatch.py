@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from control_api.errors import conflict
+from control_api.idempotency import Idempotency
 from control_api.principal import Principal
 from storage.database import Database
 from storage.repositories import Role, Users
@@ -205,6 +206,17 @@ async def test_a_refused_call_leaves_its_key_free(sample: Sample) -> None:
     assert (await sample.call("POST", "/paid-things", "user", json=GOOD, headers=key))[0] == 409
     sample.things.failure = None
     assert (await sample.call("POST", "/paid-things", "user", json=GOOD, headers=key))[0] == 201
+
+
+async def test_old_keys_are_forgotten(sample: Sample, database: Database) -> None:
+    key = {"Idempotency-Key": "old"}
+    await sample.call("POST", "/paid-things", "user", json=GOOD, headers=key)
+    await database.execute("UPDATE idempotency_keys SET created_at = now() - interval '25 hours'")
+    cleaning = asyncio.create_task(Idempotency(database).run())
+    async with asyncio.timeout(10):
+        while await database.fetch_value("SELECT count(*) FROM idempotency_keys"):
+            pass
+    cleaning.cancel()
 
 
 @pytest.mark.parametrize("key", ["", "a" * 129, "\u00e9"])
