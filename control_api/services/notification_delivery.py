@@ -188,7 +188,7 @@ class NotificationDelivery(_Worker):
         if delivery.email is not None:
             words = words_of(delivery.kind, delivery.data)
             lines = [words.text, "", self._options.public_url + words.path, ""]
-            lines.append(f"What you hear of by e-mail: {self._options.public_url}/settings")
+            lines.append("Your notification preferences say what you hear of by e-mail.")
             await self._mail.send(delivery.email, words.title, "\n".join(lines))
         return True
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from storage.repositories.notifications_store import Channels
 
 MAX_LINE_LENGTH: Final = 150
+HOME: Final = "/"
 
 
 class Kind(Enum):
@@ -47,7 +48,7 @@ def one_line(text: object) -> str:
 
 def _follow(data: Mapping[str, Any]) -> Words:
     name = one_line(data.get("displayName", ""))
-    return Words("New follower", f"{name} follows you now.", f"/@{one_line(data.get('username', ''))}")
+    return Words("New follower", f"{name} (@{one_line(data.get('username', ''))}) follows you now.", HOME)
 
 
 def _room_started(data: Mapping[str, Any]) -> Words:
@@ -59,16 +60,16 @@ def _room_started(data: Mapping[str, Any]) -> Words:
 def _creator_decision(data: Mapping[str, Any]) -> Words:
     is_approved = data.get("isApproved") is True
     answer = "You are a creator now." if is_approved else "Your application was declined."
-    return Words("Your creator application", answer, "/settings")
+    return Words("Your creator application", answer, HOME)
 
 
 def _report_resolved(_data: Mapping[str, Any]) -> Words:
-    return Words("Your report", "A moderator has dealt with what you reported. Thank you.", "/settings")
+    return Words("Your report", "A moderator has dealt with what you reported. Thank you.", HOME)
 
 
 def _webhook_disabled(data: Mapping[str, Any]) -> Words:
     address = one_line(data.get("url", ""))
-    return Words("Webhook switched off", f"{address} failed for days and gets no more calls.", "/settings")
+    return Words("Webhook switched off", f"{address} failed for days and gets no more calls.", HOME)
 
 
 _DAY: Final = timedelta(days=1)
@@ -92,7 +93,7 @@ def words_of(kind: str, data: Mapping[str, Any]) -> Words:
     try:
         return KINDS[Kind(kind)].words(data)
     except ValueError:
-        return Words("News for you", "", "/notifications")
+        return Words("News for you", "", HOME)
 
 
 def lifetime_of(kind: str) -> timedelta:

@@ -178,7 +178,7 @@ async def test_by_mail_alone_it_is_not_in_the_list(database: Database) -> None:
     assert await notifications.count_unread(user.id) == 0
     [(to, subject, text)] = post.mails
     assert (to, subject) == ("alice@example.com", "New follower")
-    assert "Bob Bcc: x follows you now." in text and "https://live.example/@bob" in text
+    assert "Bob Bcc: x (@bob) follows you now." in text and "https://live.example/" in text
 
 
 async def test_no_mail_to_an_address_nobody_proved_to_own(database: Database) -> None:
