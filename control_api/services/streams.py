@@ -11,7 +11,7 @@ from uuid import UUID
 
 from msgspec import Meta
 
-from control_api.errors import not_found
+from control_api.errors import invalid, not_found
 from control_api.pagination import Page, decode_cursor, encode_cursor
 from control_api.ports import LiveRooms, StreamControl
 from control_api.principal import Principal
@@ -74,8 +74,8 @@ class StreamsService:
     ) -> Page[Broadcast]:
         """The newest first. Why one ended is for those who run the room."""
         room = await self._rooms.find(principal, str(room_id))
-        after = decode_cursor(cursor, Moment, UUID) if cursor is not None else None
-        found = await Broadcasts(self._database).history(room_id, limit + 1, after and (after[0], after[1]))
+        after = _history_place(cursor) if cursor is not None else None
+        found = await Broadcasts(self._database).history(room_id, limit + 1, after)
         last = found[limit - 1] if len(found) > limit else None
         shown = found[:limit] if may_manage(principal, room) else _without_reasons(found[:limit])
         return Page(list(shown), encode_cursor(last.started_at, last.id) if last else None)
@@ -97,6 +97,15 @@ class StreamsService:
         if room is None:
             raise not_found("room")
         return room
+
+
+def _history_place(cursor: str) -> tuple[datetime, UUID]:
+    """A forged one may hold a time that is in no year once it is in UTC."""
+    started_at, broadcast_id = decode_cursor(cursor, Moment, UUID)
+    try:
+        return started_at.astimezone(UTC), broadcast_id
+    except OverflowError as error:
+        raise invalid("cursor", "is none that this list gave out") from error
 
 
 def _without_reasons(broadcasts: Sequence[Broadcast]) -> list[Broadcast]:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from control_api.pagination import encode_cursor
 from storage.bus import Bus, StreamKeyRotated
 from storage.database import Database
 from storage.ids import new_id
@@ -118,6 +119,24 @@ async def test_history_comes_in_pages_and_reasons_only_to_the_owner(
     rest = await world.ok("GET", f"{path}?limit=2&cursor={cursor}")
     assert [(each["peakViewers"], each["endReason"]) for each in rest] == [(0, None)]
     assert await world.fields("GET", f"{path}?cursor=abc") == ["cursor"]
+
+
+@pytest.mark.parametrize(
+    ("moment", "status"),
+    [
+        ("0001-01-01T00:00:00+14:00", 400),
+        ("9999-12-31T23:59:59-14:00", 400),
+        ("2026-01-01T00:00:00", 400),
+        ("now", 400),
+        ("0001-01-01T00:00:00Z", 200),
+        ("9999-12-31T23:59:59Z", 200),
+    ],
+)
+async def test_a_cursor_of_no_time_is_refused(world: RoomsWorld, moment: str, status: int) -> None:
+    room = await world.room()
+    cursor = encode_cursor(moment, room["id"])
+    answer = await world.api.call("GET", f"/rooms/{room['id']}/broadcasts?cursor={cursor}")
+    assert answer[0] == status
 
 
 async def test_administrators_see_all_that_is_live(world: RoomsWorld) -> None:
