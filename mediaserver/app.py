@@ -57,7 +57,7 @@ async def _serve(
     secret = data.secret_key(settings)
     digester = StreamKeyDigester(secret)
     grants = PlaybackGrants(secret, settings.api.playback_token_seconds)
-    passwords = Passwords()
+    passwords = Passwords(settings.passwords.threads, settings.passwords.waiting)
     bus = Bus()
     try:
         async with (

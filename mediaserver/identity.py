@@ -25,10 +25,15 @@ from control_api.services.email_codes import EmailLogin, EmailLoginParts, OneTim
 from control_api.services.sessions import SessionService
 from control_api.services.two_factor import TwoFactorService
 from mediaserver.config import Settings
+from mediaserver.config.settings import ApiSettings
 from storage.bus import Bus
 from storage.database import Database
 from storage.passwords import Passwords
 from storage.shared_state import SharedState
+
+# So many times the attempts that are allowed on one account from one address.
+ATTEMPTS_FROM_ANYWHERE: Final = 10
+ATTEMPTS_ON_ANYBODY: Final = 20
 
 
 class Identity:
@@ -48,7 +53,7 @@ class Identity:
         self._database = database
         self._errands = Errands()
         codes = OneTimeCodes(database, secret)
-        throttle = LoginThrottle(state, LoginLimits(account_and_address=api.authentications_per_window))
+        throttle = LoginThrottle(state, login_limits(api))
         self.access_tokens: Final = AccessTokens(secret, lifetime=timedelta(seconds=api.access_token_seconds))
         self.states: Final = SessionStates(database, bus)
         self.api_keys: Final = ApiKeyLookup(database)
@@ -87,3 +92,11 @@ class Identity:
 
     async def close(self) -> None:
         await self._errands.close()
+
+
+def login_limits(api: ApiSettings) -> LoginLimits:
+    """One setting scales all budgets: who allows more attempts at an account allows more at all of them."""
+    attempts = api.authentications_per_window
+    return LoginLimits(
+        attempts, account=ATTEMPTS_FROM_ANYWHERE * attempts, address=ATTEMPTS_ON_ANYBODY * attempts
+    )

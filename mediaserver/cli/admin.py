@@ -41,7 +41,7 @@ async def run_admin(settings: Settings, arguments: argparse.Namespace) -> int:
         arguments.password = read_password(arguments)
     data = DataDirectory(settings.data_dir)
     digester = StreamKeyDigester(data.secret_key(settings))
-    passwords = Passwords()
+    passwords = Passwords(settings.passwords.threads, settings.passwords.waiting)
     try:
         async with open_database(settings, data, COMMAND_PATIENCE_SECONDS) as database:
             accounts = Accounts(database, digester, passwords)

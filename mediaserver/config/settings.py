@@ -284,6 +284,14 @@ class ApiSettings(Group):
     """Let webhooks go to private and loopback addresses, over plain http, too: for closed networks."""
 
 
+class PasswordSettings(Group):
+    threads: Annotated[int, Field(ge=1, le=64)] = 2
+    """Password hashes computed at once. Each takes 64 MiB of memory and one core for tens of milliseconds."""
+
+    waiting: Annotated[int, Field(ge=0, le=1024)] = 16
+    """Password hashes that may wait for a thread; further ones are answered 503."""
+
+
 class SmtpSettings(Group):
     url: Annotated[SecretStr, AfterValidator(_check_smtp_url)] | None = None
     """Mail server, such as smtp://user:password@host:587 or smtps://host:465. Unset: mails are written into
@@ -342,6 +350,7 @@ class Settings(Group):
     gop_cache: GopCacheSettings = GopCacheSettings()
     hls: HlsSettings = HlsSettings()
     api: ApiSettings = ApiSettings()
+    passwords: PasswordSettings = PasswordSettings()
     smtp: SmtpSettings = SmtpSettings()
     authorization: AuthorizationSettings = AuthorizationSettings()
     database: DatabaseSettings = DatabaseSettings()
