@@ -16,6 +16,8 @@ PASSWORD: Final = "correct horse bench"
 NODE: Final = "bench-seed"
 """Where the seeded live rooms say that they run: a node no server has, so that none closes them."""
 BROADCASTS_PER_ROOM: Final = 3
+NOT_PUBLIC_EVERY: Final = 10
+AGE_LIMIT_EVERY: Final = 50
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -67,6 +69,11 @@ def room_slug(number: int) -> str:
     return f"bench-room-{number:05d}"
 
 
+def is_for_everyone(number: int) -> bool:
+    """Whether this room is public and without an age limit."""
+    return _visibility(number) == "public" and not _has_age_limit(number)
+
+
 def category_slug(number: int) -> str:
     return f"bench-{_CATEGORIES[number % len(_CATEGORIES)]}"
 
@@ -99,16 +106,16 @@ def users(population: Population, password_hash: str) -> Iterator[Record]:
 def rooms(population: Population) -> Iterator[Record]:
     """id, owner_id, slug, title, description, category_id, tags, visibility, age_restricted, created_at
 
-    One in ten is not public.
+    One in ten is not public, one in 50 has an age limit.
     """
     for number in range(population.rooms):
-        visibility = _VISIBILITIES[number // 10 % 3] if number % 10 == 9 else "public"
+        visibility = _visibility(number)
         owner = user_id(number % population.users)
         category = _identifier(_CATEGORY, number % len(_CATEGORIES))
         title = _title(number)
         tags = sorted({tag(number), tag(number * 7 + 3), tag(number // 11)})
         text = room_id(number), owner, room_slug(number), title, f"{title}. Everybody is welcome.", category
-        yield *text, tags, visibility, number % 50 == 0, _at(number)
+        yield *text, tags, visibility, _has_age_limit(number), _at(number)
 
 
 def follows(population: Population) -> Iterator[Record]:
@@ -145,6 +152,15 @@ def open_broadcasts(population: Population) -> Iterator[tuple[UUID, UUID, int]]:
 
 def viewers(number: int) -> int:
     return 20_000 // (number + 1)
+
+
+def _visibility(number: int) -> str:
+    is_open = number % NOT_PUBLIC_EVERY != NOT_PUBLIC_EVERY - 1
+    return "public" if is_open else _VISIBILITIES[number // NOT_PUBLIC_EVERY % len(_VISIBILITIES)]
+
+
+def _has_age_limit(number: int) -> bool:
+    return number % AGE_LIMIT_EVERY == AGE_LIMIT_EVERY // 2
 
 
 def _title(number: int) -> str:

@@ -117,8 +117,11 @@ class Traffic:
         return str(people.user_id(min(max(number, len(self._tokens)), self._mix.users - 1)))
 
     def _public_room(self) -> str:
+        """One that strangers may watch: public and not for adults only."""
         number = self._skewed(self._mix.rooms)
-        return str(people.room_id(number - 1 if number % 10 == 9 else number))
+        while not people.is_for_everyone(number):
+            number = (number + 1) % self._mix.rooms
+        return str(people.room_id(number))
 
     def _some_token(self) -> str | None:
         return self._random.choice(self._tokens) if self._tokens else None
