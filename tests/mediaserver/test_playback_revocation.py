@@ -154,14 +154,15 @@ async def scene(database: Database) -> AsyncIterator[Scene]:
         stack.push_async_callback(server.close)
         timeout = aiohttp.ClientTimeout(total=CLIENT_SECONDS * 2)
         session = await stack.enter_async_context(aiohttp.ClientSession(timeout=timeout))
-        notifications = Notifications(database, bus)
-        listening = asyncio.create_task(notifications.run())
-        stack.callback(listening.cancel)
         scene = Scene(database, media, session)
         bases = PlaybackBases(f"http://127.0.0.1:{port}", f"rtmp://127.0.0.1:{media.rtmp_port}/live")
         crowd = Crowd(media)
         scene.service = PlaybackService(PlaybackAccess(database), grants, crowd, lambda: bases)
         await scene.populate()
+        # From here on: the room's first key, heard of late, would end its stream.
+        notifications = Notifications(database, bus)
+        listening = asyncio.create_task(notifications.run())
+        stack.callback(listening.cancel)
         async with asyncio.timeout(CLIENT_SECONDS):
             await notifications.listening.wait()
         scene.go_live()
