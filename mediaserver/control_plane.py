@@ -52,6 +52,7 @@ from control_api.services.notification_delivery import (
     FanOutToFollowers,
     NotificationDelivery,
 )
+from control_api.services.notification_kinds import Kind
 from control_api.services.notifications import Notifications
 from control_api.services.playback import PlaybackAccess, PlaybackBases, PlaybackService
 from control_api.services.push_subscriptions import PushSubscriptionService
@@ -64,7 +65,7 @@ from control_api.services.streams import StreamsService
 from control_api.services.thumbnails import ThumbnailsService
 from control_api.services.users import UserService
 from control_api.services.web_push import WebPush
-from control_api.services.webhook_sender import WebhookSender
+from control_api.services.webhook_sender import SenderOptions, WebhookSender
 from control_api.services.webhooks import Webhooks
 from mediaserver.addresses import Addresses
 from mediaserver.api_ports import BroadcastAnnouncer, HubLiveRooms, HubStreamControl, ServerAddresses
@@ -82,6 +83,7 @@ from storage.database import Database
 from storage.objects import Objects, open_objects
 from storage.passwords import Passwords
 from storage.redis_state import RedisState
+from storage.repositories.webhooks import WebhookEndpoint
 from storage.shared_state import LocalState
 from storage.stream_keys import StreamKeyDigester
 
@@ -141,6 +143,8 @@ class ControlPlane:
         self._monitor = HubIngestMonitor(ground.hub, self._live)
         self._recorder = AnalyticsRecorder(ground.database, self._live, ground.data.node_id())
         self._images = Images()
+        self._exports = AccountExport(ground.database, self.objects)
+        self._notifications = Notifications(ground.database, ground.bus)
         self._announcer = BroadcastAnnouncer(ground.hub, ground.bus)
         self._tasks |= {
             "sessions": self._identity.sessions.run,
@@ -152,6 +156,7 @@ class ControlPlane:
     async def __aenter__(self) -> Self:
         await self._open.enter_async_context(self._outbound)
         self._open.callback(self._push.close)
+        self._open.callback(self._exports.close)
         self._open.push_async_callback(self._identity.close)
         if isinstance(self.state, RedisState):
             self._open.push_async_callback(self.state.close)
@@ -201,11 +206,11 @@ class ControlPlane:
         database, bus = ground.database, ground.bus
         users = UserService(database, bus, self.objects, self._images, ground.passwords)
         return [
-            UserRoutes(users, AccountExport(database, self.objects), AccountViews()),
+            UserRoutes(users, self._exports, AccountViews()),
             AvatarRoutes(users),
             SocialRoutes(SocialService(database, bus)),
-            ReportRoutes(ReportService(database)),
-            CreatorRoutes(CreatorService(database, bus)),
+            ReportRoutes(ReportService(database, self._notifications)),
+            CreatorRoutes(CreatorService(database, bus, self._notifications)),
             AdminUserRoutes(AdminUserService(database, bus)),
         ]
 
@@ -233,11 +238,10 @@ class ControlPlane:
         ground = self._ground
         database, bus = ground.database, ground.bus
         options = DeliveryOptions(ground.public_url)
-        notifications = Notifications(database, bus)
-        sender = WebhookSender(database, self._outbound)
+        sender = WebhookSender(database, self._outbound, SenderOptions(on_disabled=self._tell_of_webhook))
         sender.subscribe(bus)
         self._tasks |= {
-            "notifications_of_users": notifications.run,
+            "notifications_of_users": self._notifications.run,
             "news_to_followers": FanOutToFollowers(database, bus, options).run,
             "notification_delivery": NotificationDelivery(
                 database, bus, self._mailer, self._push, options
@@ -246,10 +250,14 @@ class ControlPlane:
         }
         return [
             SearchRoutes(SearchService(database)),
-            NotificationsRoutes(notifications),
+            NotificationsRoutes(self._notifications),
             PushSubscriptionsRoutes(PushSubscriptionService(database, self._push)),
             WebhooksRoutes(Webhooks(database, self._outbound)),
         ]
+
+    async def _tell_of_webhook(self, endpoint: WebhookEndpoint) -> None:
+        data = {"endpointId": str(endpoint.id), "url": endpoint.settings.url}
+        await self._notifications.notify(endpoint.owner_id, Kind.WEBHOOK_DISABLED, data)
 
     def _bases(self) -> PlaybackBases:
         addresses = self._ground.addresses()

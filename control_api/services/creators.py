@@ -5,6 +5,8 @@ from uuid import UUID
 
 from control_api.errors import conflict, not_found
 from control_api.pagination import Page, decode_cursor, encode_cursor
+from control_api.services.notification_kinds import Kind
+from control_api.services.notifications import Notifications
 from control_api.services.social import active_profile
 from control_api.texts import clean_text
 from storage.bus import Bus, UserChanged
@@ -19,9 +21,10 @@ MAX_NOTE: Final = 1000
 
 
 class CreatorService:
-    def __init__(self, database: Database, bus: Bus) -> None:
+    def __init__(self, database: Database, bus: Bus, notifications: Notifications) -> None:
         self._database = database
         self._bus = bus
+        self._notifications = notifications
 
     async def apply(self, user_id: UUID, text: str) -> CreatorApplication:
         """Raises ApiError 409: ``already_creator``, or ``application_pending`` until it is decided."""
@@ -61,6 +64,13 @@ class CreatorService:
                 admin_id, f"creator_application.{state.value}", "user", str(application.user_id), address
             )
         self._bus.publish(UserChanged(str(application.user_id)))
+        is_approved = state is ApplicationState.APPROVED
+        await self._notifications.notify(
+            application.user_id,
+            Kind.CREATOR_DECISION,
+            {"isApproved": is_approved},
+            source=f"creator_application:{application_id}",
+        )
         return application
 
     async def _find(self, applications: CreatorApplications, application_id: UUID) -> CreatorApplication:

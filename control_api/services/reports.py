@@ -5,6 +5,8 @@ from uuid import UUID
 
 from control_api.errors import conflict, invalid, not_found
 from control_api.pagination import Page, decode_cursor, encode_cursor
+from control_api.services.notification_kinds import Kind
+from control_api.services.notifications import Notifications
 from control_api.texts import clean_text
 from storage.database import Database
 from storage.errors import Conflict
@@ -16,8 +18,9 @@ MAX_TEXT: Final = 1000
 
 
 class ReportService:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, notifications: Notifications) -> None:
         self._database = database
+        self._notifications = notifications
 
     async def report(
         self, reporter_id: UUID, kind: SubjectKind, subject_id: UUID, reason: str, text: str
@@ -60,6 +63,12 @@ class ReportService:
             await AuditLog(transaction).add(
                 moderator_id, "report.resolved", "report", str(report_id), address, {"state": state.value}
             )
+        await self._notifications.notify(
+            report.reporter_id,
+            Kind.REPORT_RESOLVED,
+            {"reportId": str(report_id)},
+            source=f"report:{report_id}",
+        )
         return report
 
     async def _exists(self, kind: SubjectKind, subject_id: UUID) -> bool:

@@ -1,6 +1,7 @@
 """All about people behind the real dispatcher, with a bus that tests listen to."""
 
 import io
+import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,7 @@ from control_api.services.account_export import AccountExport
 from control_api.services.account_view import AccountViews
 from control_api.services.admin_users import AdminUserService
 from control_api.services.creators import CreatorService
+from control_api.services.notifications import Notifications
 from control_api.services.reports import ReportService
 from control_api.services.social import SocialService
 from control_api.services.users import UserService
@@ -79,6 +81,13 @@ class PeopleWorld:
     def id(self, name: str) -> str:
         return str(self.people[name].id)
 
+    async def told(self, name: str) -> list[tuple[str, object]]:
+        """Kind and data of the notifications of somebody."""
+        rows = await self.database.fetch(
+            "SELECT kind, data::text FROM notifications WHERE user_id = $1 ORDER BY id", self.people[name].id
+        )
+        return [(kind, json.loads(data)) for kind, data in rows]
+
     async def audited(self) -> list[str]:
         return [row[0] for row in await self.database.fetch("SELECT action FROM audit_log ORDER BY id")]
 
@@ -91,14 +100,15 @@ async def people_world(database: Database, aiohttp_client: Callable[..., Awaitab
         for name, role in (roles | {"root": Role.SUPERADMIN}).items()
     }
     bus, objects, passwords = Bus(), Objects(MemoryStore()), FakePasswords()
+    notifications = Notifications(database, bus)
     service = UserService(database, bus, objects, Images(), passwords)
     noun = _All(
         [
             UserRoutes(service, AccountExport(database, objects), AccountViews()),
             AvatarRoutes(service),
             SocialRoutes(SocialService(database, bus)),
-            ReportRoutes(ReportService(database)),
-            CreatorRoutes(CreatorService(database, bus)),
+            ReportRoutes(ReportService(database, notifications)),
+            CreatorRoutes(CreatorService(database, bus, notifications)),
             AdminUserRoutes(AdminUserService(database, bus)),
         ]
     )

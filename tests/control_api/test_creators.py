@@ -30,6 +30,7 @@ async def test_who_is_approved_is_a_creator(world: PeopleWorld) -> None:
     assert (await world.call("GET", "/users/alice"))[1]["isCreator"]
     assert world.events == [UserChanged(world.id("alice"))]
     assert await world.audited() == ["creator_application.approved"]
+    assert await world.told("alice") == [("creator_decision", {"isApproved": True})]
     assert (await world.page(QUEUE, "admin"))[0] == []
     assert await world.call("POST", "/creators/apply", "alice", json={"text": "Again"}) == (
         409,

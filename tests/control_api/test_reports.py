@@ -94,3 +94,12 @@ async def test_the_queue_goes_on_where_it_ended(world: PeopleWorld) -> None:
     rest, end = await world.page(f"/admin/reports?limit=2&cursor={cursor}", "mod")
     assert [one["reporterName"] for one in first + rest] == ["alice", "mod", "admin"] and end is None
     assert (await world.call("GET", "/admin/reports?cursor=WzFd", "mod"))[0] == 400
+
+
+async def test_the_reporter_hears_of_the_end(world: PeopleWorld) -> None:
+    await world.call("POST", "/reports", "alice", json=report("user", world.id("bob")))
+    (waiting,), _ = await world.page("/admin/reports", "mod")
+    body = {"resolution": "actioned"}
+    assert (await world.call("POST", f"/admin/reports/{waiting['id']}/resolve", "mod", json=body))[0] == 200
+    assert await world.told("alice") == [("report_resolved", {"reportId": waiting["id"]})]
+    assert await world.told("bob") == []
