@@ -10,9 +10,10 @@ from aiohttp_session import AbstractStorage, session_middleware
 
 from control_api.dispatch import Dispatcher
 from control_api.docs_page import CONTENT_SECURITY_POLICY, page
-from control_api.errors import ApiError
+from control_api.errors import ApiError, unavailable
 from control_api.openapi import document
 from control_api.routing import PREFIX, Noun, Route
+from storage.errors import StorageError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -57,7 +58,11 @@ class ControlApi:
         """A page's session, for the API only: media has no use for one."""
         if self._sessions is None or not request.path.startswith(PREFIX):
             return await handler(request)
-        response: web.StreamResponse = await self._sessions(request, handler)
+        try:
+            response: web.StreamResponse = await self._sessions(request, handler)
+        except StorageError:
+            # Sessions are saved when the dispatcher is done with the request.
+            return self._dispatcher.refuse(request, unavailable())
         return response
 
     async def _openapi(self, _request: web.Request) -> web.Response:
