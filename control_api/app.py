@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import hdrs, web
 from aiohttp_session import AbstractStorage, session_middleware
 
-from control_api.dispatch import Dispatcher
+from control_api.dispatch import OUTAGES, Dispatcher
 from control_api.docs_page import CONTENT_SECURITY_POLICY, page
 from control_api.errors import ApiError, unavailable
 from control_api.openapi import document
@@ -60,7 +60,7 @@ class ControlApi:
             return await handler(request)
         try:
             response: web.StreamResponse = await self._sessions(request, handler)
-        except StorageError:
+        except (StorageError, *OUTAGES):
             # Sessions are saved when the dispatcher is done with the request.
             return self._dispatcher.refuse(request, unavailable())
         return response

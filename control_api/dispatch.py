@@ -10,10 +10,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import structlog
 from aiohttp import hdrs, web
+from asyncpg import InternalClientError
 
 from control_api.decoding import NUL, read_body, read_query
 from control_api.encoding import failure, success
@@ -24,6 +25,10 @@ from control_api.routing import Call, Limit, Route
 from storage.errors import Conflict, DatabaseUnavailable, InvalidValue
 
 logger = structlog.get_logger("mediaserver.api")
+
+# asyncpg raises its InternalClientError, which storage does not translate, when PostgreSQL's last words reach
+# a connection of the pool just as it is taken or given back.
+OUTAGES: Final = (DatabaseUnavailable, TimeoutError, InternalClientError)
 
 
 class Authenticator(Protocol):
@@ -151,7 +156,7 @@ def _version(if_match: str | None) -> int | None:
 
 def _as_api_error(error: Exception) -> ApiError:
     """What nobody below turned into an ApiError."""
-    if isinstance(error, DatabaseUnavailable | TimeoutError):
+    if isinstance(error, OUTAGES):
         logger.warning("api_unavailable", error=str(error))
         return unavailable()
     if isinstance(error, Conflict):
