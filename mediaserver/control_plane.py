@@ -204,7 +204,8 @@ class ControlPlane:
     def _people(self) -> Sequence[Noun]:
         ground = self._ground
         database, bus = ground.database, ground.bus
-        users = UserService(database, bus, self.objects, self._images, ground.passwords)
+        throttle = self._identity.throttle
+        users = UserService(database, bus, self.objects, self._images, ground.passwords, throttle)
         return [
             UserRoutes(users, self._exports, AccountViews()),
             AvatarRoutes(users),

@@ -53,13 +53,13 @@ class Identity:
         self._database = database
         self._errands = Errands()
         codes = OneTimeCodes(database, secret)
-        throttle = LoginThrottle(state, login_limits(api))
+        self.throttle: Final = LoginThrottle(state, login_limits(api))
         self.access_tokens: Final = AccessTokens(secret, lifetime=timedelta(seconds=api.access_token_seconds))
         self.states: Final = SessionStates(database, bus)
         self.api_keys: Final = ApiKeyLookup(database)
         self.sessions: Final = SessionService(database, bus, self.access_tokens, RefreshTokens(secret))
         self._recovery = AccountRecovery(
-            database, RecoveryParts(passwords, codes, mail, state, throttle, self._errands, bus)
+            database, RecoveryParts(passwords, codes, mail, state, self.throttle, self._errands, bus)
         )
         self._two_factor = TwoFactorService(database, secret, self._recovery, state, mail)
         self._auth = AuthService(
@@ -69,14 +69,14 @@ class Identity:
                 self.sessions,
                 self._recovery,
                 self._two_factor,
-                throttle,
+                self.throttle,
                 self._errands,
                 AccountViews(),
             ),
         )
         self._email_login = EmailLogin(
             database,
-            EmailLoginParts(codes, self._auth, self._two_factor, throttle, state, self._errands, mail),
+            EmailLoginParts(codes, self._auth, self._two_factor, self.throttle, state, self._errands, mail),
         )
 
     def nouns(self, forgery_check: ForgeryCheck) -> Sequence[Noun]:

@@ -14,7 +14,7 @@ from control_api.errors import ApiError, forbidden, invalid, not_found, unavaila
 from control_api.identity.errands import Errands
 from control_api.identity.ports import Codes, Counter, Mail
 from control_api.identity.rules import check_new_password, known_email
-from control_api.identity.throttle import LoginThrottle
+from control_api.identity.throttle import LoginThrottle, confirmation_of
 from storage.bus import Bus, UserChanged
 from storage.database import Executor
 from storage.ids import new_id
@@ -130,7 +130,7 @@ class AccountRecovery:
         await self._confirm(user, password, address)
 
     async def _confirm(self, user: Credential, password: str, address: str) -> None:
-        attempt = await self._parts.throttle.begin(f"confirm:{user.id}", address)
+        attempt = await self._parts.throttle.begin(confirmation_of(user.id), address)
         try:
             is_correct = await self._parts.passwords.is_correct(password, user.password_hash)
         except TooManyHashes as error:

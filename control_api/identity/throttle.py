@@ -15,6 +15,7 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from math import ceil
+from uuid import UUID
 
 from control_api.errors import too_many
 from control_api.identity.ports import Counter
@@ -39,6 +40,11 @@ class Attempt:
 
     keys: tuple[str, ...]
     number: int
+
+
+def confirmation_of(user_id: UUID) -> str:
+    """An account as named by who is signed in and shows the password again: one budget, whatever it is for."""
+    return f"confirm:{user_id}"
 
 
 class LoginThrottle:

@@ -13,6 +13,7 @@ from uuid import UUID
 import structlog
 
 from control_api.errors import ApiError, conflict, not_found, unauthorized, unavailable
+from control_api.identity.throttle import LoginThrottle, confirmation_of
 from control_api.texts import clean_line, clean_text
 from storage.bus import Bus, RoomDeleted, UserChanged
 from storage.database import Database
@@ -24,6 +25,7 @@ from storage.repositories.audit import AuditLog
 from storage.repositories.credentials import Credential, Credentials
 from storage.repositories.follows import Follows
 from storage.repositories.users import Profile
+from storage.shared_state import LocalState
 
 logger = structlog.get_logger("mediaserver.api")
 
@@ -61,12 +63,15 @@ class UserService:
         objects: Objects,
         pictures: PictureConverter,
         passwords: PasswordCheck,
+        throttle: LoginThrottle | None = None,
     ) -> None:
+        """``throttle`` bounds guesses at the password of an account whose session somebody stole."""
         self._database = database
         self._bus = bus
         self._objects = objects
         self._pictures = pictures
         self._passwords = passwords
+        self._throttle = throttle or LoginThrottle(LocalState())
 
     async def own(self, user_id: UUID) -> Credential:
         """What the user sees of the own account."""
@@ -125,21 +130,24 @@ class UserService:
 
         Raises ApiError: 403 ``wrong_password``, 409 ``last_superadmin``.
         """
-        await self._check_password(user_id, password)
+        await self._check_password(user_id, password, address)
         async with self._database.transaction() as transaction:
             await _check_may_leave(Users(transaction), user_id)
             removed = await AccountData(transaction).remove(user_id)
             await AuditLog(transaction).add(user_id, "user.deleted", "user", str(user_id), address)
         await self._announce(user_id, removed)
 
-    async def _check_password(self, user_id: UUID, password: str) -> None:
+    async def _check_password(self, user_id: UUID, password: str, address: str) -> None:
+        attempt = await self._throttle.begin(confirmation_of(user_id), address)
         stored = await Users(self._database).password_hash(user_id)
         try:
             is_correct = await self._passwords.is_correct(password, stored)
         except TooManyHashes as error:
             raise unavailable("Too many are signing in at the moment; try again shortly.") from error
         if not is_correct:
+            await self._throttle.failed(attempt)
             raise ApiError(HTTPStatus.FORBIDDEN, "wrong_password", "The password is wrong.")
+        await self._throttle.succeeded(attempt)
 
     async def _announce(self, user_id: UUID, removed: RemovedAccount) -> None:
         self._bus.publish(UserChanged(str(user_id)))

@@ -120,6 +120,9 @@ def test_a_session_does_not_help_to_guess_its_password(site: Site) -> None:
         answers.append(code_of(site.ada.ask("PATCH", "/auth/password", wrong, headers=headers)))
     assert set(answers[:-1]) == {"403 wrong_password"}
     assert answers[-1] == "429 rate_limited"
+    headers = {"X-Forwarded-For": next(_addresses)}
+    deletion = site.ada.ask("DELETE", "/users/me", {"password": "wrong password"}, headers=headers)
+    assert code_of(deletion) == "429 rate_limited"
 
 
 def test_without_redis_the_node_counts_by_itself(site: Site) -> None:
