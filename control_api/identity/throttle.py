@@ -43,7 +43,7 @@ class Attempt:
 
 
 def confirmation_of(user_id: UUID) -> str:
-    """An account as named by who is signed in and shows the password again: one budget, whatever it is for."""
+    """The account as named where somebody signed in shows the password again: one budget for all of that."""
     return f"confirm:{user_id}"
 
 
