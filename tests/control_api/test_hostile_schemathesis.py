@@ -9,7 +9,7 @@ import pytest
 
 from tests.control_api.live_api import LiveApi, live_api
 
-SECONDS = 60
+SECONDS = 40
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
