@@ -14,7 +14,6 @@ from typing import Any, Final, Protocol
 
 import structlog
 from aiohttp import hdrs, web
-from asyncpg import InternalClientError
 
 from control_api.decoding import NUL, read_body, read_query
 from control_api.encoding import failure, success
@@ -26,9 +25,7 @@ from storage.errors import Conflict, DatabaseUnavailable, InvalidValue
 
 logger = structlog.get_logger("mediaserver.api")
 
-# asyncpg raises its InternalClientError, which storage does not translate, when PostgreSQL's last words reach
-# a connection of the pool just as it is taken or given back.
-OUTAGES: Final = (DatabaseUnavailable, TimeoutError, InternalClientError)
+OUTAGES: Final = (DatabaseUnavailable, TimeoutError)
 
 
 class Authenticator(Protocol):
@@ -93,7 +90,7 @@ class Dispatcher:
 
     async def _answer(self, route: Route, request: web.Request, headers: dict[str, str]) -> web.Response:
         address = self._options.address_of(request)
-        principal = await self._principal(route, request, address)
+        principal = await self._principal(route, request, address, headers)
         headers.update(await self._rate_limiter.check(route.limit, principal, address))
         _check_access(route, principal)
         call = await self._call(route, request, principal, address)
@@ -103,11 +100,13 @@ class Dispatcher:
 
         return await (self._idempotency.answer(call, act) if route.needs_idempotency_key else act())
 
-    async def _principal(self, route: Route, request: web.Request, address: str) -> Principal:
+    async def _principal(
+        self, route: Route, request: web.Request, address: str, headers: dict[str, str]
+    ) -> Principal:
         try:
             return await self._authenticator.principal(request, address)
         except ApiError:
-            await self._rate_limiter.check(route.limit, ANONYMOUS, address)
+            headers.update(await self._rate_limiter.check(route.limit, ANONYMOUS, address))
             raise
 
     async def _call(

@@ -8,7 +8,7 @@ from control_api.identity.errands import Errands
 from control_api.identity.recovery import AccountRecovery, RecoveryParts
 from control_api.identity.session_states import SessionStates
 from control_api.identity.throttle import LoginLimits, LoginThrottle
-from control_api.identity.tokens import AccessTokens, RefreshTokens
+from control_api.identity.tokens import AccessTokens, Algorithm, RefreshTokens
 from control_api.identity.web_session import ForgeryCheck
 from control_api.mail import Mailer
 from control_api.routes.api_keys import ApiKeyRoutes
@@ -54,7 +54,11 @@ class Identity:
         self._errands = Errands()
         codes = OneTimeCodes(database, secret)
         self.throttle: Final = LoginThrottle(state, login_limits(api))
-        self.access_tokens: Final = AccessTokens(secret, lifetime=timedelta(seconds=api.access_token_seconds))
+        self.access_tokens: Final = AccessTokens(
+            secret,
+            Algorithm(api.access_token_algorithm.value),
+            timedelta(seconds=api.access_token_seconds),
+        )
         self.states: Final = SessionStates(database, bus)
         self.api_keys: Final = ApiKeyLookup(database)
         self.sessions: Final = SessionService(database, bus, self.access_tokens, RefreshTokens(secret))

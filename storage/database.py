@@ -219,14 +219,24 @@ def translated_errors() -> Iterator[None]:
         raise Conflict(error.constraint_name or "") from error
     except (asyncpg.CheckViolationError, asyncpg.ForeignKeyViolationError) as error:
         raise InvalidValue(error.constraint_name or "") from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except (
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
+        OSError,
+        TimeoutError,
+    ) as error:
         if not _is_lost(error):
             raise
         raise DatabaseUnavailable(f"PostgreSQL: {str(error) or type(error).__name__}") from error
 
 
 def _is_lost(error: Exception) -> bool:
-    """Whether ``error`` says that the server is away or overloaded, not that our SQL is wrong."""
+    """Whether ``error`` says that the server is away or overloaded, not that our SQL is wrong.
+
+    asyncpg's InternalClientError comes when PostgreSQL's last words reach a connection just as it is taken or
+    given back.
+    """
     if isinstance(error, asyncpg.InterfaceError):
         # asyncpg has one class for a closed connection or pool and for wrong use of its API.
         return "clos" in str(error)

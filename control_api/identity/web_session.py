@@ -97,8 +97,11 @@ class PageSession:
 
 
 async def open_page_session(request: web.Request, user_id: UUID, session_id: UUID) -> None:
-    """Sign the browser in, if a page of ours asks; a program gets no cookie that it did not want."""
-    if STORAGE_KEY not in request or request.headers.get("Sec-Fetch-Site") != "same-origin":
+    """Sign the browser in, if a page of ours asks; a program gets no cookie that it did not want.
+
+    Browsers say ``Sec-Fetch-Site`` over HTTPS and to localhost only, but ``Origin`` with every POST.
+    """
+    if STORAGE_KEY not in request or not _is_from_our_page(request):
         return
     session = await new_session(request)
     session[_USER] = str(user_id)
@@ -120,6 +123,20 @@ async def page_session_of(request: web.Request) -> PageSession | None:
         return PageSession(UUID(session[_USER]), UUID(session[_SESSION]), session[_CSRF])
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
+
+
+def _is_from_our_page(request: web.Request) -> bool:
+    fetch_site = request.headers.get("Sec-Fetch-Site")
+    if fetch_site is not None:
+        return fetch_site == "same-origin"
+    return _host_of(request.headers.get(hdrs.ORIGIN)) == request.host.lower()
+
+
+def _host_of(origin: str | None) -> str:
+    try:
+        return urlsplit(origin or "").netloc.lower()
+    except ValueError:
+        return ""
 
 
 class ForgeryCheck:
@@ -153,10 +170,7 @@ class ForgeryCheck:
 
     def _is_ours(self, origin: str | None, request: web.Request) -> bool:
         """By host: behind a proxy the scheme that arrives here need not be the browser's."""
-        try:
-            host = urlsplit(origin or "").netloc.lower()
-        except ValueError:
-            return False
+        host = _host_of(origin)
         return bool(host) and (host == request.host.lower() or host in self._hosts)
 
 

@@ -94,12 +94,13 @@ class RoomsRoutes:
 
     async def change(self, call: Call[RoomChanges, None]) -> Reply:
         room_id = call.path_id("id", "room")
-        room = await self._rooms.change(call.principal, room_id, call.body, call.if_match)
+        room = await self._rooms.change(call.principal, room_id, call.body, call.if_match, call.address)
         return Reply(self._views.view(room), version=room.version)
 
     async def delete(self, call: Call[None, None]) -> None:
-        await self._rooms.delete(call.principal, call.path_id("id", "room"), call.if_match)
+        room_id = call.path_id("id", "room")
+        await self._rooms.delete(call.principal, room_id, call.if_match, call.address)
 
     async def rotate_key(self, call: Call[None, None]) -> StreamKeyView:
-        made = await self._rooms.rotate_key(call.principal, call.path_id("id", "room"))
+        made = await self._rooms.rotate_key(call.principal, call.path_id("id", "room"), call.address)
         return StreamKeyView(stream_key=made.stream_key)

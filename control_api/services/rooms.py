@@ -24,6 +24,7 @@ from control_api.texts import clean_line, clean_text
 from storage.database import Executor
 from storage.errors import Conflict, InvalidValue, StorageError
 from storage.repositories import StreamKeys, UserState, Visibility
+from storage.repositories.audit import AuditLog
 from storage.repositories.categories import Categories
 from storage.repositories.rooms import RoomDetails, Rooms, RoomSettings
 from storage.stream_keys import StreamKeyDigester, new_stream_key
@@ -112,7 +113,7 @@ class RoomsService:
         return room
 
     async def change(
-        self, principal: Principal, room_id: UUID, changes: RoomChanges, version: int | None
+        self, principal: Principal, room_id: UUID, changes: RoomChanges, version: int | None, address: str
     ) -> RoomDetails:
         """``version`` is the one that the client has seen, None if it does not care."""
         async with self._database.transaction() as transaction:
@@ -127,9 +128,13 @@ class RoomsService:
                 await rooms.change(room_id, settings)
             except (Conflict, InvalidValue) as error:
                 raise _explained(error) from error
+            if settings.visibility is not room.settings.visibility:
+                await _audit(transaction, principal, "room.visibility_changed", room_id, address)
+            elif principal.user_id != room.owner.id:
+                await _audit(transaction, principal, "room.changed", room_id, address)
             return await _existing(rooms, room_id)
 
-    async def delete(self, principal: Principal, room_id: UUID, version: int | None) -> None:
+    async def delete(self, principal: Principal, room_id: UUID, version: int | None, address: str) -> None:
         """Its publisher and viewers are dropped: the database tells every node."""
         async with self._database.transaction() as transaction:
             rooms = Rooms(transaction)
@@ -137,15 +142,18 @@ class RoomsService:
             room = await self.managed(principal, room_id, transaction)
             _check_version(room, version)
             await rooms.delete(room_id)
+            await _audit(transaction, principal, "room.deleted", room_id, address)
         if self._objects is not None and room.thumbnail is not None:
             # The room is gone whatever becomes of its picture, and a picture that stays does no harm.
             with suppress(StorageError, ValueError):
                 await self._objects.delete(f"{THUMBNAILS}/{room.thumbnail}")
 
-    async def rotate_key(self, principal: Principal, room_id: UUID) -> RoomKey:
+    async def rotate_key(self, principal: Principal, room_id: UUID, address: str) -> RoomKey:
         """Another stream key. The database tells every node: a publisher with the old one is dropped."""
         room = await self.managed(principal, room_id)
-        return RoomKey(room, await self.replace_key(room_id))
+        stream_key = await self.replace_key(room_id)
+        await _audit(self._database, principal, "room.stream_key_rotated", room_id, address)
+        return RoomKey(room, stream_key)
 
     async def replace_key(self, room_id: UUID) -> str:
         """The same without asking who wants it, for the command line."""
@@ -175,6 +183,10 @@ def clean_tags(tags: Sequence[str]) -> tuple[str, ...]:
         raise invalid("tags", f"must be {MAX_TAGS} at most")
     cleaned = [clean_line(f"tags[{index}]", tag.lower(), MAX_TAG) for index, tag in enumerate(tags)]
     return tuple(dict.fromkeys(cleaned))
+
+
+async def _audit(executor: Executor, principal: Principal, action: str, room_id: UUID, address: str) -> None:
+    await AuditLog(executor).add(principal.user_id, action, "room", str(room_id), address)
 
 
 async def _existing(rooms: Rooms, room_id: UUID) -> RoomDetails:

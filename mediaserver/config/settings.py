@@ -41,6 +41,11 @@ class LogFormat(Enum):
     JSON = "json"
 
 
+class TokenAlgorithm(Enum):
+    EDDSA = "EdDSA"
+    HS256 = "HS256"
+
+
 class LogLevel(Enum):
     DEBUG = "debug"
     INFO = "info"
@@ -273,6 +278,9 @@ class ApiSettings(Group):
 
     access_token_seconds: PositiveSeconds = 900
     """How long an access token is valid."""
+
+    access_token_algorithm: TokenAlgorithm = TokenAlgorithm.EDDSA
+    """How access tokens are signed: ``EdDSA`` with a key pair, or ``HS256`` with a shared secret."""
 
     playback_token_seconds: PositiveSeconds = 900
     """How long a playback token opens a room's doors; who is connected by then stays."""

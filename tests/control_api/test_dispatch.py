@@ -118,7 +118,8 @@ async def test_access(
 
 
 async def test_a_wrong_credential_counts_against_the_address(sample: Sample) -> None:
-    await sample.call("GET", "/things", "nobody")
+    _, _, headers = await sample.call("GET", "/things", "nobody")
+    assert headers["RateLimit-Remaining"] == "999"
     assert [address for _, _, address in sample.doorman.counted] == ["127.0.0.1"]
 
 

@@ -253,3 +253,22 @@ async def test_a_deleted_room_is_gone_with_its_key(world: RoomsWorld, database: 
     assert status == 200
     assert await world.refusal("GET", f"/rooms/{room['id']}", "alice") == (404, "room_not_found")
     assert await StreamKeys(database).find(DIGESTER.digest(room["streamKey"])) is None
+
+
+async def test_what_matters_is_audited(world: RoomsWorld, database: Database) -> None:
+    room = await world.room("alice")
+    path = f"/rooms/{room['id']}"
+    await world.ok("POST", f"{path}/stream-key", "alice")
+    await world.ok("PATCH", path, "alice", json={"title": "Not worth a line"})
+    await world.ok("PATCH", path, "alice", json={"visibility": "private"})
+    await world.ok("PATCH", path, "admin", json={"title": "Somebody else's"})
+    await world.ok("DELETE", path, "admin")
+    rows = await database.fetch("SELECT action, subject_id, actor_id FROM audit_log ORDER BY id")
+    assert [row["action"] for row in rows] == [
+        "room.stream_key_rotated",
+        "room.visibility_changed",
+        "room.changed",
+        "room.deleted",
+    ]
+    assert {row["subject_id"] for row in rows} == {room["id"]}
+    assert len({row["actor_id"] for row in rows}) == 2

@@ -5,10 +5,11 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import asyncpg
 import psutil
 import pytest
 
-from storage.database import Database, PoolOptions
+from storage.database import Database, PoolOptions, translated_errors
 from storage.embedded import EmbeddedPostgres
 from storage.errors import Conflict, DatabaseUnavailable, InvalidValue, StorageError
 from tests.conftest import UNSAFE_BUT_FAST
@@ -168,3 +169,8 @@ async def test_starting_does_not_block_the_loop(tmp_path: Path) -> None:
         elapsed = os.times().elapsed - started
         measuring.cancel()
     assert longest < elapsed / 2
+
+
+def test_a_connection_that_dies_as_it_is_taken_is_a_lost_database() -> None:
+    with pytest.raises(DatabaseUnavailable), translated_errors():
+        raise asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress")

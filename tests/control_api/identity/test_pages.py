@@ -161,3 +161,23 @@ async def test_a_damaged_row_is_nobody(house: House, browser: Browser) -> None:
     for data in ('{"created": 1, "session": {"user": 7}}', "[]", '{"session": {}}', '"x"', "{}"):
         await house.database.execute("UPDATE web_sessions SET data = $1::text::jsonb", data)
         assert (await browser.call("GET", "/auth/session")).status == 401
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_page"),
+    [
+        ({"Origin": "http://HOST"}, True),
+        ({"Origin": "http://HOST", "Sec-Fetch-Site": "cross-site"}, False),
+        ({}, False),
+    ],
+)
+async def test_a_page_is_known_by_its_origin_where_browsers_say_no_more(
+    house: House, headers: dict[str, str], is_page: bool
+) -> None:
+    """Over plain http to another machine they leave ``Sec-Fetch-Site`` out."""
+    await house.register()
+    host = f"{house.client.host}:{house.client.port}"
+    sent = {name: value.replace("HOST", host) for name, value in headers.items()}
+    body = {"username": "alice", "password": PASSWORD}
+    answer = await house.call("POST", "/auth/login", body, headers=sent)
+    assert ("session" in answer.cookies) is is_page
