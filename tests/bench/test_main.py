@@ -16,6 +16,8 @@ async def start(*words: str) -> asyncio.subprocess.Process:
         *(sys.executable, "-m", "bench", *words),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        # Where the tests run in the background, interrupts are ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 
