@@ -7,15 +7,20 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import asyncpg
 import pytest
+import structlog
 
 from storage.database import Database, PoolOptions
 from storage.embedded import EmbeddedPostgres
 from storage.migrating import migrate
 
 TEMPLATE = "migrated"
+IN_MEMORY = Path("/dev/shm")
+ENOUGH_MEMORY_BYTES = 2 * 1024**3
+"""Copying the template there takes a tenth of the time it takes on a disk."""
 UNSAFE_BUT_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 _own_folder = pytest.StashKey[str]()
@@ -38,10 +43,19 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """What one test's command says of logging is not for the next test."""
+    yield
+    structlog.reset_defaults()
+
+
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    """A running embedded PostgreSQL with a migrated database to copy."""
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres") / "cluster", UNSAFE_BUT_FAST)
+    """A running embedded PostgreSQL with a migrated database to copy, in memory where there is room."""
+    has_memory = IN_MEMORY.is_dir() and shutil.disk_usage(IN_MEMORY).free > ENOUGH_MEMORY_BYTES
+    folder = Path(tempfile.mkdtemp(dir=IN_MEMORY)) if has_memory else tmp_path_factory.mktemp("postgres")
+    server = EmbeddedPostgres(folder / "cluster", UNSAFE_BUT_FAST)
     server.join()
     try:
         # In a thread, so that no event loop of a test is disturbed.
@@ -50,6 +64,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostg
         yield server
     finally:
         server.leave()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
@@ -58,7 +73,7 @@ async def database_url(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
     name = f"test_{secrets.token_hex(8)}"
     administration = await asyncpg.connect(postgres.url)
     try:
-        await administration.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+        await administration.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY")
         yield url_of(postgres, name)
         await administration.execute(f"DROP DATABASE {name} WITH (FORCE)")
     finally:
