@@ -22,7 +22,7 @@ from tests.control_api.hostile_values import (
 )
 from tests.control_api.live_api import PREFIX, LiveApi, Operation, compact, live_api
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 LEAVES_ALONE = {"auth_logout", "user_delete", "session_revoke", "auth_change_password"}
 """Would end the session that the other requests need, if they went through."""
