@@ -84,7 +84,7 @@ class Viewer:
             return
         sent = batch.send_pages(self.socket)
         if sent < batch.size:
-            self.write(batch.data[sent:])
+            self.write(memoryview(batch.data)[sent:])
 
 
 @dataclass(slots=True)
