@@ -29,6 +29,7 @@ from storage.bus import Bus
 from storage.database import Database
 from storage.notifications import Notifications
 from storage.passwords import Passwords
+from storage.redis_bus import BusRelay
 from storage.stream_keys import StreamKeyDigester
 
 logger = structlog.get_logger("mediaserver")
@@ -99,6 +100,7 @@ class Server:
         self._live_state = LiveState(database, shared.data.node_id(), self._media.viewer_count)
         self._media.hub.add_listener(self._live_state)
         self._notifications = Notifications(database, bus)
+        self._relay = BusRelay(settings.redis_url.get_secret_value(), bus) if settings.redis_url else None
         client_address = ClientAddress(settings.http.trusted_proxies)
         self._control = ControlPlane(
             Ground(
@@ -156,6 +158,7 @@ class Server:
             "live_state": self._live_state.run,
             "loop_lag": self._lag.run,
             "web": self._web.run,
+            **({"bus": self._relay.run} if self._relay else {}),
             **self._control.tasks(),
         }
 
@@ -183,8 +186,15 @@ class Server:
                 try:
                     await self._live_state.close()
                 finally:
-                    await self._control.__aexit__()
+                    await self._close_control()
         logger.info("stopped")
+
+    async def _close_control(self) -> None:
+        try:
+            if self._relay is not None:
+                await self._relay.close()
+        finally:
+            await self._control.__aexit__()
 
     def _reload(self) -> None:
         try:
