@@ -29,24 +29,25 @@ _TAKE: Final = """
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local limit, window, slices = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local width = window / slices
-local current = math.floor(now / width)
-local counts = redis.call('HGETALL', KEYS[1])
-local used, oldest = 0, current
-for i = 1, #counts, 2 do
-    local index = tonumber(counts[i])
-    if index < current - slices then
-        redis.call('HDEL', KEYS[1], counts[i])
+local current = string.format('%d', math.floor(now / (window / slices)))
+local known = redis.call('HGETALL', KEYS[1])
+local used, here, oldest = 0, 0, now
+for i = 1, #known, 2 do
+    local count, last = string.match(known[i + 1], '(%d+) (%d+)')
+    if tonumber(last) <= now - window then
+        redis.call('HDEL', KEYS[1], known[i])
     else
-        used = used + tonumber(counts[i + 1])
-        oldest = math.min(oldest, index)
+        used = used + tonumber(count)
+        oldest = math.min(oldest, tonumber(last))
+        if known[i] == current then here = tonumber(count) end
     end
 end
 if used < limit then
-    redis.call('HINCRBY', KEYS[1], string.format('%d', current), 1)
-    redis.call('PEXPIRE', KEYS[1], math.ceil(window + width))
+    if used == here then oldest = now end
+    redis.call('HSET', KEYS[1], current, string.format('%d %d', here + 1, now))
+    redis.call('PEXPIRE', KEYS[1], window)
 end
-return {used, string.format('%d', oldest), string.format('%d', now)}
+return {used, string.format('%d', math.max(0, now - oldest))}
 """
 _TAKE_ONCE: Final = """
 local value = redis.call('GET', KEYS[1])
@@ -82,15 +83,15 @@ class RedisState:
         milliseconds = max(SLICES, round(window_seconds * 1000))
 
         async def remote() -> Allowance:
-            answer = await self._take(keys=[_name("count", key)], args=[limit, milliseconds, SLICES])
-            used, oldest, now = (int(part) for part in answer)
-            return allowance(used, limit, {oldest: 1}, now / 1000, milliseconds / 1000 / SLICES)
+            answer = await self._take(keys=[_name("requests", key)], args=[limit, milliseconds, SLICES])
+            used, age = (int(part) for part in answer)
+            return allowance(used, limit, milliseconds / 1000, age / 1000)
 
         return await self._either(remote, lambda: self._local.take(key, limit, window_seconds))
 
     async def forget(self, key: str) -> None:
         async def remote() -> None:
-            await self._redis.delete(_name("count", key))
+            await self._redis.delete(_name("requests", key))
 
         await self._local.forget(key)
         await self._either(remote, lambda: self._local.forget(key))

@@ -2,14 +2,15 @@
 
 LocalState keeps it in this process. storage.redis_state keeps it in Redis for several nodes.
 
-Requests are counted in a sliding window made of SLICES + 1 slices. The oldest slice counts in full, so no
-window of ``window_seconds`` ever has more than ``limit`` allowed requests in it; the price is that a request
-is remembered for up to 1/SLICES of the window longer. A refused request does not count.
+Requests are counted in a sliding window made of slices. A slice counts in full until the last request in it
+is as old as the window. So no window of ``window_seconds`` ever has more than ``limit`` allowed requests in
+it, and nobody is told to wait longer than it; the price is that a request may be remembered for up to
+1/SLICES of the window longer. A refused request does not count.
 """
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -22,7 +23,7 @@ ValueT = TypeVar("ValueT")
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """``reset_seconds`` is when the oldest request that counts will be forgotten."""
+    """``reset_seconds`` is when the oldest requests that count will be forgotten: the window at most."""
 
     is_allowed: bool
     remaining: int
@@ -43,6 +44,14 @@ class SharedState(Protocol):
 
     async def take_once(self, key: str) -> bytes | None:
         """The value put at ``key``, for the first who asks in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Slice:
+    """So many requests, and when the last one of them came."""
+
+    count: int
+    last_at: float
 
 
 @dataclass(slots=True)
@@ -86,20 +95,21 @@ class LocalState:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, max_keys: int = MAX_KEYS) -> None:
         self._clock = clock
-        self._counters: _Shelf[dict[int, int]] = _Shelf(max_keys)
+        self._counters: _Shelf[dict[int, _Slice]] = _Shelf(max_keys)
         self._tickets: _Shelf[bytes] = _Shelf(max_keys)
 
     async def take(self, key: str, limit: int, window_seconds: float) -> Allowance:
         now = self._clock()
-        width = window_seconds / SLICES
-        current = int(now // width)
+        current = int(now // (window_seconds / SLICES))
         known = self._counters.get(key, now) or {}
-        counts = {index: count for index, count in known.items() if index >= current - SLICES}
-        used = sum(counts.values())
+        slices = {index: each for index, each in known.items() if each.last_at > now - window_seconds}
+        used = sum(each.count for each in slices.values())
         if used < limit:
-            counts[current] = counts.get(current, 0) + 1
-            self._counters.put(key, counts, now, window_seconds + width)
-        return allowance(used, limit, counts, now, width)
+            count = slices[current].count if current in slices else 0
+            slices[current] = _Slice(count + 1, now)
+            self._counters.put(key, slices, now, window_seconds)
+        oldest_at = min((each.last_at for each in slices.values()), default=now)
+        return allowance(used, limit, window_seconds, now - oldest_at)
 
     async def forget(self, key: str) -> None:
         self._counters.remove(key)
@@ -113,8 +123,6 @@ class LocalState:
         return value
 
 
-def allowance(used: int, limit: int, counts: Mapping[int, int], now: float, width: float) -> Allowance:
-    """What to answer when ``used`` requests counted before this one, in slices of ``width`` seconds."""
-    oldest = min(counts, default=int(now // width))
-    reset_seconds = max(0.0, (oldest + SLICES + 1) * width - now)
-    return Allowance(used < limit, max(0, limit - used - 1), reset_seconds)
+def allowance(used: int, limit: int, window_seconds: float, age_seconds: float) -> Allowance:
+    """What to answer when ``used`` requests counted before this one, the oldest slice being of this age."""
+    return Allowance(used < limit, max(0, limit - used - 1), max(0.0, window_seconds - age_seconds))

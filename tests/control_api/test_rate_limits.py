@@ -34,7 +34,7 @@ async def test_headers_count_down(limits: RateLimits) -> None:
     answers = [await limits.check(Limit.GENERAL, ANONYMOUS, "192.0.2.1") for _ in range(3)]
     assert [answer["RateLimit-Remaining"] for answer in answers] == ["2", "1", "0"]
     assert {answer["RateLimit-Limit"] for answer in answers} == {"3"}
-    assert all(1 <= int(answer["RateLimit-Reset"]) <= 960 for answer in answers)
+    assert all(1 <= int(answer["RateLimit-Reset"]) <= 900 for answer in answers)
 
 
 async def test_refusal_says_when_to_come_back(limits: RateLimits) -> None:
