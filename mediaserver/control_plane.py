@@ -250,7 +250,7 @@ class ControlPlane:
             "webhooks": sender.run,
         }
         return [
-            SearchRoutes(SearchService(database)),
+            SearchRoutes(SearchService(database), RoomViews(self._live)),
             NotificationsRoutes(self._notifications),
             PushSubscriptionsRoutes(PushSubscriptionService(database, self._push)),
             WebhooksRoutes(Webhooks(database, self._outbound)),

@@ -7,8 +7,10 @@ from uuid import UUID
 
 from control_api.errors import invalid
 from control_api.pagination import Page, decode_cursor, encode_cursor
+from control_api.services.users import PublicProfile
 from storage.database import Executor
-from storage.repositories.search import FoundRoom, FoundUser, Position, Search, Sought
+from storage.repositories.rooms import RoomDetails
+from storage.repositories.search import FoundUser, HitKind, Position, Search, Sought
 
 MAX_QUERY_LENGTH: Final = 200
 MAX_WORDS: Final = 10
@@ -18,15 +20,17 @@ MAX_WORDS: Final = 10
 class Hit:
     """A room or a user; the other one is None."""
 
-    room: FoundRoom | None
-    user: FoundUser | None
+    room: RoomDetails | None
+    user: PublicProfile | None
 
 
 class SearchService:
     def __init__(self, database: Executor) -> None:
         self._search = Search(database)
 
-    async def find(self, query: str, sought: Sought, cursor: str | None, limit: int) -> Page[Hit]:
+    async def find(
+        self, query: str, sought: Sought, cursor: str | None, limit: int, searcher_id: UUID | None = None
+    ) -> Page[Hit]:
         """The best hits first. What is no word in ``query`` is ignored; without a word nothing is found."""
         after = _position(cursor) if cursor is not None else None
         words = searchable(query)
@@ -35,14 +39,24 @@ class SearchService:
         found = await self._search.positions(words, sought, after, limit + 1)
         page = found[:limit]
         last = page[-1][0] if len(found) > limit else None
-        return Page(await self._hits(page), encode_cursor(last.rank, last.id) if last else None)
+        return Page(await self._hits(page, searcher_id), encode_cursor(last.rank, last.id) if last else None)
 
-    async def _hits(self, found: list[tuple[Position, str]]) -> list[Hit]:
+    async def _hits(self, found: list[tuple[Position, HitKind]], searcher_id: UUID | None) -> list[Hit]:
         rooms = await self._search.rooms([position.id for position, kind in found if kind == "room"])
-        users = await self._search.users([position.id for position, kind in found if kind == "user"])
-        hits = (Hit(rooms.get(position.id), users.get(position.id)) for position, _ in found)
-        # What was deleted between the two looks is left out.
+        user_ids = [position.id for position, kind in found if kind == "user"]
+        users = await self._search.users(user_ids, searcher_id)
+        hits = (
+            Hit(rooms.get(position.id), _public(users.get(position.id), searcher_id)) for position, _ in found
+        )
+        # What was deleted or hidden between the two looks is left out.
         return [hit for hit in hits if hit.room or hit.user]
+
+
+def _public(found: FoundUser | None, searcher_id: UUID | None) -> PublicProfile | None:
+    if found is None:
+        return None
+    has_relation = searcher_id is not None and searcher_id != found.profile.user.id
+    return PublicProfile(found.profile, found.is_followed if has_relation else None)
 
 
 def searchable(query: str) -> str:

@@ -5,11 +5,12 @@ beginning of a word.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
 
-from storage.database import Executor
+from storage.database import Executor, Row
+from storage.repositories.rooms import DETAIL_COLUMNS, DETAIL_TABLES, RoomDetails, room_details
+from storage.repositories.users import Profile, Role, User, UserState
 
 MOST_CANDIDATES: Final = 1000
 """A query that fits more rooms, or more users, says so little that only so many of them are ranked."""
@@ -25,28 +26,10 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class FoundUser:
-    id: UUID
-    username: str
-    display_name: str
-    bio: str
-    avatar: str | None
-    is_creator: bool
+    """``is_followed``: by the user who searches."""
 
-
-@dataclass(frozen=True, slots=True)
-class FoundRoom:
-    """``live_since`` and ``viewers`` are None and 0 when it is not live."""
-
-    owner: FoundUser
-    id: UUID
-    slug: str | None
-    title: str
-    tags: list[str]
-    category: str | None
-    age_restricted: bool
-    thumbnail: str | None
-    live_since: datetime | None
-    viewers: int
+    profile: Profile
+    is_followed: bool
 
 
 # A name that is the query stands first; so it is found even among more candidates than are ranked.
@@ -69,12 +52,13 @@ _ROOM_HITS: Final = """
         LIMIT $2) AS candidates)"""
 
 
-Sought = Literal["all", "rooms", "users"]
+HitKind = Literal["room", "user"]
+Sought = Literal["all", HitKind]
 
 _HITS: Final[dict[Sought, str]] = {
     "all": f"{_ROOM_HITS} UNION ALL {_USER_HITS}",
-    "rooms": _ROOM_HITS,
-    "users": _USER_HITS,
+    "room": _ROOM_HITS,
+    "user": _USER_HITS,
 }
 
 
@@ -85,17 +69,18 @@ def hits_query(sought: Sought) -> str:
                ORDER BY rank DESC, id DESC LIMIT $5"""
 
 
-FIND_ROOMS: Final = """
-    SELECT rooms.id, rooms.slug, title, tags, categories.slug AS category, age_restricted, thumbnail,
-           live.started_at AS live_since, coalesce(live.viewers, 0) AS viewers,
-           users.id, username, display_name, bio, avatar, is_creator
-    FROM rooms JOIN users ON users.id = owner_id
-    LEFT JOIN categories ON categories.id = category_id
-    LEFT JOIN room_live_state AS live ON live.room_id = rooms.id
-    WHERE rooms.id = ANY($1::uuid[])"""
+FIND_ROOMS: Final = f"""
+    SELECT {DETAIL_COLUMNS} FROM rooms {DETAIL_TABLES}
+    WHERE rooms.id = ANY($1::uuid[]) AND visibility = 'public' AND state = 'active'"""
 
 FIND_USERS: Final = """
-    SELECT id, username, display_name, bio, avatar, is_creator FROM users WHERE id = ANY($1::uuid[])"""
+    SELECT id, username, email, display_name, role, state, created_at, avatar, bio, is_creator,
+           email_verified_at IS NOT NULL AS is_verified,
+           coalesce(followers, 0) AS followers, coalesce(following, 0) AS following,
+           EXISTS (SELECT FROM follows WHERE follower_id = $2::uuid AND follows.user_id = users.id)
+               AS is_followed
+    FROM users LEFT JOIN follow_counts ON follow_counts.user_id = users.id
+    WHERE id = ANY($1::uuid[]) AND state = 'active'"""
 
 
 class Search:
@@ -104,8 +89,8 @@ class Search:
 
     async def positions(
         self, words: str, sought: Sought, after: Position | None, limit: int
-    ) -> list[tuple[Position, str]]:
-        """The best hits after ``after``, the best first, each with "room" or "user".
+    ) -> list[tuple[Position, HitKind]]:
+        """The best hits after ``after``, the best first, each with its kind.
 
         ``words`` may hold anything but NUL; what is no word is ignored.
         """
@@ -119,10 +104,26 @@ class Search:
         )
         return [(Position(row["rank"], row["id"]), row["kind"]) for row in rows]
 
-    async def rooms(self, room_ids: list[UUID]) -> dict[UUID, FoundRoom]:
+    async def rooms(self, room_ids: list[UUID]) -> dict[UUID, RoomDetails]:
+        """Those of the rooms that still may be found."""
         rows = await self._database.fetch(FIND_ROOMS, room_ids) if room_ids else []
-        return {row[0]: FoundRoom(FoundUser(*row[9:]), *row[:9]) for row in rows}
+        return {row["id"]: room_details(row) for row in rows}
 
-    async def users(self, user_ids: list[UUID]) -> dict[UUID, FoundUser]:
-        rows = await self._database.fetch(FIND_USERS, user_ids) if user_ids else []
-        return {row[0]: FoundUser(*row) for row in rows}
+    async def users(self, user_ids: list[UUID], searcher_id: UUID | None) -> dict[UUID, FoundUser]:
+        """Those of the users who still may be found."""
+        rows = await self._database.fetch(FIND_USERS, user_ids, searcher_id) if user_ids else []
+        return {row["id"]: _found_user(row) for row in rows}
+
+
+def _found_user(row: Row) -> FoundUser:
+    user = User(
+        row["id"],
+        row["username"],
+        row["email"],
+        row["display_name"],
+        Role(row["role"]),
+        UserState(row["state"]),
+        row["created_at"],
+    )
+    shown = row["avatar"], row["bio"], row["is_creator"], row["is_verified"]
+    return FoundUser(Profile(user, *shown, row["followers"], row["following"]), row["is_followed"])

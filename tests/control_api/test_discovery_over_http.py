@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from control_api.principal import Principal
+from control_api.room_schemas import RoomViews
 from control_api.routes.analytics import AnalyticsRoutes
 from control_api.routes.notifications import NotificationsRoutes
 from control_api.routes.push_subscriptions import PushSubscriptionsRoutes
@@ -25,6 +26,7 @@ from storage.database import Database
 from storage.ids import new_id
 from storage.repositories import Role, Rooms, Users
 from storage.stream_keys import StreamKeyDigester
+from tests.control_api.rooms_world import FakeMedia
 from tests.control_api.sample import Sample
 from tests.control_api.serving import serve
 from tests.control_api.test_web_push import CONTACT, ENDPOINT, Browser, PushService
@@ -64,7 +66,7 @@ async def world(database: Database, aiohttp_client: Callable[..., Awaitable[Any]
     room = await Rooms(database).add(alice, "Chess", "chess")
     rooms = RoomsService(database, StreamKeyDigester(b"secret"))
     nouns = Together(
-        SearchRoutes(SearchService(database)),
+        SearchRoutes(SearchService(database), RoomViews(FakeMedia())),
         AnalyticsRoutes(
             AnalyticsService(database, rooms), AnalyticsRecorder(database, NothingLive(), "node")
         ),
@@ -88,7 +90,7 @@ async def test_anybody_may_search(world: World) -> None:
     [hit] = answer["data"]
     assert (hit["type"], hit["room"]["title"], hit["room"]["isLive"]) == ("room", "Chess", False)
     assert hit["room"]["streamer"]["username"] == "alice"
-    status, answer, _ = await world.call("GET", "/search?q=alice&type=users&limit=1")
+    status, answer, _ = await world.call("GET", "/search?q=alice&type=user&limit=1")
     assert [hit["user"]["username"] for hit in answer["data"]] == ["alice"]
 
 
@@ -99,6 +101,9 @@ async def test_anybody_may_search(world: World) -> None:
         ("q=", 400),
         (f"q={'x' * 201}", 400),
         ("q=x&type=wallets", 400),
+        ("q=x&type=", 400),
+        ("q=x&type=ROOM", 400),
+        ("q=x&type=room&type=user", 400),
         ("q=x&limit=0", 400),
         ("q=x&limit=101", 400),
         ("q=x&cursor=y", 400),

@@ -1,13 +1,18 @@
 """GET /search: pages, kinds, and queries that nobody means well."""
 
+from uuid import UUID
+
 import pytest
 
 from control_api.errors import ApiError
 from control_api.pagination import encode_cursor
 from control_api.services.search import Hit, SearchService, searchable
+from control_api.services.users import PublicProfile
 from storage.database import Database
 from storage.ids import new_id
 from storage.repositories import Rooms, Users
+from storage.repositories.follows import Follows
+from storage.repositories.search import Search
 
 
 async def seed(database: Database, rooms: int = 5) -> None:
@@ -17,7 +22,7 @@ async def seed(database: Database, rooms: int = 5) -> None:
 
 
 def names(hits: list[Hit]) -> list[str]:
-    return [hit.room.title if hit.room else hit.user.username for hit in hits if hit.room or hit.user]  # type: ignore[union-attr]
+    return [hit.room.settings.title if hit.room else hit.user.profile.user.username for hit in hits]
 
 
 async def test_pages_hold_every_hit_once(database: Database) -> None:
@@ -38,8 +43,37 @@ async def test_pages_hold_every_hit_once(database: Database) -> None:
 async def test_only_the_kind_that_is_asked_for(database: Database) -> None:
     await seed(database, 1)
     search = SearchService(database)
-    assert names((await search.find("chess", "rooms", None, 20)).items) == ["Chess 0"]
-    assert names((await search.find("chess", "users", None, 20)).items) == ["chess_queen"]
+    assert names((await search.find("chess", "room", None, 20)).items) == ["Chess 0"]
+    assert names((await search.find("chess", "user", None, 20)).items) == ["chess_queen"]
+
+
+async def test_what_was_hidden_between_the_two_looks_is_left_out(database: Database) -> None:
+    await seed(database, 1)
+    for statement in ("UPDATE rooms SET visibility = 'private'", "UPDATE users SET state = 'banned'"):
+        search = Search(database)
+        found = await search.positions("chess", "all", None, 10)
+        await database.execute(statement)
+        rooms = await search.rooms([position.id for position, kind in found if kind == "room"])
+        users = await search.users([position.id for position, kind in found if kind == "user"], None)
+        assert not rooms and len(users) == ("visibility" in statement)
+
+
+async def test_a_user_is_found_with_what_others_see_of_them(database: Database) -> None:
+    await seed(database, 0)
+    fan = await Users(database).add("fan", "fan@example.com", "hash")
+    search = SearchService(database)
+
+    async def found(searcher_id: UUID | None) -> PublicProfile:
+        [hit] = (await search.find("chess", "user", None, 10, searcher_id)).items
+        assert hit.user is not None
+        return hit.user
+
+    queen = (await found(None)).profile.user.id
+    assert [(await found(searcher)).is_following for searcher in (None, queen, fan.id)] == [None, None, False]
+    await Follows(database).add(fan.id, queen)
+    profile = await Users(database).profile(queen)
+    assert profile is not None and profile.followers == 1
+    assert await found(fan.id) == PublicProfile(profile, True)
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ async def found(database: Database, words: str) -> list[str]:
     search = Search(database)
     hits = await search.positions(words, "all", None, 100)
     rooms = await search.rooms([position.id for position, kind in hits if kind == "room"])
-    users = await search.users([position.id for position, kind in hits if kind == "user"])
+    users = await search.users([position.id for position, kind in hits if kind == "user"], None)
     return [
-        rooms[position.id].title if kind == "room" else users[position.id].username for position, kind in hits
+        rooms[position.id].settings.title if kind == "room" else users[position.id].profile.user.username
+        for position, kind in hits
     ]
 
 
@@ -102,7 +103,7 @@ async def test_many_hits_are_ranked_through_the_indexes(database: Database) -> N
         await database.execute(statement)
     assert len(await found(database, "user77")) == 22
     rows = await database.fetch(f"EXPLAIN {hits_query('all')}", "user77", MOST_CANDIDATES, None, None, 21)
-    rows += await database.fetch(f"EXPLAIN {FIND_USERS}", [])
+    rows += await database.fetch(f"EXPLAIN {FIND_USERS}", [], None)
     rows += await database.fetch(f"EXPLAIN {FIND_ROOMS}", [])
     plan = "\n".join(row[0] for row in rows)
     assert "rooms_search" in plan and "users_search" in plan, plan
