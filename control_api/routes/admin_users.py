@@ -83,7 +83,7 @@ class AdminUserRoutes:
         query = call.query
         wanted = UserFilter(query.state, query.role, query.text)
         page = await self._users.list(wanted, query.cursor, query.limit)
-        return Page([_view(profile) for profile in page.items], page.next_cursor)
+        return page.map(_view)
 
     async def change(self, call: Call[UserChanges, Any]) -> AdminUser:
         body = call.body

@@ -85,7 +85,7 @@ class ApiKeyRoutes:
 
     async def list(self, call: Call[None, PageQuery]) -> Page[Key]:
         page = await self._api_keys.list_of(call.user_id, call.query.limit, call.query.cursor)
-        return Page([Key(**_fields(key)) for key in page.items], page.next_cursor)
+        return page.map(lambda key: Key(**_fields(key)))
 
     async def create(self, call: Call[NewKey, None]) -> KeyWithSecret:
         body = call.body

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import Meta
 
-from control_api.pagination import Page, decode_cursor, encode_cursor
+from control_api.pagination import Page, id_in, page_of
 from control_api.principal import Access
 from control_api.routing import Call, Route
 from control_api.schemas import Data, PageQuery
@@ -57,10 +57,8 @@ class AuditRoutes:
     async def list(self, call: Call[None, AuditQuery]) -> Page[AuditView]:
         query = call.query
         wanted = AuditFilter(query.actor, query.action, query.subject_kind, query.subject_id)
-        before: UUID | None = decode_cursor(query.cursor, UUID)[0] if query.cursor is not None else None
-        found = await self._log.list(wanted, before, query.limit + 1)
-        items = [_view(entry) for entry in found[: query.limit]]
-        return Page(items, encode_cursor(items[-1].id) if len(found) > query.limit else None)
+        found = await self._log.list(wanted, id_in(query.cursor), query.limit + 1)
+        return page_of(found, query.limit, lambda entry: (entry.id,)).map(_view)
 
 
 def _view(entry: AuditEntry) -> AuditView:

@@ -13,7 +13,7 @@ from control_api.routing import Call, Route
 from control_api.schemas import Body, Data, PageQuery
 from control_api.services.categories import MAX_NAME, CategoriesService
 from control_api.texts import LINE_PATTERN
-from storage.repositories.categories import Category
+from storage.repositories.categories import Category, CategoryActivity
 
 NOT_FOUND = (HTTPStatus.NOT_FOUND, "category_not_found")
 SLUG_TAKEN = (HTTPStatus.CONFLICT, "slug_taken")
@@ -94,17 +94,7 @@ class CategoriesRoutes:
 
     async def list(self, call: Call[None, PageQuery]) -> Page[CategoryActivityView]:
         page = await self._categories.page(call.query.cursor, call.query.limit)
-        views = [
-            CategoryActivityView(
-                id=each.category.id,
-                slug=each.category.slug,
-                name=each.category.name,
-                live_rooms=each.live_rooms,
-                viewer_count=each.viewers,
-            )
-            for each in page.items
-        ]
-        return Page(views, page.next_cursor)
+        return page.map(_activity)
 
     async def create(self, call: Call[NewCategory, None]) -> CategoryView:
         body = call.body
@@ -122,3 +112,13 @@ class CategoriesRoutes:
 
 def _view(category: Category) -> CategoryView:
     return CategoryView(id=category.id, slug=category.slug, name=category.name)
+
+
+def _activity(each: CategoryActivity) -> CategoryActivityView:
+    return CategoryActivityView(
+        id=each.category.id,
+        slug=each.category.slug,
+        name=each.category.name,
+        live_rooms=each.live_rooms,
+        viewer_count=each.viewers,
+    )

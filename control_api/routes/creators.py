@@ -99,7 +99,7 @@ class CreatorRoutes:
     async def queue(self, call: Call[Any, ApplicationQuery]) -> Page[ApplicationView]:
         query = call.query
         page = await self._creators.queue(query.state, query.cursor, query.limit)
-        return Page([_view(application) for application in page.items], page.next_cursor)
+        return page.map(_view)
 
     async def approve(self, call: Call[Decision, Any]) -> ApplicationView:
         return await self._decide(call, ApplicationState.APPROVED)

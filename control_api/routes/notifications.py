@@ -14,7 +14,7 @@ from control_api.routing import Call, Route
 from control_api.schemas import Body, Data, PageQuery
 from control_api.services.notification_kinds import Kind
 from control_api.services.notifications import MOST_UNREAD, Notifications
-from storage.repositories.notifications_store import Channels
+from storage.repositories.notifications_store import Channels, Notification
 
 MOST_IDS = 100
 
@@ -134,13 +134,7 @@ class NotificationsRoutes:
     async def list_all(self, call: Call[None, NotificationsQuery]) -> Page[NotificationView]:
         query = call.query
         page = await self._notifications.page(call.user_id, query.unread, query.cursor, query.limit)
-        views = [
-            NotificationView(
-                id=item.id, kind=item.kind, data=item.data, created_at=item.created_at, read_at=item.read_at
-            )
-            for item in page.items
-        ]
-        return Page(views, page.next_cursor)
+        return page.map(_view)
 
     async def count_unread(self, call: Call[None, None]) -> UnreadCount:
         return UnreadCount(count=await self._notifications.count_unread(call.user_id))
@@ -170,3 +164,9 @@ class NotificationsRoutes:
         }
         await self._notifications.set_preferences(call.user_id, chosen)
         return await self._preferences(call.user_id)
+
+
+def _view(item: Notification) -> NotificationView:
+    return NotificationView(
+        id=item.id, kind=item.kind, data=item.data, created_at=item.created_at, read_at=item.read_at
+    )

@@ -114,7 +114,7 @@ class ReportRoutes:
     async def queue(self, call: Call[Any, ReportQuery]) -> Page[ReportView]:
         query = call.query
         page = await self._reports.queue(query.state, query.cursor, query.limit)
-        return Page([_view(report) for report in page.items], page.next_cursor)
+        return page.map(_view)
 
     async def resolve(self, call: Call[Resolution, Any]) -> ReportView:
         report_id, state = call.path_id("id", "report"), ReportState(call.body.resolution)

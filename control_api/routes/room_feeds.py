@@ -90,4 +90,4 @@ class RoomFeedsRoutes:
         return self._viewed(await self._feeds.following(call.user_id, query.cursor, query.limit))
 
     def _viewed(self, page: Page[RoomDetails]) -> Page[RoomView]:
-        return Page([self._views.view(room) for room in page.items], page.next_cursor)
+        return page.map(self._views.view)

@@ -121,8 +121,8 @@ def _follow_view(state: FollowState) -> FollowView:
 
 
 def _related(page: Page[Relation]) -> Page[RelatedUser]:
-    users = [
-        RelatedUser(**summary(one.user_id, one.username, one.display_name, one.avatar), since=one.since)
-        for one in page.items
-    ]
-    return Page(users, page.next_cursor)
+    return page.map(
+        lambda one: RelatedUser(
+            **summary(one.user_id, one.username, one.display_name, one.avatar), since=one.since
+        )
+    )

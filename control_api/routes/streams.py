@@ -111,11 +111,11 @@ class StreamsRoutes:
     async def history(self, call: Call[None, PageQuery]) -> Page[BroadcastView]:
         room_id = call.path_id("id", "room")
         page = await self._streams.history(call.principal, room_id, call.query.cursor, call.query.limit)
-        return Page([_broadcast_view(each) for each in page.items], page.next_cursor)
+        return page.map(_broadcast_view)
 
     async def running(self, call: Call[None, PageQuery]) -> Page[StreamView]:
         page = await self._streams.running(call.query.cursor, call.query.limit)
-        return Page([self._stream_view(each) for each in page.items], page.next_cursor)
+        return page.map(self._stream_view)
 
     async def kick(self, call: Call[None, None]) -> None:
         await self._streams.kick(call.principal, call.path_id("id", "stream"), call.address)

@@ -175,7 +175,7 @@ class WebhooksRoutes:
 
     async def list(self, call: Call[None, PageQuery]) -> Page[Webhook]:
         page = await self._webhooks.list_of(call.principal, call.user_id, call.query.limit, call.query.cursor)
-        return Page([_endpoint(endpoint) for endpoint in page.items], page.next_cursor)
+        return page.map(_endpoint)
 
     async def create(self, call: Call[NewWebhook, None]) -> Reply:
         body = call.body
@@ -211,7 +211,7 @@ class WebhooksRoutes:
 
     async def list_deliveries(self, call: Call[None, PageQuery]) -> Page[WebhookMessage]:
         page = await self._webhooks.deliveries(call.principal, _id(call), call.query.limit, call.query.cursor)
-        return Page([_delivery(delivery) for delivery in page.items], page.next_cursor)
+        return page.map(_delivery)
 
     async def retry_delivery(self, call: Call[None, None]) -> WebhookMessage:
         delivery_id = call.path_id("deliveryId", "webhook delivery")

@@ -17,7 +17,7 @@ from typing import Final
 from uuid import UUID
 
 from control_api.errors import conflict, invalid, not_found
-from control_api.pagination import Page, decode_cursor, encode_cursor
+from control_api.pagination import Page, id_in, page_of
 from control_api.principal import Principal
 from storage.database import Executor
 from storage.repositories.api_keys import ApiKey, ApiKeys, NewApiKey
@@ -79,10 +79,8 @@ class ApiKeyService:
 
     async def list_of(self, user_id: UUID, limit: int, cursor: str | None) -> Page[ApiKey]:
         """Newest first."""
-        before = decode_cursor(cursor, UUID)[0] if cursor is not None else None
-        found = await ApiKeys(self._database).list_of(user_id, limit + 1, before)
-        items = found[:limit]
-        return Page(items, encode_cursor(items[-1].id) if len(found) > limit else None)
+        found = await ApiKeys(self._database).list_of(user_id, limit + 1, id_in(cursor))
+        return page_of(found, limit, lambda key: (key.id,))
 
     async def revoke(self, user_id: UUID, key_id: UUID, address: str) -> None:
         """The key is good for nothing from the next request on."""

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from control_api.errors import ApiError, conflict, invalid, not_found
-from control_api.pagination import Page, decode_cursor, encode_cursor
+from control_api.pagination import Page, decode_cursor, page_of
 from control_api.principal import Principal
 from control_api.texts import clean_line
 from storage.database import Executor
@@ -21,11 +21,8 @@ class CategoriesService:
     async def page(self, cursor: str | None, limit: int) -> Page[CategoryActivity]:
         """By slug."""
         after: str | None = decode_cursor(cursor, str)[0] if cursor is not None else None
-        if after is not None and not after.isprintable():
-            raise invalid("cursor", "is none that this list gave out")
         found = await Categories(self._database).page(limit + 1, after)
-        last = found[limit - 1] if len(found) > limit else None
-        return Page(found[:limit], encode_cursor(last.category.slug) if last else None)
+        return page_of(found, limit, lambda each: (each.category.slug,))
 
     async def add(self, principal: Principal, address: str, slug: str, name: str) -> Category:
         name = clean_line("name", name, MAX_NAME)

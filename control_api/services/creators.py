@@ -4,7 +4,7 @@ from typing import Final
 from uuid import UUID
 
 from control_api.errors import conflict, not_found
-from control_api.pagination import Page, decode_cursor, encode_cursor
+from control_api.pagination import Page, id_in, page_of
 from control_api.services.notification_kinds import Kind
 from control_api.services.notifications import Notifications
 from control_api.services.social import active_profile
@@ -42,10 +42,8 @@ class CreatorService:
         self, state: ApplicationState, cursor: str | None, limit: int
     ) -> Page[CreatorApplication]:
         """The oldest first."""
-        after = decode_cursor(cursor, UUID)[0] if cursor is not None else None
-        found = await CreatorApplications(self._database).list(state, after, limit + 1)
-        page = found[:limit]
-        return Page(page, encode_cursor(page[-1].id) if len(found) > limit else None)
+        found = await CreatorApplications(self._database).list(state, id_in(cursor), limit + 1)
+        return page_of(found, limit, lambda application: (application.id,))
 
     async def decide(
         self, admin_id: UUID, application_id: UUID, state: ApplicationState, note: str, address: str

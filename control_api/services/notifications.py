@@ -9,7 +9,7 @@ from uuid import UUID
 
 import structlog
 
-from control_api.pagination import Page, decode_cursor, encode_cursor
+from control_api.pagination import Page, id_in, page_of
 from control_api.services.notification_kinds import KINDS, Kind
 from storage.bus import Bus, NotificationAdded, UserFollowed
 from storage.database import Executor
@@ -64,11 +64,9 @@ class Notifications:
         self, user_id: UUID, only_unread: bool, cursor: str | None, limit: int
     ) -> Page[Notification]:
         """The newest first."""
-        before: UUID | None = decode_cursor(cursor, UUID)[0] if cursor is not None else None
         read = self._store.unread_page if only_unread else self._store.page
-        found = await read(user_id, before, limit + 1)
-        items = found[:limit]
-        return Page(items, encode_cursor(items[-1].id) if len(found) > limit else None)
+        found = await read(user_id, id_in(cursor), limit + 1)
+        return page_of(found, limit, lambda notification: (notification.id,))
 
     async def count_unread(self, user_id: UUID) -> int:
         """At most MOST_UNREAD; nobody counts further."""

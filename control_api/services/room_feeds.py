@@ -13,7 +13,7 @@ from uuid import UUID
 
 from msgspec import Meta
 
-from control_api.pagination import Page, decode_cursor, encode_cursor
+from control_api.pagination import Page, decode_cursor, id_in, page_of
 from storage.database import Executor
 from storage.repositories.categories import Categories
 from storage.repositories.room_lists import RoomFilter, RoomLists
@@ -85,9 +85,8 @@ class RoomFeeds:
     async def _newest(
         self, room_filter: RoomFilter, cursor: str | None, limit: int, is_live: bool | None
     ) -> Page[RoomDetails]:
-        after: UUID | None = decode_cursor(cursor, UUID)[0] if cursor is not None else None
-        rooms = await self._lists.newest(room_filter, limit + 1, after, is_live)
-        return _page([((str(room.id),), room) for room in rooms], limit)
+        rooms = await self._lists.newest(room_filter, limit + 1, id_in(cursor), is_live)
+        return page_of(rooms, limit, lambda room: (room.id,))
 
     async def _ranked(
         self, room_filter: RoomFilter, cursor: str | None, limit: int, is_live: bool | None
@@ -101,10 +100,4 @@ class RoomFeeds:
             after = place.room_id if place.phase == _REST else None
             rooms = await self._lists.newest(room_filter, limit + 1 - len(found), after, is_live=False)
             found += [((_REST, 0, room.id), room) for room in rooms]
-        return _page(found, limit)
-
-
-def _page(found: list[tuple[tuple[Any, ...], RoomDetails]], limit: int) -> Page[RoomDetails]:
-    """Of one room more than fit, which only says that there are more."""
-    next_cursor = encode_cursor(*found[limit - 1][0]) if len(found) > limit else None
-    return Page([room for _, room in found[:limit]], next_cursor)
+        return page_of(found, limit, lambda placed: placed[0]).map(lambda placed: placed[1])

@@ -17,7 +17,7 @@ import structlog
 
 from control_api.errors import ApiError, not_found, unauthorized
 from control_api.identity.tokens import AccessTokens, RefreshTokens
-from control_api.pagination import Page, decode_cursor, encode_cursor
+from control_api.pagination import Page, id_in, page_of
 from control_api.schemas import Data
 from storage.bus import Bus, UserChanged
 from storage.database import Executor
@@ -132,10 +132,9 @@ class SessionService:
     async def list_open(
         self, user_id: UUID, current: UUID | None, cursor: str | None, limit: int
     ) -> Page[SessionView]:
-        before: UUID | None = decode_cursor(cursor, UUID)[0] if cursor is not None else None
-        found = await Sessions(self._database).list_open(user_id, before, limit + 1)
-        items = [_view(session, current) for session in found[:limit]]
-        return Page(items, encode_cursor(items[-1].id) if len(found) > limit else None)
+        found = await Sessions(self._database).list_open(user_id, id_in(cursor), limit + 1)
+        page = page_of(found, limit, lambda session: (session.id,))
+        return page.map(lambda session: _view(session, current))
 
     async def revoke(self, user_id: UUID, session_id: UUID, address: str) -> None:
         """End one of the user's own sessions. Raises ApiError 404 for any other."""

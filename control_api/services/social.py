@@ -8,12 +8,12 @@ Rules:
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from control_api.errors import conflict, forbidden, invalid, not_found, unauthorized
-from control_api.pagination import Page, decode_cursor, encode_cursor
+from control_api.pagination import Page, decode_cursor, page_of
 from storage.bus import Bus, RoomRelationChanged, UserFollowed
 from storage.database import Database, Executor
 from storage.repositories import Users, UserState
@@ -122,19 +122,6 @@ async def _hold(transaction: Executor, own_id: UUID, other_id: UUID) -> None:
 
 
 async def _page(lister: _Lister, user_id: UUID, cursor: str | None, limit: int) -> Page[Relation]:
-    found = await lister(user_id, _position(cursor) if cursor is not None else None, limit + 1)
-    page = found[:limit]
-    last = page[-1] if len(found) > limit else None
-    return Page(page, encode_cursor(last.since, last.user_id) if last else None)
-
-
-def _position(cursor: str) -> RelationPosition:
-    """A forged one may hold a time without a zone, or one that is in no year once it is in UTC."""
-    since, user_id = decode_cursor(cursor, datetime, UUID)
-    foreign = invalid("cursor", "is none that this list gave out")
-    if since.tzinfo is None:
-        raise foreign
-    try:
-        return RelationPosition(since.astimezone(UTC), user_id)
-    except OverflowError as error:
-        raise foreign from error
+    after = RelationPosition(*decode_cursor(cursor, datetime, UUID)) if cursor is not None else None
+    found = await lister(user_id, after, limit + 1)
+    return page_of(found, limit, lambda relation: (relation.since, relation.user_id))

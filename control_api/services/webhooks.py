@@ -20,7 +20,7 @@ from yarl import URL
 
 from control_api.errors import ApiError, conflict, forbidden, invalid, not_found
 from control_api.outbound import AddressRefused
-from control_api.pagination import Page, decode_cursor, encode_cursor
+from control_api.pagination import Page, id_in, page_of
 from control_api.principal import Access, Principal
 from storage.database import Executor
 from storage.repositories.audit import AuditLog
@@ -94,13 +94,12 @@ class Webhooks:
 
     async def list_of(
         self, principal: Principal, owner_id: UUID, limit: int, cursor: str | None
-    ) -> Page[Any]:
+    ) -> Page[WebhookEndpoint]:
         """The user's own, the newest first; administrators see every server-wide one, too."""
-        before = decode_cursor(cursor, UUID)[0] if cursor is not None else None
         found = await WebhookEndpoints(self._database).list_of(
-            owner_id, principal.has_role(Access.ADMIN), before, limit + 1
+            owner_id, principal.has_role(Access.ADMIN), id_in(cursor), limit + 1
         )
-        return _page(found, limit)
+        return page_of(found, limit, lambda endpoint: (endpoint.id,))
 
     async def find(self, principal: Principal, endpoint_id: UUID) -> WebhookEndpoint:
         return _visible(await WebhookEndpoints(self._database).find(endpoint_id), principal)
@@ -146,12 +145,12 @@ class Webhooks:
 
     async def deliveries(
         self, principal: Principal, endpoint_id: UUID, limit: int, cursor: str | None
-    ) -> Page[Any]:
+    ) -> Page[WebhookDelivery]:
         """The newest first."""
-        before = decode_cursor(cursor, UUID)[0] if cursor is not None else None
+        before = id_in(cursor)
         await self.find(principal, endpoint_id)
         found = await WebhookDeliveries(self._database).list_of(endpoint_id, before, limit + 1)
-        return _page(found, limit)
+        return page_of(found, limit, lambda delivery: (delivery.id,))
 
     async def retry(self, principal: Principal, endpoint_id: UUID, delivery_id: UUID) -> WebhookDelivery:
         """Send it now, also if it was delivered before."""
@@ -184,11 +183,6 @@ def _visible(endpoint: WebhookEndpoint | None, principal: Principal) -> WebhookE
     ):
         return endpoint
     raise not_found("webhook endpoint")
-
-
-def _page(found: list[Any], limit: int) -> Page[Any]:
-    items = found[:limit]
-    return Page(items, encode_cursor(items[-1].id) if len(found) > limit else None)
 
 
 async def _audit(
