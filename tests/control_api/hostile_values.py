@@ -114,15 +114,15 @@ HEADERS: tuple[dict[str, str], ...] = (
 )
 
 NAMED: Mapping[str, Any] = {
-    "email": "somebody@example.com",
-    "username": "somebody",
+    "email": "somebodyNUMBER@example.com",
+    "username": "somebodyNUMBER",
     "password": "a long password",
     "newPassword": "a long password",
-    "url": "https://example.com/hook",
-    "slug": "some-slug",
+    "url": "https://example.com/hook/NUMBER",
+    "slug": "slug-NUMBER",
     "category": None,
     "code": "123456",
     "twoFactorCode": None,
-    "endpoint": "https://push.example.com/x",
+    "endpoint": "https://push.example.com/NUMBER",
 }
-"""Values that fit fields of this name; null leaves one out."""
+"""Values that fit fields of this name, ``NUMBER`` being another each time; null leaves one out."""

@@ -3,7 +3,9 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +25,8 @@ UNLIMITED = {
     "MEDIASERVER_API__ROOMS_PER_USER": MANY,
 }
 """Thousands of requests come from one address here."""
+REQUESTS_AT_ONCE = 8
+"""Refusals that are slow on purpose overlap; fewer than the password hashes that may wait, so none is 503."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +71,17 @@ class LiveApi:
     token: str
     member_token: str
     document: dict[str, Any]
-    session: requests.Session = field(default_factory=requests.Session)
     faults: list[str] = field(default_factory=list)
     own_ids: dict[str, str] = field(default_factory=dict)
+    _of_thread: threading.local = field(default_factory=threading.local)
+
+    @property
+    def session(self) -> requests.Session:
+        """The calling thread's own, with a connection that is kept alive."""
+        if not hasattr(self._of_thread, "session"):
+            self._of_thread.session = requests.Session()
+        session: requests.Session = self._of_thread.session
+        return session
 
     def settle(self) -> None:
         """Make ``own_ids``."""
@@ -119,7 +131,16 @@ class LiveApi:
             self.faults.append(f"{operation.method} {operation.path} with {what}: {text}")
         return why is None
 
-    def verdict(self) -> None:
+    def try_all(self, attempt: Callable[..., None], cases: Iterable[tuple[Any, ...]]) -> None:
+        """``attempt(*case)`` for each case, some at once; fails with all that they noted."""
+        cases = list(cases)
+        assert cases, "nothing to try"
+        with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
+            for _ in pool.map(lambda case: attempt(*case), cases):
+                pass
+        self._verdict()
+
+    def _verdict(self) -> None:
         """Fail with all that was noted, and forget it."""
         faults, self.faults = self.faults, []
         assert not faults, f"{len(faults)} faults\n" + "\n".join(dict.fromkeys(faults))
