@@ -7,7 +7,10 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
+
 from mediaserver.media.packet import Codec
+from tests.chat.protocol import frame_cases, websocket_cases
 from tests.mediaserver.media.codecs import vectors
 from tests.rtmp.protocol import amf0_cases, chunk_cases, flv_tag_cases
 from tests.rtmp.protocol.dialogue import (
@@ -57,6 +60,22 @@ def media_seeds() -> Iterable[bytes]:
         yield bytes((list(Codec).index(codec),)) + len(config).to_bytes(2, "big") + config + frame
 
 
+def chat_websocket_seeds() -> Iterable[bytes]:
+    cases = (*websocket_cases.CASES, *websocket_cases.INCOMPLETE, *websocket_cases.MALFORMED)
+    for case in cases:
+        yield b"\x06" + case.wire
+
+
+def chat_frames_seeds() -> Iterable[bytes]:
+    for frame in (*frame_cases.CLIENT_FRAMES, *frame_cases.BAD_FRAMES):
+        yield b"\x00" + msgspec.msgpack.encode(frame)
+        yield b"\x01" + msgspec.json.encode(frame)
+    for wire in frame_cases.BAD_JSON:
+        yield b"\x01" + wire
+    for wire in frame_cases.BAD_MSGPACK:
+        yield b"\x00" + wire
+
+
 def write(name: str, seeds: Iterable[bytes]) -> None:
     folder = CORPUS / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,3 +89,5 @@ if __name__ == "__main__":
     write("rtmp_chunks", rtmp_chunks_seeds())
     write("flv_tags", flv_tags_seeds())
     write("media", media_seeds())
+    write("chat_websocket", chat_websocket_seeds())
+    write("chat_frames", chat_frames_seeds())
