@@ -4,6 +4,8 @@ Rules:
 
 * ``started`` and ``ended`` are synchronous and only note what happened; one task writes it down. The database
   may be away: nothing about the media waits for it, and what is noted is written when it is back.
+* Figures that changed are written every second, all in one transaction however many rooms are live; the
+  others every ten seconds, which tells other nodes that this one is there.
 * What waits to be written is bounded: one entry per live room, and MAX_ENDED ended broadcasts.
 * A broadcast that comes and goes while the database is away is written with its true times.
 * At start, broadcasts that this node left open when it died are closed as of when it was last seen.
@@ -11,7 +13,7 @@ Rules:
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -36,13 +38,17 @@ CLOSE_TIMEOUT_SECONDS: Final = 5.0
 
 @dataclass(slots=True)
 class _Running:
-    """A broadcast that runs; ``is_written`` once its row is in the database."""
+    """A broadcast that runs; ``is_written`` once its row is in the database.
+
+    ``written_viewers`` is what the database has for ``viewers``.
+    """
 
     id: UUID
     room_id: str
     started_at: datetime
     viewers: int = 0
     peak_viewers: int = 0
+    written_viewers: int = 0
     is_written: bool = False
 
 
@@ -95,11 +101,10 @@ class LiveState:
             self._changed.clear()
             try:
                 await self._write()
+                await self._rest()
             except StorageError as error:
                 logger.warning("broadcasts_wait", error=str(error), pending=self.pending)
                 await asyncio.sleep(RETRY_SECONDS)
-            else:
-                await self._rest()
 
     async def close(self) -> None:
         """Write what is noted, if the database lets us within seconds. Call it when ``run`` has ended."""
@@ -110,14 +115,17 @@ class LiveState:
             logger.error("broadcasts_not_recorded", error=str(error), pending=self.pending)
 
     async def _rest(self) -> None:
-        """Until something changes or it is time for new figures. The peak is looked for in between."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(UPDATE_SECONDS):
-                while not self._changed.is_set():
-                    self._count_viewers()
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(COUNT_SECONDS):
-                            await self._changed.wait()
+        """Until something starts or ends, or it is time to write all figures; what changes is written."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + UPDATE_SECONDS
+        while not self._changed.is_set() and clock() < until:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(COUNT_SECONDS):
+                    await self._changed.wait()
+            self._count_viewers()
+            await self._write_figures(
+                [each for each in self._running.values() if each.viewers != each.written_viewers]
+            )
 
     async def _write(self) -> None:
         """One round: recover once, then starts, figures and ends, each in the order it happened."""
@@ -129,7 +137,8 @@ class LiveState:
         for broadcast in list(self._running.values()):
             if not broadcast.is_written:
                 await self._write_start(broadcast)
-        await self._write_figures()
+        self._count_viewers()
+        await self._write_figures(list(self._running.values()))
 
     async def _recover(self) -> None:
         closed = await self._broadcasts.close_abandoned(self._node, "server lost")
@@ -161,14 +170,13 @@ class LiveState:
             # Trying again would end the same way and hold up all that come after it.
             logger.error("broadcast_end_not_recorded", room_id=broadcast.room_id, error=str(error))
 
-    async def _write_figures(self) -> None:
-        self._count_viewers()
-        figures = [
-            LiveFigures(broadcast.id, broadcast.viewers, broadcast.peak_viewers)
-            for broadcast in self._running.values()
-        ]
-        if figures:
-            await self._broadcasts.update(figures, datetime.now(UTC))
+    async def _write_figures(self, broadcasts: Sequence[_Running]) -> None:
+        figures = [LiveFigures(each.id, each.viewers, each.peak_viewers) for each in broadcasts]
+        if not figures:
+            return
+        await self._broadcasts.update(figures, datetime.now(UTC))
+        for broadcast, written in zip(broadcasts, figures, strict=True):
+            broadcast.written_viewers = written.viewers
 
     def _count_viewers(self) -> None:
         for broadcast in self._running.values():

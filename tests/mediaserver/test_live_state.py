@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from uuid import UUID
 
 import pytest
@@ -11,7 +12,7 @@ from mediaserver import live_state
 from mediaserver.live_state import LiveState
 from storage.database import Database
 from storage.errors import DatabaseUnavailable
-from storage.repositories import Broadcast, Broadcasts, Rooms, Users
+from storage.repositories import Broadcast, Broadcasts, LiveFigures, Rooms, Users
 from tests.helpers.waiting import eventually
 
 NODE = "node"
@@ -97,6 +98,36 @@ async def test_a_broadcast_is_recorded_with_its_peak(
     assert (broadcast.peak_viewers, broadcast.end_reason) == (7, "publisher stopped")
     assert broadcast.duration is not None
     assert await live_rows(database) == []
+
+
+async def test_figures_that_change_are_written_before_it_is_time_for_all(
+    database: Database,
+    room: str,
+    viewers: dict[str, int],
+    state: LiveState,
+    outage: Outage,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live_state, "UPDATE_SECONDS", 1000)
+    written: list[tuple[int, int]] = []
+    update = Broadcasts.update
+
+    async def noted(self: Broadcasts, figures: Sequence[LiveFigures], seen_at: datetime) -> None:
+        await update(self, figures, seen_at)
+        written.extend((each.viewers, each.peak_viewers) for each in figures)
+
+    monkeypatch.setattr(Broadcasts, "update", noted)
+    async with running(state):
+        state.started(room)
+        await eventually(lambda: written == [(0, 0)])
+        for count in (3, 2):
+            viewers[room] = count
+            await eventually(lambda count=count: written[-1] == (count, 3))  # type: ignore[misc]
+        assert await live_rows(database) == [(room, 2)] and len(written) == 3
+        async with outage.during():
+            viewers[room] = 9
+            await eventually(lambda: state._running[room].viewers == 9)
+        await eventually(lambda: written[-1] == (9, 9))
 
 
 async def test_what_stopped_and_started_again_is_two_broadcasts(
