@@ -1,8 +1,10 @@
 """What one node publishes reaches the others through a real Redis, which is lost and comes back."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -14,6 +16,7 @@ from structlog.testing import capture_logs
 
 from control_api.services.notification_kinds import Kind
 from control_api.services.notifications import Notifications
+from storage import redis_bus
 from storage.bus import (
     RELAYED,
     BroadcastStarted,
@@ -249,6 +252,52 @@ async def test_what_cannot_be_told_disturbs_nobody(nodes: tuple[Node, Node]) -> 
     first.bus.publish(GIFT)
     await eventually(lambda: second.heard)
     assert second.heard == [GIFT] and len(first.heard) == 2
+
+
+@contextmanager
+def _standing_still(server: RedisServer) -> Iterator[None]:
+    assert server._process is not None
+    os.kill(server._process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(server._process.pid, signal.SIGCONT)
+
+
+@pytest.fixture
+def probed_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_bus, "PROBE_SECONDS", 0.05)
+
+
+@pytest.mark.usefixtures("probed_often")
+async def test_an_idle_link_is_probed_and_kept(redis_server: RedisServer, nodes: tuple[Node, Node]) -> None:
+    first, second = nodes
+    async with Redis.from_url(redis_server.url) as redis:
+        async with asyncio.timeout(10):
+            while (await redis.info("commandstats")).get("cmdstat_ping", {"calls": 0})["calls"] < 6:  # noqa: ASYNC110 (nothing says it)
+                await asyncio.sleep(0.01)
+    first.bus.publish(GIFT)
+    await eventually(lambda: second.heard)
+    assert len(first.missed) == len(second.missed) == 1
+
+
+@pytest.mark.usefixtures("probed_often")
+async def test_a_link_that_died_without_a_word_is_noticed_and_nothing_comes_twice(
+    redis_server: RedisServer, nodes: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis stands still: what was sent in vain is sent again, and then Redis reads both."""
+    first, second = nodes
+    with _standing_still(redis_server), monkeypatch.context() as patch:
+        patch.setattr(redis_bus, "TIMEOUT_SECONDS", 0.2)
+        first.bus.publish(GIFT)
+        await eventually(lambda: not first.relay.listening.is_set() and not second.relay.listening.is_set())
+        assert first.relay._waiting
+    await eventually(lambda: first.relay.listening.is_set() and second.relay.listening.is_set())
+    await eventually(lambda: not first.relay._waiting)
+    first.bus.publish(BroadcastStarted("after"))
+    await eventually(lambda: second.heard and second.heard[-1] == BroadcastStarted("after"))
+    assert second.heard in ([GIFT, BroadcastStarted("after")], [BroadcastStarted("after")])
+    assert len(second.missed) >= 2
 
 
 async def test_a_redis_that_hangs_holds_nobody_up() -> None:
