@@ -4,13 +4,17 @@ import secrets
 from dataclasses import dataclass
 from typing import Final
 
-from mediaserver.accounts import Accounts, find_room
+from control_api.errors import ApiError
+from control_api.room_schemas import NewRoom
+from control_api.services.admin_users import NewUser
+from mediaserver.accounts import Accounts
 from mediaserver.addresses import Addresses
 from mediaserver.errors import AccountError
 from mediaserver.version import VERSION
 from storage.database import Executor
 from storage.passwords import Passwords
-from storage.repositories import Role, Room, Users, Visibility
+from storage.repositories import Role, Users
+from storage.repositories.rooms import RoomDetails, Rooms
 from storage.stream_keys import StreamKeyDigester
 
 ADMINISTRATOR: Final = "admin"
@@ -18,6 +22,9 @@ ADMINISTRATOR_EMAIL: Final = "admin@localhost"
 PASSWORD_BYTES: Final = 12
 DEMO_SLUG: Final = "demo"
 DEMO_TITLE: Final = "Demo"
+
+_DEMO_ROOM: Final = NewRoom(title=DEMO_TITLE, slug=DEMO_SLUG)
+_SOURCE: Final = "first start"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +48,19 @@ async def prepare_first_start(
     password = secrets.token_urlsafe(PASSWORD_BYTES)
     try:
         async with database.transaction() as transaction:
-            accounts = Accounts(transaction, digester, passwords)
-            await accounts.create_user(ADMINISTRATOR, ADMINISTRATOR_EMAIL, password, Role.SUPERADMIN)
-            made = await accounts.create_room(ADMINISTRATOR, DEMO_TITLE, DEMO_SLUG, Visibility.PUBLIC)
-    except AccountError:
+            accounts = Accounts(transaction, digester, passwords, _SOURCE)
+            administrator = await accounts.create_user(
+                NewUser(ADMINISTRATOR, ADMINISTRATOR_EMAIL, password, Role.SUPERADMIN)
+            )
+            made = await accounts.create_room(administrator, _DEMO_ROOM)
+    except ApiError:
         return None
     return FirstStart(ADMINISTRATOR, password, made.stream_key)
 
 
-async def demo_room(database: Executor, accounts: Accounts) -> Room:
+async def demo_room(database: Executor, accounts: Accounts) -> RoomDetails:
     """The room ``demo``, made again if it was deleted. Raises AccountError when nobody can own it."""
-    room = await find_room(database, DEMO_SLUG)
+    room = await Rooms(database).details_by_slug(DEMO_SLUG)
     if room is not None:
         return room
     owner = await Users(database).find_administrator()
@@ -60,7 +69,7 @@ async def demo_room(database: Executor, accounts: Accounts) -> Room:
             f"there is no room {DEMO_SLUG}; make one: "
             f"mediaserver admin create-room --user NAME --title {DEMO_TITLE} --slug {DEMO_SLUG}"
         )
-    return (await accounts.create_room(owner.username, DEMO_TITLE, DEMO_SLUG, Visibility.PUBLIC)).room
+    return (await accounts.create_room(owner, _DEMO_ROOM)).room
 
 
 def welcome(addresses: Addresses, first_start: FirstStart | None, is_demo: bool) -> str:

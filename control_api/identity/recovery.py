@@ -136,6 +136,7 @@ class AccountRecovery:
         except TooManyHashes as error:
             raise _busy() from error
         if not is_correct:
+            await AuditLog(self._database).add(user.id, "password.refused", "user", str(user.id), address)
             await self._parts.throttle.failed(attempt)
             raise forbidden("wrong_password", "That is not your password.")
         await self._parts.throttle.succeeded(attempt)

@@ -75,7 +75,9 @@ def visible_text(field: str, text: str) -> str:
 
 
 def check_new_password(field: str, password: str, *personal: str) -> None:
-    """Refuse a password that is somebody's name or address. Raises ApiError 400."""
+    """Refuse a password of a wrong length, or that is somebody's name or address. Raises ApiError 400."""
+    if not MIN_PASSWORD_LENGTH <= len(password) <= MAX_PASSWORD_LENGTH:
+        raise invalid(field, f"must have {MIN_PASSWORD_LENGTH} to {MAX_PASSWORD_LENGTH} characters")
     if any(password.casefold() == text.casefold() for text in personal):
         raise invalid(field, "is the same as the name or the address")
     if any(unicodedata.category(character) == "Cs" for character in password):

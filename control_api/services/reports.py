@@ -4,7 +4,7 @@ from typing import Final
 from uuid import UUID
 
 from control_api.errors import conflict, invalid, not_found
-from control_api.pagination import Page, decode_cursor, encode_cursor
+from control_api.pagination import Page, id_in, page_of
 from control_api.services.notification_kinds import Kind
 from control_api.services.notifications import Notifications
 from control_api.texts import clean_text
@@ -42,15 +42,16 @@ class ReportService:
 
     async def queue(self, state: ReportState, cursor: str | None, limit: int) -> Page[Report]:
         """The oldest first."""
-        after = decode_cursor(cursor, UUID)[0] if cursor is not None else None
-        found = await Reports(self._database).list(state, after, limit + 1)
-        page = found[:limit]
-        return Page(page, encode_cursor(page[-1].id) if len(found) > limit else None)
+        found = await Reports(self._database).list(state, id_in(cursor), limit + 1)
+        return page_of(found, limit, lambda report: (report.id,))
 
     async def resolve(
-        self, moderator_id: UUID, report_id: UUID, state: ReportState, note: str, address: str
+        self, moderator_id: UUID | None, report_id: UUID, state: ReportState, note: str, address: str
     ) -> Report:
-        """Raises ApiError: 404 ``report_not_found``, 409 ``already_resolved``."""
+        """``moderator_id`` is None for the operator.
+
+        Raises ApiError: 404 ``report_not_found``, 409 ``already_resolved``.
+        """
         note = clean_text("note", note, MAX_TEXT)
         async with self._database.transaction() as transaction:
             reports = Reports(transaction)

@@ -4,15 +4,15 @@ A broadcast on another node is ended through the database: its row is closed, an
 room's publisher has to go.
 """
 
-from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Final
 from uuid import UUID
 
 from msgspec import Meta
 
-from control_api.errors import invalid, not_found
-from control_api.pagination import Page, decode_cursor, encode_cursor
+from control_api.errors import not_found
+from control_api.pagination import Page, decode_cursor, page_of
 from control_api.ports import LiveRooms, StreamControl
 from control_api.principal import Principal
 from control_api.services.rooms import RoomsService, may_manage
@@ -26,7 +26,6 @@ ENDED_BY_OWNER: Final = "ended by owner"
 ENDED_BY_ADMINISTRATOR: Final = "ended by administrator"
 
 Viewers = Annotated[int, Meta(ge=0, le=2**31 - 1)]
-Moment = Annotated[datetime, Meta(tz=True)]
 
 
 class StreamsService:
@@ -46,10 +45,16 @@ class StreamsService:
         await self._rooms.managed(principal, room_id)
         return await self._set_ready(room_id, is_ready=True)
 
-    async def end(self, principal: Principal, room_id: UUID) -> RoomDetails:
-        """End what runs, wherever it runs. A room that is not live is just not ready any more."""
-        await self._rooms.managed(principal, room_id)
-        await self._stop(room_id, ENDED_BY_OWNER)
+    async def end(self, principal: Principal, room_id: UUID, address: str = "") -> RoomDetails:
+        """End what runs, wherever it runs. A room that is not live is just not ready any more.
+
+        An administrator who ends what somebody else broadcasts is written down.
+        """
+        room = await self._rooms.managed(principal, room_id)
+        is_owner = principal.user_id == room.owner.id
+        await self._stop(room_id, ENDED_BY_OWNER if is_owner else ENDED_BY_ADMINISTRATOR)
+        if not is_owner:
+            await self._audit(principal, "stream.end", room_id, address)
         return await self._set_ready(room_id, is_ready=False)
 
     async def kick(self, principal: Principal, room_id: UUID, address: str) -> None:
@@ -58,27 +63,23 @@ class StreamsService:
             raise not_found("stream")
         if not await self._stop(room_id, ENDED_BY_ADMINISTRATOR):
             raise not_found("stream")
-        await AuditLog(self._database).add(
-            principal.user_id, "stream.kick", "room", str(room_id), address, None
-        )
+        await self._audit(principal, "stream.kick", room_id, address)
 
     async def running(self, cursor: str | None, limit: int) -> Page[LiveBroadcast]:
         """On all nodes, the most watched first."""
         after = decode_cursor(cursor, Viewers, UUID) if cursor is not None else None
         found = await Broadcasts(self._database).live(limit + 1, after and (after[0], after[1]))
-        last = found[limit - 1] if len(found) > limit else None
-        return Page(found[:limit], encode_cursor(last.viewers, last.room_id) if last else None)
+        return page_of(found, limit, lambda live: (live.viewers, live.room_id))
 
     async def history(
         self, principal: Principal, room_id: UUID, cursor: str | None, limit: int
     ) -> Page[Broadcast]:
         """The newest first. Why one ended is for those who run the room."""
         room = await self._rooms.find(principal, str(room_id))
-        after = _history_place(cursor) if cursor is not None else None
-        found = await Broadcasts(self._database).history(room_id, limit + 1, after)
-        last = found[limit - 1] if len(found) > limit else None
-        shown = found[:limit] if may_manage(principal, room) else _without_reasons(found[:limit])
-        return Page(list(shown), encode_cursor(last.started_at, last.id) if last else None)
+        after = decode_cursor(cursor, datetime, UUID) if cursor is not None else None
+        found = await Broadcasts(self._database).history(room_id, limit + 1, after and (after[0], after[1]))
+        page = page_of(found, limit, lambda broadcast: (broadcast.started_at, broadcast.id))
+        return page if may_manage(principal, room) else page.map(lambda each: replace(each, end_reason=None))
 
     async def _stop(self, room_id: UUID, reason: str) -> bool:
         now = datetime.now(UTC)
@@ -90,6 +91,9 @@ class StreamsService:
                 await StreamKeys(transaction).announce(room_id)
         return was_here or was_known
 
+    async def _audit(self, principal: Principal, action: str, room_id: UUID, address: str) -> None:
+        await AuditLog(self._database).add(principal.user_id, action, "room", str(room_id), address)
+
     async def _set_ready(self, room_id: UUID, *, is_ready: bool) -> RoomDetails:
         rooms = Rooms(self._database)
         await rooms.set_ready(room_id, is_ready)
@@ -97,21 +101,3 @@ class StreamsService:
         if room is None:
             raise not_found("room")
         return room
-
-
-def _history_place(cursor: str) -> tuple[datetime, UUID]:
-    """A forged one may hold a time that is in no year once it is in UTC."""
-    started_at, broadcast_id = decode_cursor(cursor, Moment, UUID)
-    try:
-        return started_at.astimezone(UTC), broadcast_id
-    except OverflowError as error:
-        raise invalid("cursor", "is none that this list gave out") from error
-
-
-def _without_reasons(broadcasts: Sequence[Broadcast]) -> list[Broadcast]:
-    return [
-        Broadcast(
-            each.id, each.room_id, each.started_at, each.ended_at, each.duration, each.peak_viewers, None
-        )
-        for each in broadcasts
-    ]

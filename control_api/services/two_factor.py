@@ -147,7 +147,7 @@ class TwoFactorService:
         await self._count_guess(user_id)
         step = self._step_of(user_id, sealed, _as_typed(code))
         if step is None:
-            raise _wrong_code()
+            raise await self._refusal(user_id, address)
         codes = [_new_backup_code() for _ in range(BACKUP_CODES)]
         async with self._database.transaction() as transaction:
             factors = SecondFactors(transaction)
@@ -174,8 +174,13 @@ class TwoFactorService:
         if not await self.is_required(user_id):
             raise _not_enabled()
         if not await self.verify(user_id, code):
-            raise _wrong_code()
+            raise await self._refusal(user_id, address)
         await self._disable(user, address)
+
+    async def _refusal(self, user_id: UUID, address: str) -> ApiError:
+        """Noted, as a wrong one at signing in is by whoever signs in."""
+        await _audit(self._database, user_id, "two_factor.refused", address)
+        return invalid("code", "is wrong, or was used before")
 
     async def _disable(self, user: Credential, address: str) -> None:
         async with self._database.transaction() as transaction:
@@ -266,7 +271,3 @@ def _already_enabled() -> ApiError:
 
 def _not_enabled() -> ApiError:
     return conflict("two_factor_not_enabled", "There is no second factor to turn off.")
-
-
-def _wrong_code() -> ApiError:
-    return invalid("code", "is wrong, or was used before")

@@ -1,37 +1,28 @@
-"""``mediaserver admin …``: users, rooms and keys from a shell, also while the server runs."""
+"""``mediaserver admin …``: what administrators do, from a shell, also while the server runs.
+
+The API's services do the work, as the operator: their rules, their audit log. What a running server must know
+at once it hears from the database, whoever changed it.
+"""
 
 import argparse
 import getpass
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
-from mediaserver.accounts import Accounts, RoomKey
-from mediaserver.addresses import Addresses
+from control_api.errors import ApiError
+from mediaserver.cli.admin_actions import ACTIONS
+from mediaserver.cli.admin_desk import Desk
 from mediaserver.cli.output import quiet_logs, show
 from mediaserver.config import Settings
 from mediaserver.data_directory import DataDirectory
 from mediaserver.errors import AccountError
 from mediaserver.persistence import COMMAND_PATIENCE_SECONDS, open_database
 from storage.passwords import MAX_PASSWORD_LENGTH, Passwords
-from storage.repositories import Role, Visibility
-from storage.stream_keys import StreamKeyDigester
 
-Result = dict[str, object]
-
-_USER_LABELS: Final = {"userId": "user id", "username": "name", "role": "role"}
-_KEY_LABELS: Final = {
-    "roomId": "room id",
-    "streamKey": "stream key",
-    "rtmpUrl": "publish to",
-    "watchUrl": "watch page",
-}
-_LABELS: Final = {
-    "create-user": _USER_LABELS,
-    "create-room": _KEY_LABELS,
-    "rotate-key": _KEY_LABELS,
-    "grant": _USER_LABELS,
-}
+_SUBJECTS: Final = ("user", "room", "report", "category", "actor")
+"""The options that say what a command is about: what a refusal without a field is about, too."""
 
 
 async def run_admin(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -39,61 +30,25 @@ async def run_admin(settings: Settings, arguments: argparse.Namespace) -> int:
     quiet_logs()
     if arguments.admin_command == "create-user":
         arguments.password = read_password(arguments)
-    data = DataDirectory(settings.data_dir)
-    digester = StreamKeyDigester(data.secret_key(settings))
-    passwords = Passwords(settings.passwords.threads, settings.passwords.waiting)
-    try:
-        async with open_database(settings, data, COMMAND_PATIENCE_SECONDS) as database:
-            accounts = Accounts(database, digester, passwords)
-            result = await _ACTIONS[arguments.admin_command](accounts, arguments, Addresses.of(settings))
-    finally:
-        passwords.close()
-    show(result, _LABELS[arguments.admin_command], arguments.json)
+    async with _open_desk(settings) as desk:
+        try:
+            result = await ACTIONS[arguments.admin_command](desk, arguments)
+        except ApiError as error:
+            raise AccountError(_explained(error, arguments)) from error
+    show(result, arguments.json)
     return 0
 
 
-async def _create_user(accounts: Accounts, arguments: argparse.Namespace, _: Addresses) -> Result:
-    user = await accounts.create_user(
-        arguments.username, arguments.email, arguments.password, Role(arguments.role)
-    )
-    return {"userId": str(user.id), "username": user.username, "role": user.role.value}
-
-
-async def _create_room(accounts: Accounts, arguments: argparse.Namespace, addresses: Addresses) -> Result:
-    visibility = Visibility(arguments.visibility)
-    made = await accounts.create_room(arguments.user, arguments.title, arguments.slug, visibility)
-    return _room_key(made, addresses)
-
-
-async def _rotate_key(accounts: Accounts, arguments: argparse.Namespace, addresses: Addresses) -> Result:
-    return _room_key(await accounts.rotate_key(arguments.room), addresses)
-
-
-async def _grant(accounts: Accounts, arguments: argparse.Namespace, _: Addresses) -> Result:
-    role = Role(arguments.role)
-    user = await accounts.grant(arguments.user, role)
-    return {"userId": str(user.id), "username": user.username, "role": role.value}
-
-
-_ACTIONS: Final[dict[str, Callable[[Accounts, argparse.Namespace, Addresses], Awaitable[Result]]]] = {
-    "create-user": _create_user,
-    "create-room": _create_room,
-    "rotate-key": _rotate_key,
-    "grant": _grant,
-}
-
-
-def _room_key(made: RoomKey, addresses: Addresses) -> Result:
-    room_id = str(made.room.id)
-    return {
-        "roomId": room_id,
-        "slug": made.room.slug,
-        "streamKey": made.stream_key,
-        "rtmpUrl": addresses.publish(made.stream_key),
-        "watchUrl": addresses.watch(made.room.slug or room_id),
-        "flvUrl": addresses.flv(room_id),
-        "hlsUrl": addresses.hls(room_id),
-    }
+@asynccontextmanager
+async def _open_desk(settings: Settings) -> AsyncIterator[Desk]:
+    data = DataDirectory(settings.data_dir)
+    secret = data.secret_key(settings)
+    passwords = Passwords(settings.passwords.threads, settings.passwords.waiting)
+    try:
+        async with open_database(settings, data, COMMAND_PATIENCE_SECONDS) as database:
+            yield Desk.of(settings, database, secret, passwords)
+    finally:
+        passwords.close()
 
 
 def read_password(arguments: argparse.Namespace) -> str:
@@ -109,3 +64,16 @@ def read_password(arguments: argparse.Namespace) -> str:
     if getpass.getpass("Again: ") != password:
         raise AccountError("the two passwords differ")
     return password
+
+
+def _explained(error: ApiError, arguments: argparse.Namespace) -> str:
+    """What was refused, after the option that it was refused for. A password is not shown."""
+    given = vars(arguments)
+    if error.details:
+        field, message = error.details[0].field, error.details[0].message
+    else:
+        field, message = next((name for name in _SUBJECTS if given.get(name)), ""), error.message
+    if given.get(field) is None:
+        return message
+    value = "" if field == "password" else f" {str(given[field])!r}"
+    return f"--{field}{value}: {message}"

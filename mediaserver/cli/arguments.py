@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Final, NoReturn
 
+from mediaserver.cli.admin_arguments import add_admin_commands
 from mediaserver.config import flag_names
 from mediaserver.version import VERSION
 
@@ -11,9 +12,6 @@ EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 
 SETTING_PREFIX: Final = "setting:"
-ROLES: Final = ("user", "moderator", "admin", "superadmin")
-VISIBILITIES: Final = ("public", "unlisted", "followers", "subscribers", "private")
-
 _EPILOG: Final = (
     "Every setting is also a flag, such as --http.port 8081 or --data-dir /srv/live; "
     "docs/settings.md lists them."
@@ -52,9 +50,25 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     add("migrate", "Bring the database schema up to date.")
     _add_json(add("doctor", "Check what the server needs and say what to do about it."))
     commands.add_parser("settings-reference", help="Print docs/settings.md.", allow_abbrev=False)
-    admin = commands.add_parser("admin", help="Manage users, rooms and stream keys.", allow_abbrev=False)
-    _add_admin(admin, settings)
-    return parser.parse_args(arguments)
+    admin_help = "Manage users, rooms, streams, reports and categories; read the audit log."
+    admin = commands.add_parser("admin", help=admin_help, description=admin_help, allow_abbrev=False)
+    admin_commands = admin.add_subparsers(dest="admin_command", required=True, metavar="COMMAND")
+
+    def add_admin(name: str, help_text: str, *aliases: str) -> _Parser:
+        command = admin_commands.add_parser(
+            name,
+            aliases=aliases,
+            help=help_text,
+            description=help_text,
+            parents=[settings],
+            epilog=_EPILOG,
+            allow_abbrev=False,
+        )
+        _add_json(command)
+        return command
+
+    add_admin_commands(add_admin)
+    return _readable(parser, parser.parse_args(arguments))
 
 
 def given_settings(arguments: argparse.Namespace) -> dict[str, str]:
@@ -64,6 +78,22 @@ def given_settings(arguments: argparse.Namespace) -> dict[str, str]:
         for name, value in vars(arguments).items()
         if name.startswith(SETTING_PREFIX)
     }
+
+
+def _readable(parser: _Parser, arguments: argparse.Namespace) -> argparse.Namespace:
+    """Bytes that are no text would fail far from here, where nobody knows which argument they were in."""
+    for name, value in vars(arguments).items():
+        if isinstance(value, str) and not _is_text(value):
+            parser.error(f"argument --{name.removeprefix(SETTING_PREFIX).replace('_', '-')}: is not UTF-8")
+    return arguments
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _settings_parent() -> _Parser:
@@ -85,44 +115,3 @@ def _settings_parent() -> _Parser:
 
 def _add_json(parser: _Parser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-
-
-def _add_admin(admin: _Parser, settings: _Parser) -> None:
-    commands = admin.add_subparsers(dest="admin_command", required=True, metavar="COMMAND")
-
-    def add(name: str, help_text: str) -> _Parser:
-        command = commands.add_parser(
-            name,
-            help=help_text,
-            description=help_text,
-            parents=[settings],
-            epilog=_EPILOG,
-            allow_abbrev=False,
-        )
-        _add_json(command)
-        return command
-
-    create_user = add("create-user", "Make a user.")
-    create_user.add_argument("--username", required=True)
-    create_user.add_argument("--email", required=True)
-    password = create_user.add_mutually_exclusive_group()
-    password.add_argument(
-        "--password", help="visible to other users of this machine; asked for when left out"
-    )
-    password.add_argument(
-        "--password-stdin", action="store_true", help="read the password from standard input"
-    )
-    create_user.add_argument("--role", choices=ROLES, default="user")
-
-    create_room = add("create-room", "Make a room and its stream key.")
-    create_room.add_argument("--user", required=True, help="name of the owner")
-    create_room.add_argument("--title", required=True)
-    create_room.add_argument("--slug", help="name of the room in addresses, beside its id")
-    create_room.add_argument("--visibility", choices=VISIBILITIES, default="public")
-
-    rotate_key = add("rotate-key", "Give a room a new stream key; the old one stops working at once.")
-    rotate_key.add_argument("--room", required=True, help="id or slug")
-
-    grant = add("grant", "Change the role of a user.")
-    grant.add_argument("--user", required=True, help="name of the user")
-    grant.add_argument("--role", choices=ROLES, required=True)

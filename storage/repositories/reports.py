@@ -26,7 +26,10 @@ class ReportState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """``resolved_by`` and ``resolved_at`` are None while it is open."""
+    """``resolved_by`` and ``resolved_at`` are None while it is open.
+
+    ``resolved_by`` is None, too, when the operator settled it, or somebody whose account is gone.
+    """
 
     id: UUID
     reporter_id: UUID
@@ -84,7 +87,7 @@ class Reports:
         )
         return [_report(row) for row in rows]
 
-    async def resolve(self, report_id: UUID, by: UUID, state: ReportState, note: str) -> bool:
+    async def resolve(self, report_id: UUID, by: UUID | None, state: ReportState, note: str) -> bool:
         """Whether it was open until now."""
         resolved = await self._database.fetch_value(
             """UPDATE reports SET state = $3, resolved_by = $2, resolved_at = now(), note = $4
