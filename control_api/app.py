@@ -40,7 +40,8 @@ class ControlApi:
         self.routes: Final[list[Route]] = [route for noun in nouns for route in noun.routes()]
         self._dispatcher = dispatcher
         self._origins = frozenset(origins)
-        self._document = msgspec.json.encode(document(self.routes, version, public_url))
+        described = document(self.routes, version, public_url, dispatcher.body_limits)
+        self._document = msgspec.json.encode(described)
         self._page = page(self.routes, version)
         self._sessions = session_middleware(sessions) if sessions is not None else None
 
@@ -77,7 +78,7 @@ class ControlApi:
         methods = await self._methods(request)
         if not methods:
             error = ApiError(HTTPStatus.NOT_FOUND, "not_found", f"There is nothing at {request.path}.")
-            return self._dispatcher.refuse(request, error)
+            return await self._dispatcher.refuse_counted(request, error)
         allowed = ", ".join(sorted(methods | {hdrs.METH_OPTIONS}))
         if request.method == hdrs.METH_OPTIONS:
             return web.Response(status=HTTPStatus.NO_CONTENT, headers=_preflight(allowed))
@@ -87,7 +88,7 @@ class ControlApi:
             f"{request.path} takes {allowed}.",
             headers={hdrs.ALLOW: allowed},
         )
-        return self._dispatcher.refuse(request, error)
+        return await self._dispatcher.refuse_counted(request, error)
 
     async def _methods(self, request: web.Request) -> set[str]:
         """The methods that a route answers at the request's path."""

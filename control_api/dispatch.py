@@ -7,8 +7,8 @@
 5. The handler; what it returns, or raises, as an envelope.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
@@ -20,7 +20,7 @@ from control_api.encoding import failure, success
 from control_api.errors import ApiError, conflict, forbidden, invalid, unauthorized, unavailable
 from control_api.idempotency import Idempotency
 from control_api.principal import ANONYMOUS, Principal
-from control_api.routing import Call, Limit, Route
+from control_api.routing import BodyLimits, Call, Limit, Route
 from storage.errors import Conflict, DatabaseUnavailable, InvalidValue
 
 logger = structlog.get_logger("mediaserver.api")
@@ -48,6 +48,7 @@ class DispatchOptions:
     address_of: Callable[[web.Request], str]
     request_id_of: Callable[[web.Request], str]
     is_secure: bool = False
+    body_limits: BodyLimits = field(default_factory=BodyLimits)
 
 
 class Dispatcher:
@@ -63,21 +64,42 @@ class Dispatcher:
         self._idempotency = idempotency
         self._options = options
 
+    @property
+    def body_limits(self) -> BodyLimits:
+        return self._options.body_limits
+
     def handler(self, route: Route) -> Callable[[web.Request], Any]:
         """An aiohttp handler for ``route``."""
 
         async def handle(request: web.Request) -> web.Response:
-            return await self._guarded(route, request)
+            return await self._guarded(request, lambda headers: self._answer(route, request, headers))
 
         return handle
+
+    async def refuse_counted(self, request: web.Request, error: ApiError) -> web.Response:
+        """``error`` for what no route answers; it counts like a call, so that nobody probes for free."""
+
+        async def answer(headers: dict[str, str]) -> web.Response:
+            address = self._options.address_of(request)
+            try:
+                principal = await self._authenticator.principal(request, address)
+            except ApiError:
+                principal = ANONYMOUS
+            headers.update(await self._rate_limiter.check(Limit.GENERAL, principal, address))
+            raise error
+
+        return await self._guarded(request, answer)
 
     def refuse(self, request: web.Request, error: ApiError) -> web.Response:
         return failure(error, request, self._options.request_id_of(request))
 
-    async def _guarded(self, route: Route, request: web.Request) -> web.Response:
+    async def _guarded(
+        self, request: web.Request, answer: Callable[[dict[str, str]], Awaitable[web.Response]]
+    ) -> web.Response:
+        """What ``answer`` returns or raises, with the headers that it notes."""
         headers: dict[str, str] = {}
         try:
-            response = await self._answer(route, request, headers)
+            response = await answer(headers)
         except ApiError as error:
             response = self.refuse(request, error)
         except ConnectionError:
@@ -130,7 +152,8 @@ class Dispatcher:
             address=address,
             request=request,
             request_id=self._options.request_id_of(request),
-            if_match=_version(request.headers.get(hdrs.IF_MATCH)),
+            if_match=_version(request.headers.get(hdrs.IF_MATCH)) if route.takes_if_match else None,
+            max_bytes=self._options.body_limits.of(route),
         )
 
 

@@ -59,6 +59,15 @@ def forbidden(code: str, message: str) -> ApiError:
     return ApiError(HTTPStatus.FORBIDDEN, code, message)
 
 
+def version_mismatch(noun: str) -> ApiError:
+    """412 for an If-Match that does not name the current version."""
+    return ApiError(
+        HTTPStatus.PRECONDITION_FAILED,
+        "version_mismatch",
+        f"The {noun} was changed meanwhile; read it again and repeat the change.",
+    )
+
+
 def unauthorized(code: str = "unauthorized", message: str = "Sign in first.") -> ApiError:
     """401 with the challenge of RFC 6750 section 3."""
     return ApiError(HTTPStatus.UNAUTHORIZED, code, message, headers={"WWW-Authenticate": "Bearer"})

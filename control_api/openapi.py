@@ -15,8 +15,17 @@ from typing import Any, Final, get_args, get_origin
 import msgspec
 
 from control_api.encoding import PROBLEM_TYPE
+from control_api.openapi_conventions import (
+    DESCRIPTION,
+    HEADERS,
+    IF_MATCH,
+    SECURITY_SCHEMES,
+    changes_something,
+    headers,
+    security,
+)
 from control_api.principal import Access
-from control_api.routing import PREFIX, Limit, Route
+from control_api.routing import PREFIX, BodyLimits, Route
 from control_api.schemas import Data
 
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
@@ -50,22 +59,27 @@ class Problem(Data):
     request_id: str
 
 
-def document(routes: Sequence[Route], version: str, server_url: str) -> dict[str, Any]:
+def document(
+    routes: Sequence[Route], version: str, server_url: str, limits: BodyLimits | None = None
+) -> dict[str, Any]:
     """The whole document as JSON-ready values."""
+    limits = limits or BodyLimits()
     types = [Failure, Problem, *_types_of(routes)]
     schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
     by_type = dict(zip(map(repr, types), schemas, strict=True))
     paths: dict[str, dict[str, Any]] = defaultdict(dict)
     for route in routes:
-        paths[PREFIX + route.path][route.method.lower()] = _operation(route, by_type, components)
+        operation = _operation(route, by_type, components, limits.of(route))
+        paths[PREFIX + route.path][route.method.lower()] = operation
     return {
         "openapi": "3.1.0",
-        "info": {"title": "mediaserver control API", "version": version},
+        "info": {"title": "mediaserver control API", "version": version, "description": DESCRIPTION},
         "servers": [{"url": server_url}],
         "paths": dict(paths),
         "components": {
             "schemas": components,
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "headers": HEADERS,
+            "securitySchemes": SECURITY_SCHEMES,
         },
     }
 
@@ -84,21 +98,23 @@ def _item(response: Any) -> Any:
     return get_args(response)[0] if get_origin(response) is list else response
 
 
-def _operation(route: Route, by_type: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
+def _operation(
+    route: Route, by_type: dict[str, Any], components: dict[str, Any], max_bytes: int
+) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": route.operation_id,
         "summary": route.summary,
         "tags": [route.tag],
         "parameters": _parameters(route, by_type, components),
-        "responses": _responses(route, by_type),
+        "responses": _responses(route, by_type, max_bytes),
+        "security": security(route),
     }
     if route.scope is not None:
         operation["description"] = f"API keys need the scope `{route.scope}`."
-    # Also public routes tell more to somebody they know.
-    operation["security"] = [{"bearer": []}] if route.access is not Access.PUBLIC else [{}, {"bearer": []}]
     content = _request_content(route, by_type)
     if content:
-        operation["requestBody"] = {"required": True, "content": content}
+        about = f"At most {max_bytes} bytes."
+        operation["requestBody"] = {"required": True, "description": about, "content": content}
     return operation
 
 
@@ -123,6 +139,8 @@ def _parameters(route: Route, by_type: dict[str, Any], components: dict[str, Any
     if route.needs_idempotency_key:
         key = {"type": "string", "minLength": 1, "maxLength": 128}
         parameters.append({"name": "Idempotency-Key", "in": "header", "required": True, "schema": key})
+    if route.takes_if_match:
+        parameters.append(dict(IF_MATCH))
     return parameters
 
 
@@ -132,7 +150,7 @@ def _resolved(schema: dict[str, Any], components: dict[str, Any]) -> dict[str, A
     return resolved
 
 
-def _responses(route: Route, by_type: dict[str, Any]) -> dict[str, Any]:
+def _responses(route: Route, by_type: dict[str, Any], max_bytes: int) -> dict[str, Any]:
     responses: dict[str, Any] = {str(int(route.status)): _success(route, by_type)}
     codes: dict[int, list[str]] = defaultdict(list)
     for status, code in (*_common_errors(route), *route.errors):
@@ -140,7 +158,8 @@ def _responses(route: Route, by_type: dict[str, Any]) -> dict[str, Any]:
     for status, names in sorted(codes.items()):
         listed = ", ".join(f"`{name}`" for name in dict.fromkeys(names))
         responses[str(status)] = {
-            "description": f"{HTTPStatus(status).phrase}: {listed}",
+            "description": f"{HTTPStatus(status).phrase}: {listed}{_more(status, max_bytes)}",
+            "headers": headers(route, status),
             "content": {
                 "application/json": {"schema": by_type[repr(Failure)]},
                 PROBLEM_TYPE: {"schema": by_type[repr(Problem)]},
@@ -149,10 +168,18 @@ def _responses(route: Route, by_type: dict[str, Any]) -> dict[str, Any]:
     return responses
 
 
+def _more(status: int, max_bytes: int) -> str:
+    return f" (more than {max_bytes} bytes)" if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else ""
+
+
 def _success(route: Route, by_type: dict[str, Any]) -> dict[str, Any]:
     if tuple(route.response_types) != ("application/json",):
         binary = {"schema": {"type": "string", "format": "binary"}}
-        return {"description": "The bytes", "content": {kind: binary for kind in route.response_types}}
+        return {
+            "description": "The bytes",
+            "headers": headers(route, route.status),
+            "content": {kind: binary for kind in route.response_types},
+        }
     properties: dict[str, Any] = {"success": {"const": True}, "message": {"type": "string"}}
     properties["data"] = {"type": "null"}
     if get_origin(route.response) is list:
@@ -162,7 +189,11 @@ def _success(route: Route, by_type: dict[str, Any]) -> dict[str, Any]:
     elif route.response is not None:
         properties["data"] = by_type[repr(route.response)]
     schema = {"type": "object", "required": ["success", "data"], "properties": properties}
-    return {"description": route.summary, "content": {"application/json": {"schema": schema}}}
+    return {
+        "description": route.summary,
+        "headers": headers(route, route.status),
+        "content": {"application/json": {"schema": schema}},
+    }
 
 
 def _common_errors(route: Route) -> list[tuple[int, str]]:
@@ -176,6 +207,8 @@ def _common_errors(route: Route) -> list[tuple[int, str]]:
         errors += [(413, "body_too_large"), (415, "unsupported_media_type")]
     if route.needs_idempotency_key:
         errors += [(409, "request_in_progress"), (422, "idempotency_key_reused")]
-    if route.limit is Limit.AUTHENTICATION:
-        errors += [(403, "forbidden")]
+    if route.takes_if_match:
+        errors += [(412, "version_mismatch")]
+    if changes_something(route):
+        errors += [(403, "csrf_token_invalid"), (403, "foreign_origin")]
     return errors

@@ -13,6 +13,7 @@ from control_api.errors import not_found, unauthorized
 from control_api.principal import Access, Principal
 
 PREFIX: Final = "/api/v1"
+MIB: Final = 1024 * 1024
 
 BodyT = TypeVar("BodyT")
 QueryT = TypeVar("QueryT")
@@ -30,11 +31,26 @@ class Limit(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """The longest JSON body, which the HTTP application holds to, and the longest raw one."""
+
+    body_bytes: int = MIB
+    upload_bytes: int = 100 * MIB
+
+    def of(self, route: "Route") -> int:
+        """The longest body that ``route`` takes."""
+        if not route.upload_types:
+            return self.body_bytes
+        return min(self.upload_bytes, route.max_upload_bytes or self.upload_bytes)
+
+
+@dataclass(frozen=True, slots=True)
 class Call(Generic[BodyT, QueryT]):
     """One request, checked: ``body`` and ``query`` are of the route's types (None where it has none).
 
     ``path`` holds the parts of the path in braces, ``address`` is the client's. ``if_match`` is the version
-    that the client knows (ETag ``"7"``), if it said so.
+    that the client knows (ETag ``"7"``), if it said so and the route takes it. ``max_bytes`` is for the
+    handler that reads a raw body itself.
     """
 
     principal: Principal
@@ -45,6 +61,7 @@ class Call(Generic[BodyT, QueryT]):
     request: web.Request
     request_id: str
     if_match: int | None = None
+    max_bytes: int = MIB
 
     @property
     def user_id(self) -> UUID:
@@ -102,7 +119,10 @@ class Route:
     ``response`` is what the handler returns: a Data class, ``list[Data]`` for a Page, or None for no data.
     ``errors`` are (status, code) beyond those that every route may have (400, 401, 403, 413, 415, 429, 503).
     ``scope`` is what an API key must have (``rooms:write``); None closes the route to API keys.
-    ``upload_types`` are the media types of a raw body that the handler reads from ``call.request`` itself.
+    ``upload_types`` are the media types of a raw body that the handler reads from ``call.request`` itself, up
+    to ``call.max_bytes``: ``max_upload_bytes`` where the settings do not allow even that.
+    ``takes_if_match`` says that ``call.if_match`` is heeded, ``gives_etag`` that the answer has a version.
+    ``takes_refresh_cookie`` is for the routes where that cookie counts, whoever asks.
     """
 
     method: str
@@ -119,6 +139,10 @@ class Route:
     scope: str | None = None
     needs_idempotency_key: bool = False
     upload_types: Sequence[str] = ()
+    max_upload_bytes: int | None = None
+    takes_if_match: bool = False
+    gives_etag: bool = False
+    takes_refresh_cookie: bool = False
     response_types: Sequence[str] = ("application/json",)
 
     @property

@@ -38,7 +38,7 @@ from control_api.routes.streams import StreamsRoutes
 from control_api.routes.thumbnails import ThumbnailsRoutes
 from control_api.routes.users import UserRoutes
 from control_api.routes.webhooks import WebhooksRoutes
-from control_api.routing import Noun
+from control_api.routing import BodyLimits, Noun
 from control_api.services.account_export import AccountExport
 from control_api.services.account_view import AccountViews
 from control_api.services.admin_users import AdminUserService
@@ -186,7 +186,10 @@ class ControlPlane:
             identity.access_tokens, identity.states, identity.api_keys, forgery_check
         )
         options = DispatchOptions(
-            ground.client_address.of, lambda request: request.get(REQUEST_ID, ""), ground.is_secure
+            ground.client_address.of,
+            lambda request: request.get(REQUEST_ID, ""),
+            ground.is_secure,
+            BodyLimits(api.max_body_bytes, api.max_upload_bytes),
         )
         limits = RateLimits(self.state, _rate_limits(api))
         idempotency = Idempotency(ground.database)

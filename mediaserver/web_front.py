@@ -47,7 +47,7 @@ class WebFront:
         self._database = database
         self._client_address = client_address
         gate = AuthorizedGate(authorizer, self._client_address)
-        app = create_http_app()
+        app = create_http_app(settings.api.max_body_bytes)
         self._server = HttpServer(app)
         add_live_routes(app, media.live, gate)
         add_hls_routes(app, media.hls, gate, self._client_address)

@@ -32,7 +32,7 @@ KEY_BYTES: Final = 32
 MAX_KEY_LENGTH: Final = 64
 CSRF_HEADER: Final = "X-CSRF-Token"
 LIFETIME: Final = timedelta(days=365)
-_SAFE_METHODS: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
+SAFE_METHODS: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 _USER, _SESSION, _CSRF = "user", "session", "csrf"
 
 
@@ -150,7 +150,7 @@ class ForgeryCheck:
 
         False without a CSRF header: such a request is nobody's. Raises ApiError 403 for a wrong one.
         """
-        if request.method in _SAFE_METHODS:
+        if request.method in SAFE_METHODS:
             return True
         self.check_origin(request)
         given = request.headers.get(CSRF_HEADER)

@@ -143,6 +143,7 @@ class AuthRoutes:
                 "Exchange the refresh cookie for a new one and an access token",
                 response=Refreshed,
                 errors=((401, "invalid_refresh_token"), (409, "refresh_just_used")),
+                takes_refresh_cookie=True,
             ),
             Route("POST", "/auth/logout", self.logout, "Sign out"),
             Route(

@@ -10,10 +10,10 @@ from msgspec import Meta
 from control_api.errors import invalid
 from control_api.pagination import Page
 from control_api.principal import Access
-from control_api.routing import Call, Route
+from control_api.routing import Call, Reply, Route
 from control_api.schemas import Body, Data, PageQuery
 from control_api.services.notification_kinds import Kind
-from control_api.services.notifications import MOST_UNREAD, Notifications
+from control_api.services.notifications import MOST_UNREAD, Notifications, Wishes
 from storage.repositories.notifications_store import Channels, Notification
 
 MOST_IDS = 100
@@ -118,6 +118,7 @@ class NotificationsRoutes:
                 self.preferences,
                 "How you are told of what",
                 response=Preferences,
+                gives_etag=True,
                 **read,
             ),
             Route(
@@ -127,6 +128,8 @@ class NotificationsRoutes:
                 "Choose how you are told of what",
                 body=SetPreferences,
                 response=Preferences,
+                takes_if_match=True,
+                gives_etag=True,
                 **write,
             ),
         ]
@@ -145,25 +148,25 @@ class NotificationsRoutes:
             raise invalid("ids", "name either ids or all: true")
         return MarkedRead(count=await self._notifications.mark_read(call.user_id, body.ids))
 
-    async def preferences(self, call: Call[None, None]) -> Preferences:
-        return await self._preferences(call.user_id)
+    async def preferences(self, call: Call[None, None]) -> Reply:
+        return _preferences(await self._notifications.preferences(call.user_id))
 
-    async def _preferences(self, user_id: UUID) -> Preferences:
-        preferences = await self._notifications.preferences(user_id)
-        return Preferences(
-            preferences=[
-                PreferenceView(kind=kind, in_app=way.in_app, email=way.email, push=way.push)
-                for kind, way in preferences.items()
-            ]
-        )
-
-    async def set_preferences(self, call: Call[SetPreferences, None]) -> Preferences:
+    async def set_preferences(self, call: Call[SetPreferences, None]) -> Reply:
         chosen = {
             preference.kind: Channels(preference.in_app, preference.email, preference.push)
             for preference in call.body.preferences
         }
-        await self._notifications.set_preferences(call.user_id, chosen)
-        return await self._preferences(call.user_id)
+        return _preferences(
+            await self._notifications.set_preferences(call.user_id, chosen, version=call.if_match)
+        )
+
+
+def _preferences(wishes: Wishes) -> Reply:
+    views = [
+        PreferenceView(kind=kind, in_app=way.in_app, email=way.email, push=way.push)
+        for kind, way in wishes.channels.items()
+    ]
+    return Reply(Preferences(preferences=views), version=wishes.version)
 
 
 def _view(item: Notification) -> NotificationView:

@@ -12,7 +12,6 @@ READ = "rooms:read"
 WRITE = "rooms:write"
 NOT_FOUND = (HTTPStatus.NOT_FOUND, "room_not_found")
 NOT_OWNER = (HTTPStatus.FORBIDDEN, "not_room_owner")
-MISMATCH = (HTTPStatus.PRECONDITION_FAILED, "version_mismatch")
 SLUG_TAKEN = (HTTPStatus.CONFLICT, "slug_taken")
 TOO_MANY = (HTTPStatus.CONFLICT, "too_many_rooms")
 
@@ -42,6 +41,7 @@ class RoomsRoutes:
                 status=HTTPStatus.CREATED,
                 errors=(SLUG_TAKEN, TOO_MANY),
                 scope=WRITE,
+                gives_etag=True,
             ),
             Route(
                 "GET",
@@ -51,17 +51,20 @@ class RoomsRoutes:
                 response=RoomView,
                 errors=(NOT_FOUND,),
                 scope=READ,
+                gives_etag=True,
             ),
             Route(
                 "PATCH",
                 room,
                 self.change,
-                "Change a room's settings; If-Match guards against overwriting somebody else's change",
+                "Change a room's settings",
                 Access.USER,
                 body=RoomChanges,
                 response=RoomView,
-                errors=(NOT_FOUND, NOT_OWNER, MISMATCH, SLUG_TAKEN),
+                errors=(NOT_FOUND, NOT_OWNER, SLUG_TAKEN),
                 scope=WRITE,
+                takes_if_match=True,
+                gives_etag=True,
             ),
             Route(
                 "DELETE",
@@ -69,8 +72,9 @@ class RoomsRoutes:
                 self.delete,
                 "Delete a room with all of its history; whoever publishes or watches is dropped",
                 Access.USER,
-                errors=(NOT_FOUND, NOT_OWNER, MISMATCH),
+                errors=(NOT_FOUND, NOT_OWNER),
                 scope=WRITE,
+                takes_if_match=True,
             ),
             Route(
                 "POST",

@@ -60,6 +60,7 @@ class StreamsRoutes:
                 response=RoomView,
                 errors=(NOT_FOUND, NOT_OWNER),
                 scope="streams:write",
+                gives_etag=True,
             ),
             Route(
                 "POST",
@@ -70,6 +71,7 @@ class StreamsRoutes:
                 response=RoomView,
                 errors=(NOT_FOUND, NOT_OWNER),
                 scope="streams:write",
+                gives_etag=True,
             ),
             Route(
                 "GET",

@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Final
 
-from control_api.images import PICTURE_TYPES, read_picture
+from control_api.images import MAX_PICTURE_BYTES, PICTURE_TYPES, read_picture
 from control_api.principal import Access
 from control_api.room_schemas import RoomView, RoomViews
 from control_api.routing import Call, Limit, Reply, Route
@@ -39,6 +39,8 @@ class ThumbnailsRoutes:
                 limit=Limit.UPLOAD,
                 scope="rooms:write",
                 upload_types=PICTURE_TYPES,
+                max_upload_bytes=MAX_PICTURE_BYTES,
+                gives_etag=True,
             ),
             Route(
                 "GET",
@@ -54,7 +56,7 @@ class ThumbnailsRoutes:
     async def set(self, call: Call[None, None]) -> Reply:
         room_id = call.path_id("id", "room")
         await self._thumbnails.check_may_set(call.principal, room_id)
-        picture = await read_picture(call.request)
+        picture = await read_picture(call.request, call.max_bytes)
         room = await self._thumbnails.set(call.principal, room_id, picture)
         return Reply(self._views.view(room), version=room.version)
 

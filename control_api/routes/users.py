@@ -7,7 +7,7 @@ from uuid import UUID
 
 from msgspec import Meta
 
-from control_api.images import PICTURE_TYPES, read_picture
+from control_api.images import MAX_PICTURE_BYTES, PICTURE_TYPES, read_picture
 from control_api.principal import Access
 from control_api.routing import Call, Limit, Reply, Route
 from control_api.schemas import Body, UserSummary
@@ -15,6 +15,7 @@ from control_api.services.account_export import AccountExport
 from control_api.services.account_view import AccountView, AccountViews, avatar_address
 from control_api.services.users import MAX_BIO, MAX_DISPLAY_NAME, PublicProfile, UserService
 from control_api.texts import LINE_PATTERN
+from storage.repositories.credentials import Credential
 
 MAX_PASSWORD: Final = 100
 NO_USER: Final = (HTTPStatus.NOT_FOUND, "user_not_found")
@@ -58,7 +59,16 @@ class UserRoutes:
     def _own_routes(self) -> list[Route]:
         user, read, write = Access.USER, "users:read", "users:write"
         return [
-            Route("GET", "/users/me", self.me, "Your account", user, response=AccountView, scope=read),
+            Route(
+                "GET",
+                "/users/me",
+                self.me,
+                "Your account",
+                user,
+                response=AccountView,
+                scope=read,
+                gives_etag=True,
+            ),
             Route(
                 "PATCH",
                 "/users/me",
@@ -68,6 +78,8 @@ class UserRoutes:
                 body=ProfileChanges,
                 response=AccountView,
                 scope=write,
+                takes_if_match=True,
+                gives_etag=True,
             ),
             Route(
                 "DELETE",
@@ -90,6 +102,8 @@ class UserRoutes:
                 limit=Limit.UPLOAD,
                 scope=write,
                 upload_types=PICTURE_TYPES,
+                max_upload_bytes=MAX_PICTURE_BYTES,
+                gives_etag=True,
             ),
             Route(
                 "POST",
@@ -97,7 +111,6 @@ class UserRoutes:
                 self.export,
                 "Get everything that is kept about you, as a zip",
                 user,
-                limit=Limit.UPLOAD,
                 response_types=("application/zip",),
             ),
         ]
@@ -113,20 +126,22 @@ class UserRoutes:
             scope="users:read",
         )
 
-    async def me(self, call: Call[Any, Any]) -> AccountView:
-        return await self._views.of(await self._users.own(call.user_id))
+    async def me(self, call: Call[Any, Any]) -> Reply:
+        return await self._account(await self._users.own(call.user_id))
 
-    async def change(self, call: Call[ProfileChanges, Any]) -> AccountView:
+    async def change(self, call: Call[ProfileChanges, Any]) -> Reply:
         changes = call.body
-        changed = await self._users.change(call.user_id, changes.display_name, changes.bio)
-        return await self._views.of(changed)
+        changed = await self._users.change(
+            call.user_id, changes.display_name, changes.bio, version=call.if_match
+        )
+        return await self._account(changed)
 
     async def delete(self, call: Call[AccountDeletion, Any]) -> None:
         await self._users.delete(call.user_id, call.body.password, call.address)
 
-    async def set_avatar(self, call: Call[Any, Any]) -> AccountView:
-        picture = await read_picture(call.request)
-        return await self._views.of(await self._users.set_avatar(call.user_id, picture))
+    async def set_avatar(self, call: Call[Any, Any]) -> Reply:
+        picture = await read_picture(call.request, call.max_bytes)
+        return await self._account(await self._users.set_avatar(call.user_id, picture))
 
     async def export(self, call: Call[Any, Any]) -> Reply:
         return Reply(
@@ -134,6 +149,9 @@ class UserRoutes:
             content_type="application/zip",
             headers={"Content-Disposition": 'attachment; filename="account.zip"'},
         )
+
+    async def _account(self, user: Credential) -> Reply:
+        return Reply(await self._views.of(user), version=user.profile_version)
 
     async def find(self, call: Call[Any, Any]) -> PublicUser:
         found = await self._users.find(call.path["idOrName"], call.principal.user_id)

@@ -116,6 +116,7 @@ class WebhooksRoutes:
                 status=HTTPStatus.CREATED,
                 errors=[(409, "too_many_webhook_endpoints")],
                 scope=WRITE,
+                gives_etag=True,
             ),
         ]
 
@@ -127,7 +128,7 @@ class WebhooksRoutes:
             return Route(method, path, handler, summary, Access.USER, errors=errors, scope=scope, **more)
 
         return [
-            route("GET", "", self.read, "Read a webhook endpoint", response=Webhook),
+            route("GET", "", self.read, "Read a webhook endpoint", response=Webhook, gives_etag=True),
             route(
                 "PATCH",
                 "",
@@ -135,7 +136,8 @@ class WebhooksRoutes:
                 "Change a webhook endpoint",
                 body=WebhookChanges,
                 response=Webhook,
-                errors=[(412, "version_mismatch")],
+                takes_if_match=True,
+                gives_etag=True,
             ),
             route("DELETE", "", self.delete, "Delete a webhook endpoint"),
             route(
@@ -144,6 +146,7 @@ class WebhooksRoutes:
                 self.rotate_secret,
                 "Give a webhook endpoint a new secret; it is shown this once",
                 response=WebhookWithSecret,
+                gives_etag=True,
             ),
         ]
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import structlog
 
+from control_api.errors import unauthorized, version_mismatch
 from control_api.pagination import Page, id_in, page_of
 from control_api.services.notification_kinds import KINDS, Kind
 from storage.bus import Bus, NotificationAdded, UserFollowed
@@ -36,6 +37,14 @@ class NotificationOptions:
     """Notifications are forgotten after ``kept_for``."""
 
     kept_for: timedelta = timedelta(days=90)
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """How a user wants to be told, of every kind, as set or by default. ``version`` counts the changes."""
+
+    channels: Mapping[Kind, Channels]
+    version: int
 
 
 class Notifications:
@@ -78,17 +87,27 @@ class Notifications:
             return await self._store.mark_all_read(user_id)
         return await self._store.mark_read(user_id, ids)
 
-    async def preferences(self, user_id: UUID) -> dict[Kind, Channels]:
-        """Of every kind, as set or by default."""
+    async def preferences(self, user_id: UUID) -> Wishes:
+        """Raises ApiError 401 for somebody who is not there any more."""
         stored = await self._store.preferences(user_id)
-        return {kind: stored.get(kind.value, rules.defaults) for kind, rules in KINDS.items()}
+        if stored is None:
+            raise unauthorized()
+        channels = {kind: stored.channels.get(kind.value, rules.defaults) for kind, rules in KINDS.items()}
+        return Wishes(channels, stored.version)
 
-    async def set_preferences(self, user_id: UUID, preferences: Mapping[Kind, Channels]) -> None:
-        """Kinds that are not in ``preferences`` stay as they are."""
-        if preferences:
-            await self._store.set_preferences(
-                user_id, {kind.value: channels for kind, channels in preferences.items()}
-            )
+    async def set_preferences(
+        self, user_id: UUID, preferences: Mapping[Kind, Channels], version: int | None = None
+    ) -> Wishes:
+        """Kinds that are not in ``preferences`` stay as they are. ``version`` is the one the client has seen.
+
+        Raises ApiError 412 ``version_mismatch``.
+        """
+        chosen = {kind.value: channels for kind, channels in preferences.items()}
+        is_set = await self._store.set_preferences(user_id, chosen, version)
+        wishes = await self.preferences(user_id)
+        if not is_set:
+            raise version_mismatch("list of preferences")
+        return wishes
 
     async def run(self) -> None:
         """Until cancelled."""

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from http import HTTPStatus
 from typing import Any, Final, Protocol
 from uuid import UUID
 
 from msgspec import UNSET
 
-from control_api.errors import ApiError, conflict, forbidden, invalid, not_found
+from control_api.errors import ApiError, conflict, forbidden, invalid, not_found, version_mismatch
 from control_api.principal import Access, Principal
 from control_api.room_schemas import (
     MAX_DESCRIPTION,
@@ -257,11 +256,7 @@ def _checked_schedule(moment: datetime | None) -> datetime | None:
 
 def _check_version(room: RoomDetails, version: int | None) -> None:
     if version is not None and version != room.version:
-        raise ApiError(
-            HTTPStatus.PRECONDITION_FAILED,
-            "version_mismatch",
-            "The room was changed by somebody else; fetch it and try again.",
-        )
+        raise version_mismatch("room")
 
 
 def _explained(error: Conflict | InvalidValue) -> ApiError:

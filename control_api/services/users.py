@@ -12,7 +12,7 @@ from uuid import UUID
 
 import structlog
 
-from control_api.errors import ApiError, conflict, not_found, unauthorized, unavailable
+from control_api.errors import ApiError, conflict, not_found, unauthorized, unavailable, version_mismatch
 from control_api.identity.throttle import LoginThrottle, confirmation_of
 from control_api.texts import clean_line, clean_text
 from storage.bus import Bus, RoomDeleted, UserChanged
@@ -90,14 +90,22 @@ class UserService:
             is_following = await Follows(self._database).is_following(viewer_id, profile.user.id)
         return PublicProfile(profile, is_following)
 
-    async def change(self, user_id: UUID, display_name: str | None, bio: str | None) -> Credential:
-        """None leaves a value as it is. Raises ApiError 400."""
+    async def change(
+        self, user_id: UUID, display_name: str | None, bio: str | None, version: int | None = None
+    ) -> Credential:
+        """None leaves a value as it is. ``version`` is the one that the client has seen, if it cares.
+
+        Raises ApiError: 400, 412 ``version_mismatch``.
+        """
         if display_name is not None:
             display_name = clean_line("displayName", display_name, MAX_DISPLAY_NAME)
         if bio is not None:
             bio = clean_text("bio", bio, MAX_BIO)
-        await Users(self._database).change_profile(user_id, display_name, bio)
-        return await self.own(user_id)
+        is_changed = await Users(self._database).change_profile(user_id, display_name, bio, version)
+        changed = await self.own(user_id)
+        if not is_changed:
+            raise version_mismatch("profile")
+        return changed
 
     async def set_avatar(self, user_id: UUID, picture: bytes) -> Credential:
         """Raises ApiError: 400 for what is no picture, 503 when pictures cannot be read or stored now."""

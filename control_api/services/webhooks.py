@@ -11,14 +11,13 @@ import secrets
 from base64 import b64encode
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from http import HTTPStatus
 from typing import Any, Final, Literal, Protocol, TypeAlias
 from uuid import UUID
 
 import msgspec
 from yarl import URL
 
-from control_api.errors import ApiError, conflict, forbidden, invalid, not_found
+from control_api.errors import conflict, forbidden, invalid, not_found, version_mismatch
 from control_api.outbound import AddressRefused
 from control_api.pagination import Page, id_in, page_of
 from control_api.principal import Access, Principal
@@ -117,9 +116,7 @@ class Webhooks:
             endpoints = WebhookEndpoints(transaction)
             known = _visible(await endpoints.find_locked(endpoint_id), principal)
             if version is not None and version != known.version:
-                raise ApiError(
-                    HTTPStatus.PRECONDITION_FAILED, "version_mismatch", "It was changed since; read it again."
-                )
+                raise version_mismatch("webhook endpoint")
             changed = await endpoints.update(endpoint_id, self._checked(replace(known.settings, **changes)))
             endpoint = _visible(changed, principal)
             await _audit(transaction, principal, "changed", endpoint, address)

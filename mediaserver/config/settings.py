@@ -267,6 +267,12 @@ class ApiSettings(Group):
     cors_origins: Names = ()
     """Origins such as https://app.example.com whose pages may call the API with cookies."""
 
+    max_body_bytes: Annotated[int, Field(ge=64 * 1024, le=64 * MIB)] = MIB
+    """Longest body of a request, but for uploads; a longer one is answered 413."""
+
+    max_upload_bytes: Annotated[int, Field(ge=64 * 1024, le=10 * 1024 * MIB)] = 100 * MIB
+    """Longest upload. Some have limits of their own below it, such as 5 MiB for a picture."""
+
     requests_per_window: Count = 300
     """Calls that one user, or one address without a user, may make in 15 minutes."""
 

@@ -13,7 +13,7 @@ from aiohttp import hdrs, web
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 MEDIA_PREFIXES: Final = ("/live/", "/hls/")
-MAX_BODY_BYTES: Final = 1024 * 1024
+DEFAULT_MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_REQUEST_ID: Final = 64
 REQUEST_ID_HEADER: Final = "X-Request-Id"
 REQUEST_ID: Final = web.RequestKey("request_id", str)
@@ -22,9 +22,9 @@ PREFLIGHT_MAX_AGE_SECONDS: Final = 86_400
 logger = structlog.get_logger("mediaserver.http")
 
 
-def create_http_app() -> web.Application:
+def create_http_app(max_body_bytes: int = DEFAULT_MAX_BODY_BYTES) -> web.Application:
     """An application without routes: CORS for media, request ids, and no traceback in any answer."""
-    app = web.Application(middlewares=[_request_context, _media_preflight], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(middlewares=[_request_context, _media_preflight], client_max_size=max_body_bytes)
     app.on_response_prepare.append(_add_common_headers)
     return app
 

@@ -12,7 +12,7 @@ from storage.repositories.users import Role, UserState
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """``avatar`` is the name of an object, or None."""
+    """``avatar`` is the name of an object, or None. ``profile_version`` counts the changes of the profile."""
 
     id: UUID
     username: str
@@ -26,6 +26,7 @@ class Credential:
     state: UserState
     created_at: datetime
     email_verified_at: datetime | None
+    profile_version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class NewAccount:
 
 
 _COLUMNS: Final = """id, username, email, display_name, avatar, bio, is_creator, password_hash, role, state,
-    created_at, email_verified_at"""
+    created_at, email_verified_at, profile_version"""
 
 
 class Credentials:
@@ -113,4 +114,5 @@ def _credential(row: Row) -> Credential:
         UserState(row["state"]),
         row["created_at"],
         row["email_verified_at"],
+        row["profile_version"],
     )

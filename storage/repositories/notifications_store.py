@@ -54,6 +54,14 @@ class Added:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredPreferences:
+    """By kind; kinds that the user never set are not in it. ``version`` counts the changes."""
+
+    channels: Mapping[str, Channels]
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
     username: str
     display_name: str
@@ -179,26 +187,51 @@ class NotificationStore:
         )
         return len(rows)
 
-    async def preferences(self, user_id: UUID) -> dict[str, Channels]:
-        """By kind; kinds that the user never set are not in it."""
+    async def preferences(self, user_id: UUID) -> StoredPreferences | None:
+        """None for nobody's id."""
         rows = await self._database.fetch(
-            "SELECT kind, in_app, email, push FROM notification_preferences WHERE user_id = $1", user_id
-        )
-        return {row["kind"]: Channels(row["in_app"], row["email"], row["push"]) for row in rows}
-
-    async def set_preferences(self, user_id: UUID, preferences: Mapping[str, Channels]) -> None:
-        """Kinds that are not in ``preferences`` stay as they are."""
-        await self._database.execute(
-            """INSERT INTO notification_preferences (user_id, kind, in_app, email, push)
-               SELECT $1, * FROM unnest($2::text[], $3::bool[], $4::bool[], $5::bool[])
-               ON CONFLICT (user_id, kind) DO UPDATE
-               SET in_app = excluded.in_app, email = excluded.email, push = excluded.push""",
+            """SELECT users.notification_version, wish.kind, wish.in_app, wish.email, wish.push
+               FROM users LEFT JOIN notification_preferences AS wish ON wish.user_id = users.id
+               WHERE users.id = $1""",
             user_id,
+        )
+        if not rows:
+            return None
+        channels = {
+            row["kind"]: Channels(row["in_app"], row["email"], row["push"])
+            for row in rows
+            if row["kind"] is not None
+        }
+        return StoredPreferences(channels, rows[0]["notification_version"])
+
+    async def set_preferences(
+        self, user_id: UUID, preferences: Mapping[str, Channels], version: int | None = None
+    ) -> bool:
+        """Kinds that are not in ``preferences`` stay as they are.
+
+        False, and nothing is set, for nobody's id and where the version is another.
+        """
+        changed: int | None = await self._database.fetch_value(
+            """WITH changed AS (
+                   UPDATE users SET notification_version = notification_version + 1
+                   WHERE id = $1 AND ($2::integer IS NULL OR notification_version = $2)
+                   RETURNING id, notification_version
+               ), written AS (
+                   INSERT INTO notification_preferences (user_id, kind, in_app, email, push)
+                   SELECT changed.id, wanted.*
+                   FROM changed, unnest($3::text[], $4::bool[], $5::bool[], $6::bool[]) AS wanted
+                   ON CONFLICT (user_id, kind) DO UPDATE
+                   SET in_app = excluded.in_app, email = excluded.email, push = excluded.push
+               )
+               SELECT notification_version FROM changed""",
+            user_id,
+            version,
             list(preferences),
             [channels.in_app for channels in preferences.values()],
             [channels.email for channels in preferences.values()],
             [channels.push for channels in preferences.values()],
         )
+        return changed is not None
 
 
 def _notification(row: Row) -> Notification:

@@ -160,20 +160,28 @@ class Users:
         )
         return [_profile(row) for row in rows]
 
-    async def change_profile(self, user_id: UUID, display_name: str | None, bio: str | None) -> None:
-        """None leaves a value as it is. Raises InvalidValue."""
-        await self._database.execute(
+    async def change_profile(
+        self, user_id: UUID, display_name: str | None, bio: str | None, version: int | None = None
+    ) -> bool:
+        """None leaves a value as it is. False for nobody's id, and where the profile's version is another.
+
+        Raises InvalidValue.
+        """
+        changed: int | None = await self._database.fetch_value(
             """UPDATE users SET display_name = coalesce($2, display_name), bio = coalesce($3, bio),
-                   updated_at = now() WHERE id = $1""",
+                   profile_version = profile_version + 1, updated_at = now()
+               WHERE id = $1 AND ($4::integer IS NULL OR profile_version = $4) RETURNING profile_version""",
             user_id,
             display_name,
             bio,
+            version,
         )
+        return changed is not None
 
     async def set_avatar(self, user_id: UUID, name: str | None) -> str | None:
         """The name of the avatar before. Two changes at once each get another answer."""
         before: str | None = await self._database.fetch_value(
-            """UPDATE users SET avatar = $2, updated_at = now()
+            """UPDATE users SET avatar = $2, profile_version = profile_version + 1, updated_at = now()
                FROM (SELECT avatar FROM users WHERE id = $1 FOR NO KEY UPDATE) AS before
                WHERE id = $1 RETURNING before.avatar""",
             user_id,

@@ -49,9 +49,28 @@ class ThingRoutes:
             Route("GET", "/things/first", self.first, "The first", response=Thing),
             Route("GET", "/things/{id}", self.one, "One", response=Thing, errors=[(404, "thing_not_found")]),
             Route(
-                "PUT", "/things/{id}", self.replace, "Replace", Access.ADMIN, body=MakeThing, response=Thing
+                "PUT",
+                "/things/{id}",
+                self.replace,
+                "Replace",
+                Access.ADMIN,
+                body=MakeThing,
+                response=Thing,
+                takes_if_match=True,
+                gives_etag=True,
             ),
+            Route("DELETE", "/things/{id}", self.remove, "Remove", Access.ADMIN, response=Thing),
             Route("PUT", "/picture", self.picture, "Picture", upload_types=("image/png",)),
+            Route(
+                "PUT",
+                "/small-picture",
+                self.measured,
+                "Small picture",
+                scope="things:write",
+                response=Thing,
+                upload_types=("image/png",),
+                max_upload_bytes=100,
+            ),
         ]
 
     async def list_all(self, call: Call[None, PageQuery]) -> Page[Thing]:
@@ -78,8 +97,14 @@ class ThingRoutes:
     async def one(self, call: Call[None, None]) -> Thing:
         return Thing(title=str(call.path_id("id", "thing")), tag_names=[])
 
-    async def replace(self, call: Call[MakeThing, None]) -> Thing:
+    async def replace(self, call: Call[MakeThing, None]) -> Reply:
+        return Reply(Thing(title=str(call.if_match), tag_names=[]), version=8)
+
+    async def remove(self, call: Call[None, None]) -> Thing:
         return Thing(title=str(call.if_match), tag_names=[])
+
+    async def measured(self, call: Call[None, None]) -> Thing:
+        return Thing(title=str(call.max_bytes), tag_names=[])
 
     async def picture(self, call: Call[None, None]) -> Reply:
         return Reply(raw=await call.request.read(), content_type="image/png")

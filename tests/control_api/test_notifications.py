@@ -153,11 +153,13 @@ async def test_a_foreign_cursor_is_refused(database: Database, cursor: str) -> N
 
 async def test_preferences_have_defaults_and_are_kept(database: Database) -> None:
     notifications, user = Notifications(database, Bus()), await add_user(database, "alice")
-    assert await notifications.preferences(user.id) == {k: rules.defaults for k, rules in KINDS.items()}
+    assert (await notifications.preferences(user.id)).channels == {
+        k: rules.defaults for k, rules in KINDS.items()
+    }
     await notifications.set_preferences(user.id, {Kind.FOLLOW: Channels(False, False, False)})
     await notifications.set_preferences(user.id, {Kind.ROOM_STARTED: Channels(True, True, False)})
     await notifications.set_preferences(user.id, {})
-    changed = await notifications.preferences(user.id)
+    changed = (await notifications.preferences(user.id)).channels
     assert changed[Kind.FOLLOW] == Channels(False, False, False)
     assert changed[Kind.ROOM_STARTED] == Channels(True, True, False)
 
