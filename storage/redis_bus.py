@@ -61,21 +61,6 @@ class _Waiting:
     frame: bytes
 
 
-class _Pause:
-    """Longer each time, until what failed succeeds."""
-
-    def __init__(self) -> None:
-        self._seconds = FIRST_PAUSE_SECONDS
-
-    def reset(self) -> None:
-        self._seconds = FIRST_PAUSE_SECONDS
-
-    async def wait(self) -> None:
-        seconds = self._seconds
-        self._seconds = min(seconds * 2, LONGEST_PAUSE_SECONDS)
-        await asyncio.sleep(seconds)
-
-
 class BusRelay:
     """Forwards the RELAYED events of ``bus``, and hands those of other nodes to its handlers.
 
@@ -97,6 +82,8 @@ class BusRelay:
         self._waiting: deque[_Waiting] = deque(maxlen=max_waiting)
         self._has_waiting = asyncio.Event()
         self._last_numbers: OrderedDict[str, int] = OrderedDict()
+        # Nodes of which anything may have been missed while this one did not listen; that was told already.
+        self._silent_gaps: set[str] = set()
         self._is_dropping = False
         self.dropped = 0
         self.listening = asyncio.Event()
@@ -168,7 +155,7 @@ class BusRelay:
         if message["type"] == "subscribe":
             # Comes again when the client has connected again by itself.
             connected()
-            self._last_numbers.clear()
+            self._silent_gaps = set(self._last_numbers)
             self._bus.publish(ChangesMissed())
             self.listening.set()
         elif message["type"] == "message":
@@ -198,7 +185,9 @@ class BusRelay:
         self._last_numbers.move_to_end(frame.node)
         if len(self._last_numbers) > MAX_NODES:
             self._last_numbers.popitem(last=False)
-        if last is not None and frame.number > last + 1:
+        is_told = frame.node in self._silent_gaps
+        self._silent_gaps.discard(frame.node)
+        if last is not None and frame.number > last + 1 and not is_told:
             logger.warning("bus_events_missed", node=frame.node, count=frame.number - last - 1)
             self._bus.publish(ChangesMissed())
         return False
@@ -206,24 +195,29 @@ class BusRelay:
 
 async def _again_and_again(what: str, work: Callable[[Callable[[], None]], Awaitable[None]]) -> None:
     """Do ``work`` until cancelled. It calls what it is given as soon as Redis answers."""
-    pause = _Pause()
     is_lost = False
+    clock = asyncio.get_running_loop().time
+    pause = FIRST_PAUSE_SECONDS
 
     def connected() -> None:
         nonlocal is_lost
         if is_lost:
             logger.info("bus_back", what=what)
         is_lost = False
-        pause.reset()
 
     while True:
+        began = clock()
         try:
             await work(connected)
         except _LOST as error:
             if not is_lost:
                 logger.warning("bus_lost", what=what, error=_words(error))
             is_lost = True
-        await pause.wait()
+        # A link that is lost as soon as it is there must not make ``ChangesMissed`` a flood.
+        if clock() - began > LONGEST_PAUSE_SECONDS:
+            pause = FIRST_PAUSE_SECONDS
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
 
 async def _next_message(subscription: Any) -> dict[str, Any]:

@@ -236,6 +236,32 @@ async def test_what_comes_twice_counts_once(nodes: tuple[Node, Node], redis_serv
     assert second.relay._last_numbers == {"x": 3, "y": 1}
 
 
+async def test_what_came_before_an_interruption_does_not_come_again_after_it(
+    nodes: tuple[Node, Node], redis_server: RedisServer
+) -> None:
+    """Nor is the gap told a second time."""
+    _, second = nodes
+
+    async def say(number: int) -> None:
+        async with Redis.from_url(redis_server.url) as redis:
+            await redis.publish(CHANNEL, frame("x", number, "BroadcastStarted", {"room_id": str(number)}))
+
+    await say(1)
+    await eventually(lambda: second.heard)
+    redis_server.kill()
+    await eventually(lambda: not second.relay.listening.is_set())
+    redis_server.start()
+    await eventually(second.relay.listening.is_set, 30)
+    missed = len(second.missed)
+    for number in (1, 5, 6):
+        await say(number)
+    await eventually(lambda: len(second.heard) == 3)
+    assert second.heard == [BroadcastStarted(number) for number in ("1", "5", "6")]
+    assert len(second.missed) == missed
+    await say(9)
+    await eventually(lambda: len(second.missed) == missed + 1)
+
+
 async def test_fields_of_a_newer_version_are_ignored(
     nodes: tuple[Node, Node], redis_server: RedisServer
 ) -> None:
