@@ -60,6 +60,19 @@ async def test_end_kicks_the_publisher_here_and_closes_the_broadcast(world: Room
     assert (broadcast["peakViewers"], broadcast["endReason"]) == (9, "ended by owner")
 
 
+async def test_an_administrator_who_ends_it_is_written_down(world: RoomsWorld) -> None:
+    room = await world.room()
+    await world.go_live(room)
+    await world.ok("POST", f"/rooms/{room['id']}/end", "alice")
+    assert await world.database.fetch_value("SELECT count(*) FROM audit_log") == 0
+    await world.go_live(room)
+    await world.ok("POST", f"/rooms/{room['id']}/end", "admin")
+    (broadcast, _) = await world.ok("GET", f"/rooms/{room['id']}/broadcasts", "alice")
+    assert broadcast["endReason"] == "ended by administrator"
+    row = await world.database.fetch_row("SELECT actor_id, action, subject_id FROM audit_log")
+    assert tuple(row or ()) == (world.users["admin"].id, "stream.end", room["id"])
+
+
 @pytest.fixture
 async def told(database: Database) -> AsyncIterator[list[StreamKeyRotated]]:
     """What every node hears."""

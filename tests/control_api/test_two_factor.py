@@ -207,6 +207,16 @@ async def test_what_is_off_is_not_verified_or_turned_off(setting: Setting, api: 
         assert (status, body["code"]) == (409, "two_factor_not_enabled")
 
 
+async def test_wrong_codes_are_written_down(setting: Setting, api: Sample, database: Database) -> None:
+    secret = (await setting.service.set_up(setting.user.id)).secret
+    for path, code in (("verify", wrong(setting.code(secret))), ("verify", setting.code(secret))):
+        await api.call("POST", f"/auth/2fa/{path}", "alice", json={"code": code})
+    await api.call("POST", "/auth/2fa/disable", "alice", json={"code": "zzzzz-zzzzz"})
+    rows = await database.fetch("SELECT action, actor_id FROM audit_log ORDER BY id")
+    actions = ("two_factor.refused", "two_factor.enabled", "two_factor.refused")
+    assert [tuple(row) for row in rows] == [(action, setting.user.id) for action in actions]
+
+
 async def test_off_needs_the_password_or_a_code(setting: Setting, api: Sample) -> None:
     secret, codes = await setting.enabled()
     status, body, _ = await api.call("POST", "/auth/2fa/disable", "alice", json={"password": "wrong horse"})

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -12,6 +13,7 @@ from mediaserver.cli.admin import run_admin
 from mediaserver.cli.arguments import parse_arguments
 from mediaserver.config import Settings
 from mediaserver.errors import AccountError
+from rtmp.protocol.errors import RtmpError
 from storage.bus import Bus, StreamKeyRotated, UserChanged
 from storage.database import Database
 from storage.ids import new_id
@@ -19,6 +21,8 @@ from storage.notifications import Notifications
 from storage.passwords import Passwords
 from storage.repositories import Broadcasts, Users
 from storage.repositories.reports import Reports, SubjectKind
+from tests.helpers.camera import Camera
+from tests.helpers.server_process import ServerProcess
 
 PASSWORD = "correct horse"
 
@@ -259,6 +263,25 @@ async def test_streams_are_listed_and_kicked_on_whichever_node(shell: Shell) -> 
     reason = await shell.database.fetch_value("SELECT end_reason FROM broadcasts WHERE room_id = $1", quiet)
     assert reason == "ended by administrator"
     assert (await shell.audited())[-1] == ("stream.kick", None, "command line")
+
+
+@pytest.mark.slow
+async def test_a_kick_reaches_the_running_server(tmp_path: Path) -> None:
+    """A server, an encoder and a shell, each a process of its own: slow, but all of it is real."""
+    with ServerProcess(tmp_path / "data") as server:
+        room, key = await asyncio.to_thread(server.create_room, "On air")
+        async with Camera.publishing(f"{server.rtmp_url}/{key}") as camera:
+            await asyncio.to_thread(server.wait_live, room)
+            async with asyncio.timeout(20):
+                while not (await asyncio.to_thread(server.admin, "list-streams"))["items"]:
+                    pass
+            await asyncio.to_thread(server.admin, "kick", "--room", room)
+            with pytest.raises(RtmpError):
+                async with asyncio.timeout(10):
+                    await camera.client.drain()
+        await asyncio.to_thread(server.wait_not_live, room)
+        listed = await asyncio.to_thread(server.admin, "list-streams")
+        assert listed == {"items": [], "nextCursor": None}
 
 
 async def test_reports_are_settled_and_who_reported_is_told(shell: Shell) -> None:

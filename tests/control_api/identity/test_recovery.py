@@ -164,6 +164,8 @@ async def test_changing_needs_the_password_and_cannot_be_guessed(house: House) -
     answer = await house.call("PATCH", "/auth/password", body | {"currentPassword": PASSWORD}, token=token)
     assert answer.status == 429
     assert (await house.login()).status == 200
+    refused = await AuditLog(house.database).list(AuditFilter(action="password.refused"))
+    assert len(refused) == 5 and {str(each.actor_id) for each in refused} == {refused[0].subject_id}
 
 
 @pytest.mark.parametrize(
