@@ -52,7 +52,7 @@ class SearchRoutes:
     async def find(self, call: Call[None, SearchQuery]) -> Page[SearchHit]:
         query = call.query
         page = await self._search.find(query.q, query.type, query.cursor, query.limit, call.principal.user_id)
-        return Page([self._hit(hit) for hit in page.items], page.next_cursor)
+        return page.map(self._hit)
 
     def _hit(self, hit: Hit) -> SearchHit:
         if hit.room is not None:

@@ -117,12 +117,13 @@ def denial_of(standing: Standing) -> Denial | None:
         return Denial.ACCOUNT_SUSPENDED
     if _is_privileged(standing):
         return None
+    # Before all others: of a private room nobody learns who may not watch it besides, or why.
+    if standing.visibility is Visibility.PRIVATE:
+        return Denial.PRIVATE_ROOM
     if standing.is_blocked:
         return Denial.BLOCKED
     if standing.age_restricted and standing.user_id is None:
         return Denial.AGE_RESTRICTED
-    if standing.visibility is Visibility.PRIVATE:
-        return Denial.PRIVATE_ROOM
     if standing.visibility is Visibility.FOLLOWERS and not standing.is_follower:
         return Denial.FOLLOWERS_ONLY
     if standing.visibility is Visibility.SUBSCRIBERS:

@@ -1,12 +1,10 @@
 """Finding rooms and people by words."""
 
-import math
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from control_api.errors import invalid
-from control_api.pagination import Page, decode_cursor, encode_cursor
+from control_api.pagination import Page, decode_cursor, page_of
 from control_api.services.users import PublicProfile
 from storage.database import Executor
 from storage.repositories.rooms import RoomDetails
@@ -32,14 +30,13 @@ class SearchService:
         self, query: str, sought: Sought, cursor: str | None, limit: int, searcher_id: UUID | None = None
     ) -> Page[Hit]:
         """The best hits first. What is no word in ``query`` is ignored; without a word nothing is found."""
-        after = _position(cursor) if cursor is not None else None
+        after = Position(*decode_cursor(cursor, float, UUID)) if cursor is not None else None
         words = searchable(query)
         if not words:
             return Page()
         found = await self._search.positions(words, sought, after, limit + 1)
-        page = found[:limit]
-        last = page[-1][0] if len(found) > limit else None
-        return Page(await self._hits(page, searcher_id), encode_cursor(last.rank, last.id) if last else None)
+        page = page_of(found, limit, lambda hit: (hit[0].rank, hit[0].id))
+        return Page(await self._hits(page.items, searcher_id), page.next_cursor)
 
     async def _hits(self, found: list[tuple[Position, HitKind]], searcher_id: UUID | None) -> list[Hit]:
         rooms = await self._search.rooms([position.id for position, kind in found if kind == "room"])
@@ -65,10 +62,3 @@ def searchable(query: str) -> str:
         character if character.isprintable() else " " for character in query[:MAX_QUERY_LENGTH]
     )
     return " ".join(printable.split()[:MAX_WORDS])
-
-
-def _position(cursor: str) -> Position:
-    rank, hit_id = decode_cursor(cursor, float, UUID)
-    if not math.isfinite(rank):
-        raise invalid("cursor", "is none that this list gave out")
-    return Position(rank, hit_id)

@@ -144,7 +144,29 @@ async def test_who_was_blocked_stays_out_of_every_room(world: World, visibility:
     await world.relate("follows", world.viewer, world.owner)
     world.subscribers.pairs.add((world.viewer, world.owner))
     await world.relate("blocks", world.owner, world.viewer)
-    assert await world.denial_to(world.viewer) == "blocked"
+    is_private = visibility is Visibility.PRIVATE
+    assert await world.denial_to(world.viewer) == ("private_room" if is_private else "blocked")
+
+
+async def test_a_private_room_tells_that_it_is_private_and_nothing_else(world: World):
+    """Whoever has its id gets the same answer, whatever else is true of the room, its owner and them."""
+
+    async def answer(user: UUID | None) -> tuple[object, ...]:
+        with pytest.raises(ApiError) as raised:
+            await world.service.issue(Principal(user), world.room)
+        error = raised.value
+        return error.status, error.code, error.message, error.details, tuple(error.headers)
+
+    expected = (HTTPStatus.FORBIDDEN, "private_room", "This room is private.", (), ())
+    await world.change(Visibility.PRIVATE)
+    assert {await answer(None), await answer(world.viewer)} == {expected}
+    await world.change(Visibility.PRIVATE, max_viewers=1, age_restricted=True)
+    world.crowd.viewers = 5
+    await world.relate("follows", world.viewer, world.owner)
+    world.subscribers.pairs.add((world.viewer, world.owner))
+    assert {await answer(None), await answer(world.viewer)} == {expected}
+    await world.relate("blocks", world.owner, world.viewer)
+    assert {await answer(None), await answer(world.viewer)} == {expected}
 
 
 async def test_a_block_counts_in_one_direction(world: World):
