@@ -9,10 +9,10 @@ from control_api.pagination import encode_cursor
 from control_api.services.search import Hit, SearchService, searchable
 from control_api.services.users import PublicProfile
 from storage.database import Database
-from storage.ids import new_id
 from storage.repositories import Rooms, Users
 from storage.repositories.follows import Follows
 from storage.repositories.search import Search
+from tests.control_api.hostile_values import NOBODY
 
 
 async def seed(database: Database, rooms: int = 5) -> None:
@@ -85,7 +85,7 @@ async def test_no_query_makes_the_database_fail(database: Database, query: str) 
     await SearchService(database).find(query, "all", None, 20)
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "é", encode_cursor("a", new_id()), encode_cursor(1.0)])
+@pytest.mark.parametrize("cursor", ["", "x", "é", encode_cursor("a", UUID(NOBODY)), encode_cursor(1.0)])
 async def test_a_foreign_cursor_is_refused(database: Database, cursor: str) -> None:
     with pytest.raises(ApiError) as refusal:
         await SearchService(database).find("chess", "all", cursor, 20)

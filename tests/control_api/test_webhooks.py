@@ -17,6 +17,7 @@ from storage.ids import new_id
 from storage.repositories import Role, User, Users
 from storage.repositories.webhook_deliveries import MAX_WAITING, DeliveryState, WebhookDeliveries
 from storage.repositories.webhooks import DisabledReason, WebhookEndpoints
+from tests.control_api.hostile_values import NOBODY
 from tests.control_api.sample import Sample
 from tests.control_api.serving import serve
 
@@ -132,7 +133,7 @@ async def test_endpoints_are_bounded(api: Sample) -> None:
         ("DELETE", "", None),
         ("POST", "/rotate-secret", None),
         ("GET", "/deliveries", None),
-        ("POST", f"/deliveries/{new_id()}/retry", None),
+        ("POST", f"/deliveries/{NOBODY}/retry", None),
     ],
 )
 async def test_others_do_not_learn_of_it(api: Sample, method: str, path: str, body: Any) -> None:
