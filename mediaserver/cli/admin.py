@@ -14,7 +14,7 @@ from typing import Final
 from control_api.errors import ApiError
 from mediaserver.cli.admin_actions import ACTIONS
 from mediaserver.cli.admin_desk import Desk
-from mediaserver.cli.output import quiet_logs, show
+from mediaserver.cli.output import Result, quiet_logs, show
 from mediaserver.config import Settings
 from mediaserver.data_directory import DataDirectory
 from mediaserver.errors import AccountError
@@ -31,12 +31,17 @@ async def run_admin(settings: Settings, arguments: argparse.Namespace) -> int:
     if arguments.admin_command == "create-user":
         arguments.password = read_password(arguments)
     async with _open_desk(settings) as desk:
-        try:
-            result = await ACTIONS[arguments.admin_command](desk, arguments)
-        except ApiError as error:
-            raise AccountError(_explained(error, arguments)) from error
+        result = await perform(desk, arguments)
     show(result, arguments.json)
     return 0
+
+
+async def perform(desk: Desk, arguments: argparse.Namespace) -> Result:
+    """Do one admin command. Raises AccountError, StorageError."""
+    try:
+        return await ACTIONS[arguments.admin_command](desk, arguments)
+    except ApiError as error:
+        raise AccountError(_explained(error, arguments)) from error
 
 
 @asynccontextmanager

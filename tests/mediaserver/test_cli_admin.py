@@ -2,15 +2,17 @@
 
 import asyncio
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
 import pytest
-from pydantic import SecretStr
 
-from mediaserver.cli.admin import run_admin
+from mediaserver.cli.admin import perform
+from mediaserver.cli.admin_desk import Desk
 from mediaserver.cli.arguments import parse_arguments
+from mediaserver.cli.output import show
 from mediaserver.config import Settings
 from mediaserver.errors import AccountError
 from rtmp.protocol.errors import RtmpError
@@ -28,15 +30,16 @@ PASSWORD = "correct horse"
 
 
 class Shell:
-    """Runs admin commands in this process."""
+    """Runs admin commands in this process; what lies around them is tested in test_cli."""
 
-    def __init__(self, settings: Settings, capsys: pytest.CaptureFixture[str], database: Database) -> None:
-        self._settings = settings
+    def __init__(self, desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+        self.desk = desk
+        self.database = desk.database
         self._capsys = capsys
-        self.database = database
 
     async def text(self, *arguments: str) -> list[str]:
-        assert await run_admin(self._settings, parse_arguments(["admin", *arguments])) == 0
+        parsed = parse_arguments(["admin", *arguments])
+        show(await perform(self.desk, parsed), parsed.json)
         return self._capsys.readouterr().out.splitlines()
 
     async def json(self, *arguments: str) -> dict[str, object]:
@@ -51,8 +54,7 @@ class Shell:
 
     async def refusal(self, *arguments: str) -> str:
         with pytest.raises(AccountError) as refused:
-            await run_admin(self._settings, parse_arguments(["admin", *arguments]))
-        assert self._capsys.readouterr().out == ""
+            await perform(self.desk, parse_arguments(["admin", *arguments]))
         return str(refused.value)
 
     async def user(self, name: str, *arguments: str) -> dict[str, object]:
@@ -79,23 +81,22 @@ class Shell:
 
 
 @pytest.fixture
-def shell(
-    database: Database,
-    database_url: str,
-    tmp_path_factory: pytest.TempPathFactory,
-    capsys: pytest.CaptureFixture[str],
-) -> Shell:
-    settings = Settings(database_url=SecretStr(database_url), data_dir=tmp_path_factory.mktemp("data"))
-    return Shell(settings, capsys, database)
+def passwords() -> Iterator[Passwords]:
+    passwords = Passwords()
+    yield passwords
+    passwords.close()
 
 
-async def test_a_user_is_made_as_the_api_makes_one(shell: Shell) -> None:
+@pytest.fixture
+def shell(database: Database, passwords: Passwords, capsys: pytest.CaptureFixture[str]) -> Shell:
+    return Shell(Desk.of(Settings(), database, b"secret", passwords), capsys)
+
+
+async def test_a_user_is_made_as_the_api_makes_one(shell: Shell, passwords: Passwords) -> None:
     made = await shell.user("alice", "--email", "alice@EXAMPLE.com", "--role", "moderator")
     assert (made["username"], made["email"], made["role"]) == ("alice", "alice@example.com", "moderator")
-    passwords = Passwords()
     stored = await Users(shell.database).password_hash(UUID(str(made["userId"])))
     assert await passwords.is_correct(PASSWORD, stored)
-    passwords.close()
     assert await shell.audited() == [("user.created", None, "command line")]
 
 
@@ -159,9 +160,8 @@ async def test_of_two_who_remove_the_last_superadmins_one_fails(shell: Shell) ->
     arguments = [
         parse_arguments(["admin", "set-role", "--user", name, "--role", "user"]) for name in ("alice", "bob")
     ]
-    settings = shell._settings
-    done = await asyncio.gather(*(run_admin(settings, each) for each in arguments), return_exceptions=True)
-    assert sorted(type(each).__name__ for each in done) == ["AccountError", "int"]
+    done = await asyncio.gather(*(perform(shell.desk, each) for each in arguments), return_exceptions=True)
+    assert sorted(type(each).__name__ for each in done) == ["AccountError", "Record"]
 
 
 async def test_a_user_that_cannot_be_changed(shell: Shell) -> None:
