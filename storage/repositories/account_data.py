@@ -3,6 +3,7 @@
 Rules:
 
 * What is handed out is named column by column, so that a new secret is not handed out by accident.
+* Of a shadow ban the banned one does not learn here either.
 * A deleted account keeps its row and its name, which nobody else may take; nothing in it tells who it was.
 """
 
@@ -54,6 +55,15 @@ SECTIONS: Final[Mapping[str, str]] = {
                             FROM webhook_endpoints WHERE owner_id = $1""",
     "creator-applications": """SELECT id, text, state, created_at, decided_at, note
                                FROM creator_applications WHERE user_id = $1 ORDER BY id DESC""",
+    "chat-messages": """SELECT id, room_id, message, reply_to, mentions, created_at, deleted_at,
+                               CASE state WHEN 'shadowed' THEN 'visible' ELSE state END AS state
+                        FROM chat_messages WHERE user_id = $1 AND message <> '' ORDER BY id DESC""",
+    "chat-tips": """SELECT room_id, created_at, data FROM chat_events
+                    WHERE kind = 'tip' AND data #>> '{from,userId}' = $1::uuid::text""",
+    "room-bans": """SELECT room_id, until, reason, created_at
+                    FROM chat_bans WHERE user_id = $1 AND NOT is_shadow ORDER BY room_id""",
+    "room-moderator": """SELECT room_id, created_at
+                         FROM chat_moderators WHERE user_id = $1 ORDER BY room_id""",
 }
 """What is handed out, by the name of its file. ``$1`` is the user."""
 
@@ -73,7 +83,11 @@ REMOVED: Final = (
     "DELETE FROM push_subscriptions WHERE user_id = $1",
     "DELETE FROM room_viewer_days WHERE user_id = $1",
     "DELETE FROM webhook_endpoints WHERE owner_id = $1",
+    "DELETE FROM chat_bans WHERE user_id = $1",
+    "DELETE FROM chat_moderators WHERE user_id = $1",
     "UPDATE reports SET text = '' WHERE reporter_id = $1",
+    """UPDATE chat_events SET data = data || '{"message": ""}'
+       WHERE kind = 'tip' AND data #>> '{from,userId}' = $1::uuid::text""",
 )
 
 KEPT: Final = frozenset(
@@ -94,8 +108,21 @@ _REMOVE_FOLLOWERS: Final = """
         RETURNING 1)
     SELECT count(*) FROM removed"""
 
+_BLANK_MESSAGES: Final = """
+    WITH blanked AS (
+        UPDATE chat_messages SET message = '', username = 'Deleted user', display_name = 'Deleted user',
+               mentions = '[]', hold_reason = NULL, deleted_at = coalesce(deleted_at, now())
+        FROM (SELECT id, room_id FROM chat_messages
+              WHERE user_id = $1 AND message <> '' ORDER BY id LIMIT $2) AS found
+        WHERE chat_messages.id = found.id AND chat_messages.room_id = found.room_id
+        RETURNING 1)
+    SELECT count(*) FROM blanked"""
+
 BATCH_ROWS: Final = 50_000
 """So many rows are deleted at once: a million in one command would take longer than a command may."""
+
+BATCH_MESSAGES: Final = 10_000
+"""To write a message anew takes longer than to delete a row."""
 
 _SCRUB: Final = """
     UPDATE users SET email = 'deleted-' || id || '@deleted.invalid', display_name = 'Deleted user', bio = '',
@@ -130,16 +157,23 @@ class AccountData:
         await self._database.execute(_SCRUB, user_id)
         while await self._database.fetch_value(_REMOVE_FOLLOWERS, user_id, BATCH_ROWS) == BATCH_ROWS:
             pass
-        for sql in REMOVED:
-            await self._database.execute(sql, user_id)
         rooms = await self._database.fetch("SELECT id, thumbnail FROM rooms WHERE owner_id = $1", user_id)
+        # Before their messages, as everyone does who has to do with both.
         for room in rooms:
             await self._database.execute("DELETE FROM rooms WHERE id = $1", room["id"])
+        await self._blank_messages(user_id)
+        for sql in REMOVED:
+            await self._database.execute(sql, user_id)
         return RemovedAccount(
             tuple(room["id"] for room in rooms),
             avatar,
             tuple(room["thumbnail"] for room in rooms if room["thumbnail"]),
         )
+
+    async def _blank_messages(self, user_id: UUID) -> None:
+        """Their places in the rooms' logs stay."""
+        while await self._database.fetch_value(_BLANK_MESSAGES, user_id, BATCH_MESSAGES) == BATCH_MESSAGES:
+            pass
 
     async def _section(self, sql: str, user_id: UUID) -> bytes:
         """PostgreSQL writes the JSON, as bytes: thousands of rows, or megabytes to decode, block the loop."""

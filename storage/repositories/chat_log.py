@@ -6,7 +6,7 @@ numbers become visible in their order, and one that was rolled back is given to 
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeAlias
@@ -14,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 
-from storage.database import Executor, Row, Transaction
+from storage.database import Executor, Row
 from storage.errors import InvalidValue
 
 
@@ -81,31 +81,32 @@ MAKE_ROOMS: Final = """
     ON CONFLICT DO NOTHING"""
 """The rows of those rooms of $1 that exist and have none yet."""
 
-# In the order of their ids, so that two batches with the same rooms cannot wait for each other for ever.
+# Rooms are locked in the order of their ids, so that two batches with the same rooms cannot wait for each
+# other for ever. Nothing is written unless all rooms have their rows.
 _APPEND: Final = """
-    WITH counted AS (
-        INSERT INTO chat_rooms (room_id, last_offset)
-        SELECT rooms.id, wanted.count
-        FROM unnest($1::uuid[], $2::bigint[]) AS wanted (room_id, count)
-        JOIN rooms ON rooms.id = wanted.room_id
-        ORDER BY rooms.id
-        ON CONFLICT (room_id) DO UPDATE SET last_offset = chat_rooms.last_offset + EXCLUDED.last_offset
-        RETURNING room_id, last_offset),
+    WITH locked AS MATERIALIZED (
+        SELECT room_id FROM chat_rooms
+        WHERE room_id = ANY($1::uuid[]) ORDER BY room_id FOR NO KEY UPDATE),
+    counted AS (
+        UPDATE chat_rooms SET last_offset = last_offset + wanted.count
+        FROM locked JOIN unnest($1::uuid[], $2::bigint[]) AS wanted (room_id, count) USING (room_id)
+        WHERE chat_rooms.room_id = locked.room_id AND (SELECT count(*) FROM locked) = cardinality($1)
+        RETURNING chat_rooms.room_id, last_offset),
     messages AS (
         INSERT INTO chat_messages (id, room_id, log_offset, user_id, username, display_name, badge, message,
                                    reply_to, mentions, created_at)
-        SELECT id, new.room_id, last_offset - before_last, user_id, username, display_name, badge, message,
+        SELECT id, new.room_id, last_offset - following, user_id, username, display_name, badge, message,
                reply_to, mentions::jsonb, created_at
         FROM unnest($3::uuid[], $4::uuid[], $5::bigint[], $6::uuid[], $7::text[], $8::text[], $9::text[],
                     $10::text[], $11::uuid[], $12::text[], $13::timestamptz[])
-             AS new (id, room_id, before_last, user_id, username, display_name, badge, message, reply_to,
+             AS new (id, room_id, following, user_id, username, display_name, badge, message, reply_to,
                      mentions, created_at)
         JOIN counted ON counted.room_id = new.room_id),
     events AS (
         INSERT INTO chat_events (room_id, log_offset, kind, data, created_at)
-        SELECT new.room_id, last_offset - before_last, kind, data::jsonb, created_at
+        SELECT new.room_id, last_offset - following, kind, data::jsonb, created_at
         FROM unnest($14::uuid[], $15::bigint[], $16::text[], $17::text[], $18::timestamptz[])
-             AS new (room_id, before_last, kind, data, created_at)
+             AS new (room_id, following, kind, data, created_at)
         JOIN counted ON counted.room_id = new.room_id)
     SELECT room_id, last_offset FROM counted"""
 
@@ -126,8 +127,6 @@ _RECENT: Final = f"""
       AND log_offset > (SELECT cleared_offset FROM chat_rooms WHERE room_id = $1)
     ORDER BY log_offset DESC LIMIT $2"""
 
-_ATTEMPTS: Final = 3
-_ROOM_GONE: Final = "chat_rooms_room_known"
 _ESCAPED_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -139,20 +138,16 @@ class ChatLog:
         """The entries' offsets; None for one whose room does not exist any more. All are written, or none.
 
         In a transaction, the rooms of the entries are locked until it ends. Raises Conflict for a message
-        that is stored already, InvalidValue; in a transaction InvalidValue also for a room that is deleted at
-        this moment.
+        that is stored already, InvalidValue.
         """
-        if not entries:
-            return []
-        counts = Counter(entry.room_id for entry in entries)
-        places = _places(entries, counts)
-        rooms = sorted(counts)
-        arguments = (rooms, [counts[room_id] for room_id in rooms], *_columns(entries, places))
-        last = {row["room_id"]: row["last_offset"] for row in await self._write(arguments)}
-        return [
-            last[entry.room_id] - place if entry.room_id in last else None
-            for entry, place in zip(entries, places, strict=True)
-        ]
+        offsets: dict[int, int] = {}
+        wanted = dict(enumerate(entries))
+        while wanted and not offsets:
+            offsets = await self._write(wanted)
+            if not offsets:
+                there = await self._made({entry.room_id for entry in wanted.values()})
+                wanted = {place: entry for place, entry in wanted.items() if entry.room_id in there}
+        return [offsets.get(place) for place in range(len(entries))]
 
     async def reserve(self, room_id: UUID) -> int | None:
         """The next offset, for a message that is stored already (see ChatMessages.allow); None: no such room.
@@ -193,15 +188,25 @@ class ChatLog:
         rows = await self._database.fetch(_RECENT, room_id, limit)
         return [_logged(row) for row in reversed(rows)]
 
-    async def _write(self, arguments: tuple[object, ...]) -> list[Row]:
-        """Once more when a room was deleted meanwhile: the next attempt finds that it is gone."""
-        for _ in range(_ATTEMPTS):
-            try:
-                return await self._database.fetch(_APPEND, *arguments)
-            except InvalidValue as error:
-                if error.constraint != _ROOM_GONE or isinstance(self._database, Transaction):
-                    raise
-        raise InvalidValue(_ROOM_GONE)
+    async def _write(self, entries: Mapping[int, Entry]) -> dict[int, int]:
+        """Their offsets; none at all when a room has no row, which need not be the last word."""
+        counts = Counter(entry.room_id for entry in entries.values())
+        following = _following(entries.values())
+        rooms = sorted(counts)
+        rows = await self._database.fetch(
+            _APPEND, rooms, [counts[room_id] for room_id in rooms], *_columns(entries.values(), following)
+        )
+        last = {row["room_id"]: row["last_offset"] for row in rows}
+        if not last:
+            return {}
+        return {
+            place: last[entry.room_id] - after
+            for (place, entry), after in zip(entries.items(), following, strict=True)
+        }
+
+    async def _made(self, room_ids: Collection[UUID]) -> Collection[UUID]:
+        """Those of the rooms that exist; they have their rows now."""
+        return await self.positions(sorted(room_ids))
 
     async def _positions(self, room_ids: Sequence[UUID]) -> dict[UUID, Position]:
         rows = await self._database.fetch(
@@ -260,25 +265,25 @@ def check_message(message: NewMessage) -> None:
     checked_text("chat_messages_badge_known", message.badge)
 
 
-def _places(entries: Sequence[Entry], counts: Mapping[UUID, int]) -> list[int]:
+def _following(entries: Collection[Entry]) -> list[int]:
     """How many entries of the batch follow each in its room."""
-    left = Counter(counts)
-    places = []
+    left = Counter(entry.room_id for entry in entries)
+    following = []
     for entry in entries:
         left[entry.room_id] -= 1
-        places.append(left[entry.room_id])
-    return places
+        following.append(left[entry.room_id])
+    return following
 
 
-def _columns(entries: Sequence[Entry], places: Sequence[int]) -> list[list[object]]:
+def _columns(entries: Collection[Entry], following: Sequence[int]) -> list[list[object]]:
     """The arguments of _APPEND from $3 on."""
     messages: list[tuple[object, ...]] = []
     events: list[tuple[object, ...]] = []
-    for entry, place in zip(entries, places, strict=True):
+    for entry, after in zip(entries, following, strict=True):
         if isinstance(entry, NewMessage):
-            messages.append(_message_values(entry, place))
+            messages.append(_message_values(entry, after))
         else:
-            events.append(_event_values(entry, place))
+            events.append(_event_values(entry, after))
     return [*_turned(messages, 11), *_turned(events, 5)]
 
 
@@ -286,12 +291,12 @@ def _turned(rows: Sequence[tuple[object, ...]], width: int) -> list[list[object]
     return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
 
 
-def _message_values(message: NewMessage, place: int) -> tuple[object, ...]:
+def _message_values(message: NewMessage, following: int) -> tuple[object, ...]:
     check_message(message)
     return (
         message.id,
         message.room_id,
-        place,
+        following,
         message.user_id,
         message.username,
         message.display_name,
@@ -303,9 +308,15 @@ def _message_values(message: NewMessage, place: int) -> tuple[object, ...]:
     )
 
 
-def _event_values(event: NewEvent, place: int) -> tuple[object, ...]:
+def _event_values(event: NewEvent, following: int) -> tuple[object, ...]:
     checked_text("chat_events_kind_valid", event.kind)
-    return (event.room_id, place, event.kind, _json("chat_events_data_valid", event.data), event.created_at)
+    return (
+        event.room_id,
+        following,
+        event.kind,
+        _json("chat_events_data_valid", event.data),
+        event.created_at,
+    )
 
 
 def _json(constraint: str, value: object) -> str:

@@ -1,4 +1,8 @@
-"""Messages of the chat: shown ones, deleted ones, and those that wait for a moderator."""
+"""Messages of the chat: shown ones, deleted ones, and those that wait for a moderator.
+
+Who changes a message has the room's row first, as one who deletes the room has: neither then waits for the
+other for ever.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -102,9 +106,8 @@ class ChatMessages:
         """Whether it was shown until now. It is no longer pinned either."""
         deleted = await self._database.fetch_value(
             """UPDATE chat_messages SET deleted_at = now(), deleted_by = $3
-               FROM chat_rooms
-               WHERE id = $2 AND chat_messages.room_id = $1 AND chat_rooms.room_id = $1
-                 AND deleted_at IS NULL AND log_offset > cleared_offset
+               FROM (SELECT cleared_offset FROM chat_rooms WHERE room_id = $1 FOR KEY SHARE) AS room
+               WHERE id = $2 AND room_id = $1 AND deleted_at IS NULL AND log_offset > cleared_offset
                RETURNING true""",
             room_id,
             message_id,
@@ -124,7 +127,7 @@ class ChatMessages:
                 FROM (SELECT count(*) AS shown FROM (
                           SELECT FROM chat_messages WHERE room_id = $1 AND deleted_at IS NULL
                           AND log_offset > (SELECT cleared_offset FROM chat_rooms WHERE room_id = $1)
-                          LIMIT {MAX_COUNTED}) AS found) AS counted
+                          ORDER BY log_offset LIMIT {MAX_COUNTED}) AS found) AS counted
                 WHERE room_id = $1 RETURNING shown""",
             room_id,
         )
@@ -172,7 +175,7 @@ class ChatMessages:
         """One that waits. Until the transaction ends, nobody else decides about it."""
         row = await self._database.fetch_row(
             f"""{_SELECT} WHERE id = $2 AND chat_messages.room_id = $1 AND {_WAITS}
-                FOR NO KEY UPDATE OF chat_messages""",
+                FOR KEY SHARE OF chat_rooms FOR NO KEY UPDATE OF chat_messages""",
             room_id,
             message_id,
         )

@@ -56,6 +56,8 @@ MAX_MODERATORS_LISTED: Final = 500
 MAX_FORGOTTEN: Final = 10_000
 
 _USERNAME: Final = re.compile(r"[A-Za-z0-9_]{3,30}")
+_ROOM_FIRST: Final = "(SELECT FROM chat_rooms WHERE room_id = $1 FOR KEY SHARE) AS room"
+"""As one who deletes the room: neither then waits for the other for ever."""
 _RUNS: Final = "(until IS NULL OR until > now())"
 _BAN: Final = """room_id, user_id, username, until, is_shadow, reason, chat_bans.created_by,
     chat_bans.created_at"""
@@ -115,7 +117,7 @@ class ChatPeople:
     async def unban(self, room_id: UUID, user_id: UUID) -> Ban | None:
         """What is lifted by it, if it still ran."""
         row = await self._database.fetch_row(
-            f"""DELETE FROM chat_bans USING users
+            f"""DELETE FROM chat_bans USING users, {_ROOM_FIRST}
                 WHERE room_id = $1 AND user_id = $2 AND users.id = $2 AND {_RUNS} RETURNING {_BAN}""",
             room_id,
             user_id,
@@ -160,7 +162,10 @@ class ChatPeople:
     async def remove_moderator(self, room_id: UUID, user_id: UUID) -> bool:
         """Whether it was so before."""
         removed = await self._database.fetch_value(
-            "DELETE FROM chat_moderators WHERE room_id = $1 AND user_id = $2 RETURNING true", room_id, user_id
+            f"""DELETE FROM chat_moderators USING {_ROOM_FIRST}
+                WHERE room_id = $1 AND user_id = $2 RETURNING true""",
+            room_id,
+            user_id,
         )
         return removed is not None
 

@@ -56,6 +56,23 @@ FILLINGS: Mapping[str, str] = {
     "webhook_deliveries": """(id, endpoint_id, kind, payload, next_attempt_at)
         SELECT id, id, 'follow', '{}', now() + interval '1 day' FROM webhook_endpoints LIMIT $1""",
     "idempotency_keys": f"(user_id, key, request_hash) SELECT id, username, {_DIGEST} {_USERS}",
+    "chat_rooms": f"(room_id, last_offset) SELECT id, 100 {_ROOMS}",
+    "chat_messages": f"""(id, room_id, log_offset, user_id, username, display_name, message, mentions,
+        created_at, state, deleted_at)
+        SELECT gen_random_uuid(), rooms.id, CASE WHEN n <= 40 THEN n END, owner_id, 'x', 'x', 'x', '[]',
+               {_SINCE}, CASE WHEN n <= 40 THEN 'visible' ELSE 'held' END,
+               CASE WHEN n % 10 = 0 THEN {_SINCE} END
+        FROM (SELECT id, owner_id FROM rooms ORDER BY id LIMIT $1 / 10) AS rooms,
+             generate_series(1, 42) AS n""",
+    "chat_events": f"""(room_id, log_offset, kind, data, created_at)
+        SELECT rooms.id, n, CASE WHEN n % 10 = 0 THEN 'tip' ELSE 'follow' END,
+               jsonb_build_object('from', jsonb_build_object('userId', rooms.id)), {_SINCE}
+        FROM (SELECT id FROM rooms ORDER BY id LIMIT $1 / 10) AS rooms, generate_series(41, 80) AS n""",
+    "chat_bans": f"""(room_id, user_id, until, created_by)
+        SELECT id, owner_id, now() + interval '1 day', owner_id {_ROOMS}""",
+    "chat_moderators": f"(room_id, user_id, added_by) SELECT id, owner_id, owner_id {_ROOMS}",
+    "chat_blocked_terms": f"""(room_id, place, text, is_regex, action)
+        SELECT id, 1, 'x', false, 'refuse' {_ROOMS}""",
 }
 
 
