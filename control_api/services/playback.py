@@ -132,9 +132,16 @@ def denial_of(standing: Standing) -> Denial | None:
 
 
 def _is_privileged(standing: Standing) -> bool:
-    """The owner and administrators may always watch."""
+    """The owner and administrators may always watch, and the room's moderators unless the owner is through
+    with them, or with the server.
+    """
     is_owner = standing.user_id is not None and standing.user_id == standing.owner_id
-    return is_owner or standing.role in _ADMINISTRATORS
+    return is_owner or standing.role in _ADMINISTRATORS or _is_trusted(standing)
+
+
+def _is_trusted(standing: Standing) -> bool:
+    is_welcome = not standing.is_blocked and standing.owner_state is UserState.ACTIVE
+    return standing.is_moderator and is_welcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,8 @@ class WatchedRoom:
 class Standing:
     """How ``user_id`` stands to a room. None is somebody who has not signed in.
 
-    ``role`` and ``state`` are None for nobody, and for a user who does not exist any more.
+    ``role`` and ``state`` are None for nobody, and for a user who does not exist any more. ``is_moderator``
+    says that they moderate this room's chat.
     """
 
     room_id: UUID
@@ -41,6 +42,7 @@ class Standing:
     state: UserState | None
     is_follower: bool
     is_blocked: bool
+    is_moderator: bool
 
 
 _SELECT_ROOM = """SELECT rooms.id, owner_id, display_name AS owner_name, slug, title, visibility,
@@ -64,13 +66,16 @@ class Playback:
             """SELECT rooms.id AS room_id, rooms.owner_id, owners.state AS owner_state,
                       visibility, age_restricted, max_viewers,
                       asked.id AS user_id, users.role, users.state,
-                      follows.user_id IS NOT NULL AS is_follower, blocks.user_id IS NOT NULL AS is_blocked
+                      follows.user_id IS NOT NULL AS is_follower, blocks.user_id IS NOT NULL AS is_blocked,
+                      chat_moderators.user_id IS NOT NULL AS is_moderator
                FROM rooms
                JOIN users AS owners ON owners.id = rooms.owner_id
                CROSS JOIN unnest($2::uuid[]) AS asked (id)
                LEFT JOIN users ON users.id = asked.id
                LEFT JOIN follows ON follows.follower_id = asked.id AND follows.user_id = rooms.owner_id
                LEFT JOIN blocks ON blocks.user_id = rooms.owner_id AND blocks.blocked_id = asked.id
+               LEFT JOIN chat_moderators ON chat_moderators.room_id = rooms.id
+                    AND chat_moderators.user_id = asked.id
                WHERE rooms.id = $1""",
             room_id,
             user_ids,
@@ -104,4 +109,5 @@ def _standing(row: Row) -> Standing:
         UserState(row["state"]) if row["state"] is not None else None,
         row["is_follower"],
         row["is_blocked"],
+        row["is_moderator"],
     )

@@ -20,6 +20,7 @@ from control_api.services.playback import Denial, PlaybackAccess, PlaybackBases,
 from storage.database import Database
 from storage.ids import new_id
 from storage.repositories import Role, Rooms, Users, UserState, Visibility
+from storage.repositories.chat_people import ChatPeople
 from tests.control_api.serving import serve
 
 GRANTS = PlaybackGrants(b"secret")
@@ -198,6 +199,44 @@ async def test_administrators_always_may(world: World, role: Role, denial: str |
     world.crowd.viewers = 5
     await Users(world.database).set_role(world.viewer, role)
     assert await world.denial_to(world.viewer) == denial
+
+
+@pytest.mark.parametrize("visibility", Visibility)
+async def test_a_moderator_of_the_room_always_may(world: World, visibility: Visibility):
+    await world.change(visibility, max_viewers=1, age_restricted=True)
+    world.crowd.viewers = 5
+    await ChatPeople(world.database).add_moderator(world.room, world.viewer, world.owner)
+    assert await world.everybody() == (await world.denial_to(None), None, None)
+    assert await world.denial_to(None) is not None
+
+
+async def test_a_moderator_of_another_room_is_nobody_here(world: World):
+    await world.change(Visibility.PRIVATE)
+    other = await Rooms(world.database).add(world.owner, "Another room", "bath")
+    await ChatPeople(world.database).add_moderator(other, world.viewer, world.owner)
+    assert await world.denial_to(world.viewer) == "private_room"
+
+
+async def test_a_moderator_whom_the_owner_blocked_stays_out(world: World):
+    await ChatPeople(world.database).add_moderator(world.room, world.viewer, world.owner)
+    await world.relate("blocks", world.owner, world.viewer)
+    assert await world.denial_to(world.viewer) == "blocked"
+    await world.change(Visibility.PRIVATE)
+    assert await world.denial_to(world.viewer) == "private_room"
+
+
+async def test_a_suspended_moderator_watches_nothing(world: World):
+    await ChatPeople(world.database).add_moderator(world.room, world.viewer, world.owner)
+    await Users(world.database).set_state(world.viewer, UserState.SUSPENDED)
+    assert await world.denial_to(world.viewer) == "account_suspended"
+
+
+async def test_not_even_a_moderator_knows_a_room_of_somebody_who_was_banned(world: World):
+    await ChatPeople(world.database).add_moderator(world.room, world.viewer, world.owner)
+    await Users(world.database).set_state(world.owner, UserState.BANNED)
+    with pytest.raises(ApiError) as raised:
+        await world.service.issue(Principal(world.viewer), world.room)
+    assert raised.value.code == "room_not_found"
 
 
 async def test_a_room_that_is_not_there(world: World):
