@@ -1,4 +1,7 @@
-"""What can be typed after ``mediaserver admin``. Names of options are those of the API's fields."""
+"""What can be typed after ``mediaserver admin``. Names of options are those of the API's fields.
+
+The choices are spelt out here, so that ``--help`` and a mistyped command need no heavy module.
+"""
 
 import argparse
 from typing import Final, Protocol

@@ -81,10 +81,13 @@ def given_settings(arguments: argparse.Namespace) -> dict[str, str]:
 
 
 def _readable(parser: _Parser, arguments: argparse.Namespace) -> argparse.Namespace:
-    """Bytes that are no text would fail far from here, where nobody knows which argument they were in."""
+    """Bytes that are no text would fail far from here, where nobody knows which argument they were in.
+
+    Settings look after themselves: a path may be any bytes.
+    """
     for name, value in vars(arguments).items():
-        if isinstance(value, str) and not _is_text(value):
-            parser.error(f"argument --{name.removeprefix(SETTING_PREFIX).replace('_', '-')}: is not UTF-8")
+        if isinstance(value, str) and not name.startswith(SETTING_PREFIX) and not _is_text(value):
+            parser.error(f"argument --{name.replace('_', '-')}: is not UTF-8")
     return arguments
 
 

@@ -2,7 +2,10 @@
 
 import pytest
 
-from storage.bus import UserChanged
+from control_api.errors import ApiError
+from control_api.principal import Principal
+from control_api.services.admin_users import OPERATOR, AdminUserService, UserChange
+from storage.bus import Bus, UserChanged
 from storage.ids import new_id
 from storage.repositories import Role, Users, UserState
 from tests.control_api.people_world import PeopleWorld, world
@@ -138,3 +141,15 @@ async def test_who_is_gone_is_not_changed(world: PeopleWorld) -> None:
             "PATCH", f"/admin/users/{user_id}", "admin", json={"reason": "x", "role": "user"}
         )
         assert answer == (404, "user_not_found")
+
+
+async def test_nobody_but_the_operator_is_the_operator(world: PeopleWorld) -> None:
+    service = AdminUserService(world.database, Bus())
+    demoted = UserChange("because", role=Role.USER)
+    with pytest.raises(ApiError, match="Sign in first"):
+        await service.change(Principal(role=Role.SUPERADMIN), world.people["admin"].id, demoted, "192.0.2.1")
+    changed = await service.change(OPERATOR, world.people["admin"].id, demoted, "command line")
+    assert changed.user.role is Role.USER
+    with pytest.raises(ApiError) as refused:
+        await service.change(OPERATOR, world.people["root"].id, demoted, "command line")
+    assert refused.value.code == "last_superadmin"

@@ -9,7 +9,16 @@ from uuid import UUID
 
 import pytest
 
+from control_api import schemas
 from mediaserver.cli.admin import perform
+from mediaserver.cli.admin_arguments import (
+    ALL_STATES,
+    DEFAULT_PAGE,
+    MAX_PAGE,
+    REPORT_STATES,
+    ROLES,
+    VISIBILITIES,
+)
 from mediaserver.cli.admin_desk import Desk
 from mediaserver.cli.arguments import parse_arguments
 from mediaserver.cli.output import show
@@ -21,8 +30,8 @@ from storage.database import Database
 from storage.ids import new_id
 from storage.notifications import Notifications
 from storage.passwords import Passwords
-from storage.repositories import Broadcasts, Users
-from storage.repositories.reports import Reports, SubjectKind
+from storage.repositories import Broadcasts, Role, Users, UserState, Visibility
+from storage.repositories.reports import Reports, ReportState, SubjectKind
 from tests.helpers.camera import Camera
 from tests.helpers.server_process import ServerProcess
 
@@ -78,6 +87,14 @@ class Shell:
         """(action, actor, address), the oldest first."""
         rows = await self.database.fetch("SELECT action, actor_id, address FROM audit_log ORDER BY id")
         return [tuple(row) for row in rows]
+
+
+def test_the_choices_are_those_of_the_api() -> None:
+    assert [role.value for role in Role] == list(ROLES)
+    assert [state.value for state in UserState] == list(ALL_STATES)
+    assert [visibility.value for visibility in Visibility] == list(VISIBILITIES)
+    assert [state.value for state in ReportState] == list(REPORT_STATES)
+    assert (MAX_PAGE, DEFAULT_PAGE) == (schemas.MAX_PAGE, schemas.DEFAULT_PAGE)
 
 
 @pytest.fixture
