@@ -55,12 +55,13 @@ def _route(route: Route) -> str:
     who = "everybody" if route.access is Access.PUBLIC else route.access.value
     scope = f" · key scope <code>{html.escape(route.scope)}</code>" if route.scope else ""
     errors = ", ".join(f"{status} <code>{html.escape(code)}</code>" for status, code in route.errors)
+    guard = " Takes <code>If-Match</code>." if route.takes_if_match else ""
     return (
         f'<details><summary><span class="method">{route.method}</span>'
         f"<code>{html.escape(route.path)}</code><span>{html.escape(route.summary)}</span>"
         f'<span class="who">{who}{scope}</span></summary>'
         f"{_fields('Body', route.body)}{_fields('Query', route.query)}"
-        f"<p>Answers {int(route.status)}{'; refuses with ' + errors if errors else ''}.</p></details>"
+        f"<p>Answers {int(route.status)}{'; refuses with ' + errors if errors else ''}.{guard}</p></details>"
     )
 
 

@@ -25,6 +25,13 @@ UNLIMITED = {
     "MEDIASERVER_API__ROOMS_PER_USER": MANY,
 }
 """Thousands of requests come from one address here."""
+BODY_BYTES = 1_000_000
+UPLOAD_BYTES = 4_000_000
+LIMITS = {
+    "MEDIASERVER_API__MAX_BODY_BYTES": str(BODY_BYTES),
+    "MEDIASERVER_API__MAX_UPLOAD_BYTES": str(UPLOAD_BYTES),
+}
+"""Smaller than those that nobody sets."""
 REQUESTS_AT_ONCE = 8
 """Refusals that are slow on purpose overlap; fewer than the password hashes that may wait, so none is 503."""
 
@@ -157,7 +164,7 @@ def _is_refusal(response: requests.Response) -> bool:
 @contextmanager
 def live_api(folder: Path) -> Iterator[LiveApi]:
     """A server of its own without limits, and two people in it."""
-    with ServerProcess(folder, settings=UNLIMITED) as server:
+    with ServerProcess(folder, settings=UNLIMITED | LIMITS) as server:
         for name, role in (("chief", "superadmin"), ("member", "user")):
             _admin(server, "create-user", "--username", name, "--role", role)
         document = requests.get(f"{server.base_url}/openapi.json", timeout=30).json()

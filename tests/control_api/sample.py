@@ -13,9 +13,10 @@ from control_api.app import ControlApi
 from control_api.dispatch import Dispatcher, DispatchOptions
 from control_api.errors import conflict, too_many, unauthorized
 from control_api.idempotency import Idempotency
+from control_api.images import read_picture
 from control_api.pagination import Page, decode_cursor, encode_cursor
 from control_api.principal import ANONYMOUS, Access, Principal
-from control_api.routing import Call, Cookie, Limit, Reply, Route
+from control_api.routing import BodyLimits, Call, Cookie, Limit, Reply, Route
 from control_api.schemas import Body, Data, PageQuery
 from storage.database import Database
 from storage.errors import DatabaseUnavailable
@@ -104,7 +105,8 @@ class ThingRoutes:
         return Thing(title=str(call.if_match), tag_names=[])
 
     async def measured(self, call: Call[None, None]) -> Thing:
-        return Thing(title=str(call.max_bytes), tag_names=[])
+        picture = await read_picture(call.request, call.max_bytes)
+        return Thing(title=f"{len(picture)} of {call.max_bytes}", tag_names=[])
 
     async def picture(self, call: Call[None, None]) -> Reply:
         return Reply(raw=await call.request.read(), content_type="image/png")
@@ -152,10 +154,15 @@ class Sample:
         return response.status, body, response.headers
 
 
-def sample_app(database: Database, things: ThingRoutes, doorman: Doorman) -> web.Application:
-    options = DispatchOptions(lambda request: request.remote or "", lambda _: "the-request-id")
+def sample_app(
+    database: Database, things: ThingRoutes, doorman: Doorman, limits: BodyLimits | None = None
+) -> web.Application:
+    limits = limits or BodyLimits(1000)
+    options = DispatchOptions(
+        lambda request: request.remote or "", lambda _: "the-request-id", body_limits=limits
+    )
     dispatcher = Dispatcher(doorman, doorman, Idempotency(database), options)
-    app = web.Application(client_max_size=1000)
+    app = web.Application(client_max_size=limits.body_bytes)
     api = ControlApi([things], dispatcher, "1.2.3", "http://localhost", ["https://friend.example"])
     api.add_to(app)
     return app

@@ -153,6 +153,16 @@ async def test_preferences_are_chosen_by_kind(world: World) -> None:
     assert (await world.call("PUT", path, "key", json={"preferences": []}))[0] == 403
 
 
+async def test_preferences_have_versions(world: World) -> None:
+    path = "/notifications/preferences"
+    _, _, headers = await world.call("GET", path, "alice")
+    seen = {"If-Match": headers["ETag"]}
+    status, _, headers = await world.call("PUT", path, "alice", json={"preferences": []}, headers=seen)
+    assert (status, headers["ETag"]) == (200, '"2"')
+    status, answer, _ = await world.call("PUT", path, "alice", json={"preferences": []}, headers=seen)
+    assert (status, answer["code"]) == (412, "version_mismatch")
+
+
 async def test_a_browser_subscribes_with_the_servers_key(world: World) -> None:
     _, answer, _ = await world.call("GET", "/push-subscriptions/key")
     assert len(answer["data"]["key"]) == 87

@@ -10,6 +10,7 @@ import pytest
 from control_api.errors import conflict
 from control_api.idempotency import Idempotency
 from control_api.principal import Principal
+from control_api.routing import BodyLimits
 from storage.database import Database
 from storage.repositories import Role, Users
 from tests.control_api.sample import Doorman, Sample, ThingRoutes, failures, person, sample_app
@@ -94,6 +95,7 @@ async def test_other_content_and_long_bodies_are_refused(sample: Sample) -> None
     assert (status, body["code"]) == (415, "unsupported_media_type")
     status, body, _ = await sample.call("POST", "/things", "user", json={"title": "a" * 2000})
     assert (status, body["code"]) == (413, "body_too_large")
+    assert "1000 bytes" in body["error"]
     status, body, _ = await sample.call("PUT", "/picture", data=b"GIF", headers={"Content-Type": "image/gif"})
     assert (status, body["code"]) == (415, "unsupported_media_type")
 
@@ -169,10 +171,23 @@ async def test_if_match_counts_only_where_it_is_taken(sample: Sample) -> None:
     assert body["data"]["title"] == "None"
 
 
-async def test_an_upload_is_told_its_limit(sample: Sample) -> None:
+@pytest.mark.parametrize(("upload_bytes", "limit"), [(5000, 100), (50, 50)])
+async def test_an_upload_has_the_smaller_limit_of_route_and_settings(
+    database: Database, aiohttp_client: Callable[..., Awaitable[Any]], upload_bytes: int, limit: int
+) -> None:
+    things, doorman = ThingRoutes(), Doorman()
+    app = sample_app(database, things, doorman, BodyLimits(10, upload_bytes))
+    sample = Sample(await aiohttp_client(app), things, doorman)
     headers = {"Content-Type": "image/png"}
-    _, body, _ = await sample.call("PUT", "/small-picture", "user", data=b"x", headers=headers)
-    assert body["data"]["title"] == "100"
+
+    async def upload(size: int) -> tuple[int, Any, Any]:
+        return await sample.call("PUT", "/small-picture", data=bytes(size), headers=headers)
+
+    status, body, _ = await upload(limit)
+    assert (status, body["data"]["title"]) == (200, f"{limit} of {limit}")
+    status, body, _ = await upload(limit + 1)
+    assert (status, body["code"]) == (413, "body_too_large")
+    assert f"{limit} bytes" in body["error"]
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/nothing"), ("PUT", "/things"), ("POST", "/%00")])

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from tests.control_api.live_api import PASSWORD, LiveApi, live_api
+from tests.control_api.live_api import BODY_BYTES, PASSWORD, UPLOAD_BYTES, LiveApi, live_api
 from tests.control_api.people_online import Caller, code_of, registered
 
 pytestmark = pytest.mark.slow
@@ -150,6 +150,25 @@ def test_no_name_looks_like_another(api: LiveApi, name: str) -> None:
     assert answer.json()["details"][0]["field"] == "username"
     slug = Caller(api.url, api.member_token).ask("POST", "/rooms", {"title": "A room", "slug": name})
     assert code_of(slug) == "400 invalid_request"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "kind", "limit"),
+    [
+        ("PATCH", "/users/me", "application/json", BODY_BYTES),
+        ("PUT", "/users/me/avatar", "image/png", UPLOAD_BYTES),
+    ],
+)
+def test_a_body_is_as_long_as_the_settings_allow(
+    api: LiveApi, member: Caller, method: str, path: str, kind: str, limit: int
+) -> None:
+    described = api.document["paths"][f"/api/v1{path}"][method.lower()]["requestBody"]["description"]
+    assert described == f"At most {limit} bytes."
+    full = member.ask(method, path, data=b"{}".ljust(limit), headers={"Content-Type": kind})
+    assert full.status_code == (200 if kind == "application/json" else 400), full.text
+    longer = member.ask(method, path, data=b"{}".ljust(limit + 1), headers={"Content-Type": kind})
+    assert code_of(longer) == "413 body_too_large"
+    assert f"{limit} bytes" in longer.json()["error"]
 
 
 def test_names_and_addresses_differ_by_more_than_case(api: LiveApi) -> None:

@@ -164,6 +164,37 @@ async def test_preferences_have_defaults_and_are_kept(database: Database) -> Non
     assert changed[Kind.ROOM_STARTED] == Channels(True, True, False)
 
 
+async def test_preferences_that_were_changed_meanwhile_stay(database: Database) -> None:
+    notifications, user = Notifications(database, Bus()), await add_user(database, "alice")
+    silent, loud = {Kind.FOLLOW: Channels(False, False, False)}, {Kind.FOLLOW: Channels(True, True, True)}
+    seen = (await notifications.preferences(user.id)).version
+    changed = await notifications.set_preferences(user.id, silent, seen)
+    assert changed.version == seen + 1
+    with pytest.raises(ApiError) as refused:
+        await notifications.set_preferences(user.id, loud, seen)
+    assert (refused.value.status, refused.value.code) == (412, "version_mismatch")
+    assert await notifications.preferences(user.id) == changed
+    assert (await notifications.set_preferences(user.id, loud)).version == seen + 2
+
+
+async def test_of_preferences_set_at_once_by_those_who_saw_the_same_one_wins(database: Database) -> None:
+    notifications, user = Notifications(database, Bus()), await add_user(database, "alice")
+    wish = {Kind.FOLLOW: Channels(False, False, True)}
+    outcomes = await asyncio.gather(
+        *(notifications.set_preferences(user.id, wish, 1) for _ in range(8)), return_exceptions=True
+    )
+    assert sum(isinstance(outcome, ApiError) for outcome in outcomes) == 7
+    assert (await notifications.preferences(user.id)).version == 2
+
+
+async def test_somebody_who_is_gone_has_no_preferences(database: Database) -> None:
+    notifications = Notifications(database, Bus())
+    for attempt in (notifications.preferences(new_id()), notifications.set_preferences(new_id(), {})):
+        with pytest.raises(ApiError) as refused:
+            await attempt
+        assert refused.value.status == 401
+
+
 async def test_who_wants_nothing_gets_nothing(database: Database) -> None:
     notifications, user = Notifications(database, Bus()), await add_user(database, "alice")
     await notifications.set_preferences(user.id, {Kind.FOLLOW: Channels(False, False, False)})

@@ -7,6 +7,7 @@ from zipfile import ZipFile
 
 import pytest
 
+from control_api.routing import Limit
 from storage.bus import RoomDeleted, UserChanged
 from storage.errors import Conflict
 from storage.repositories import Role, Rooms, StreamKeys, Users, UserState
@@ -94,6 +95,45 @@ async def test_a_profile_changes_field_by_field(world: PeopleWorld) -> None:
     assert changed["bio"] == "one\ntwo"
 
 
+async def test_a_change_of_what_was_changed_meanwhile_is_refused(world: PeopleWorld) -> None:
+    async def change(bio: str, if_match: str | None) -> tuple[int, str | None, str | None]:
+        headers = {"If-Match": if_match} if if_match is not None else {}
+        status, body, answered = await world.sample.call(
+            "PATCH", "/users/me", "alice", json={"bio": bio}, headers=headers
+        )
+        return status, body.get("code"), answered.get("ETag")
+
+    _, _, headers = await world.sample.call("GET", "/users/me", "alice")
+    assert headers["ETag"] == '"1"'
+    assert await change("first", '"1"') == (200, None, '"2"')
+    assert await change("late", '"1"') == (412, "version_mismatch", None)
+    assert await change("made up", "rubbish") == (412, "version_mismatch", None)
+    assert await change("anyway", "*") == (200, None, '"3"')
+    assert await change("does not care", None) == (200, None, '"4"')
+    assert (await world.call("GET", "/users/me", "alice"))[1]["bio"] == "does not care"
+
+
+async def test_of_changes_at_once_that_know_the_same_one_wins(world: PeopleWorld) -> None:
+    headers = {"If-Match": '"1"'}
+    answers = await asyncio.gather(
+        *(
+            world.call("PATCH", "/users/me", "alice", json={"bio": f"{number}"}, headers=headers)
+            for number in range(10)
+        )
+    )
+    assert sorted(status for status, _ in answers) == [200] + [412] * 9
+
+
+async def test_another_picture_is_another_version_of_the_profile(world: PeopleWorld) -> None:
+    headers = {"Content-Type": "image/png"}
+    _, _, answered = await world.sample.call(
+        "PUT", "/users/me/avatar", "alice", data=picture(), headers=headers
+    )
+    assert answered["ETag"] == '"2"'
+    late = {"If-Match": '"1"'}
+    assert (await world.call("PATCH", "/users/me", "alice", json={"bio": "x"}, headers=late))[0] == 412
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [
@@ -137,6 +177,7 @@ async def test_an_export_holds_what_is_kept_and_no_secret(world: PeopleWorld) ->
     )
     assert (response.status, response.content_type) == (200, "application/zip")
     assert "attachment" in response.headers["Content-Disposition"]
+    assert world.sample.doorman.counted[-1][0] is Limit.GENERAL, "it is no upload"
     archive = ZipFile(io.BytesIO(await response.read()))
     read = {name: archive.read(name) for name in archive.namelist()}
     assert read["avatar.webp"].startswith(b"RIFF")

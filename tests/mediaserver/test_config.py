@@ -100,6 +100,8 @@ def test_variables_that_kubernetes_sets_are_no_settings(name: str) -> None:
             "-1",
             "broadcast.merge_window_ms: input should be greater",
         ),
+        ("MEDIASERVER_API__MAX_BODY_BYTES", "1000", "api.max_body_bytes: input should be greater"),
+        ("MEDIASERVER_API__MAX_UPLOAD_BYTES", "1e12", "api.max_upload_bytes: input should be"),
         ("MEDIASERVER_HLS__PART_TARGET_MS", "0", "hls.part_target_ms: input should be greater"),
         ("MEDIASERVER_DRAIN__TIMEOUT_SECONDS", "nan", "drain.timeout_seconds: input should be"),
         ("MEDIASERVER_DRAIN__TIMEOUT_SECONDS", "inf", "drain.timeout_seconds: input should be"),
