@@ -1,1 +1,1 @@
-"""Chat hub: msgpack over WebSocket. Nothing here yet."""
+"""Chat hub: rooms over WebSocket, ordered by a log, moderated, recoverable."""

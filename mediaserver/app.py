@@ -30,6 +30,8 @@ from storage.database import Database
 from storage.notifications import Notifications
 from storage.passwords import Passwords
 from storage.redis_bus import BusRelay
+from storage.redis_state import RedisState
+from storage.shared_state import LocalState
 from storage.stream_keys import StreamKeyDigester
 
 logger = structlog.get_logger("mediaserver")
@@ -102,6 +104,7 @@ class Server:
         self._notifications = Notifications(database, bus)
         self._relay = BusRelay(settings.redis_url.get_secret_value(), bus) if settings.redis_url else None
         client_address = ClientAddress(settings.http.trusted_proxies)
+        state = RedisState(settings.redis_url.get_secret_value()) if settings.redis_url else LocalState()
         self._control = ControlPlane(
             Ground(
                 settings,
@@ -113,6 +116,7 @@ class Server:
                 shared.grants,
                 client_address,
                 self._addresses,
+                state,
             )
         )
         self._web = WebFront(

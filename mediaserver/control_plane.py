@@ -45,6 +45,7 @@ from control_api.services.admin_users import AdminUserService
 from control_api.services.analytics import AnalyticsService
 from control_api.services.analytics_recording import AnalyticsRecorder
 from control_api.services.categories import CategoriesService
+from control_api.services.chat_tickets import ChatTickets
 from control_api.services.creators import CreatorService
 from control_api.services.ingest_health import IngestService
 from control_api.services.notification_delivery import (
@@ -69,6 +70,7 @@ from control_api.services.webhook_sender import SenderOptions, WebhookSender
 from control_api.services.webhooks import Webhooks
 from mediaserver.addresses import Addresses
 from mediaserver.api_ports import BroadcastAnnouncer, HubLiveRooms, HubStreamControl, ServerAddresses
+from mediaserver.chat_ports import ChatSignIn
 from mediaserver.config import Settings
 from mediaserver.config.settings import ApiSettings
 from mediaserver.data_directory import DataDirectory
@@ -84,7 +86,7 @@ from storage.objects import Objects, open_objects
 from storage.passwords import Passwords
 from storage.redis_state import RedisState
 from storage.repositories.webhooks import WebhookEndpoint
-from storage.shared_state import LocalState
+from storage.shared_state import SharedState
 from storage.stream_keys import StreamKeyDigester
 
 WINDOW_SECONDS: Final = 15 * 60
@@ -106,6 +108,7 @@ class Ground:
     grants: PlaybackGrants
     client_address: ClientAddress
     addresses: Callable[[], Addresses]
+    state: SharedState
 
     @property
     def secret(self) -> bytes:
@@ -127,9 +130,7 @@ class ControlPlane:
     def __init__(self, ground: Ground) -> None:
         settings = ground.settings
         self._ground = ground
-        self.state: Final = (
-            RedisState(settings.redis_url.get_secret_value()) if settings.redis_url else LocalState()
-        )
+        self._state = ground.state
         self._open: AsyncExitStack = AsyncExitStack()
         self.objects: Final = _objects(settings, ground.data)
         self._mailer = _mailer(settings, ground.data)
@@ -137,7 +138,7 @@ class ControlPlane:
         self._push = WebPush(ground.data.vapid_key(), ground.public_url, self._outbound)
         self._tasks: dict[str, Run] = {"mail": self._mailer.run}
         self._identity = Identity(
-            ground.database, ground.bus, ground.passwords, ground.secret, self.state, self._mailer, settings
+            ground.database, ground.bus, ground.passwords, ground.secret, ground.state, self._mailer, settings
         )
         self._live = HubLiveRooms(ground.hub)
         self._monitor = HubIngestMonitor(ground.hub, self._live)
@@ -158,8 +159,8 @@ class ControlPlane:
         self._open.callback(self._push.close)
         self._open.callback(self._exports.close)
         self._open.push_async_callback(self._identity.close)
-        if isinstance(self.state, RedisState):
-            self._open.push_async_callback(self.state.close)
+        if isinstance(self._state, RedisState):
+            self._open.push_async_callback(self._state.close)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -171,9 +172,9 @@ class ControlPlane:
 
     async def check_redis(self) -> str | None:
         """What is wrong with Redis, where there is one."""
-        if isinstance(self.state, RedisState):
+        if isinstance(self._state, RedisState):
             try:
-                await self.state.ping()
+                await self._state.ping()
             except ConnectionError as error:
                 return str(error)
         return None
@@ -185,13 +186,23 @@ class ControlPlane:
         authenticator = Authenticator(
             identity.access_tokens, identity.states, identity.api_keys, forgery_check
         )
+        storage = TableStorage(ground.database, ground.is_secure)
+        self.chat_sign_in = ChatSignIn(
+            ground.database,
+            ChatTickets(ground.state),
+            authenticator,
+            identity.states,
+            forgery_check,
+            storage,
+            ground.client_address,
+        )
         options = DispatchOptions(
             ground.client_address.of,
             lambda request: request.get(REQUEST_ID, ""),
             ground.is_secure,
             BodyLimits(api.max_body_bytes, api.max_upload_bytes),
         )
-        limits = RateLimits(self.state, _rate_limits(api))
+        limits = RateLimits(ground.state, _rate_limits(api))
         idempotency = Idempotency(ground.database)
         self._tasks["idempotency_keys"] = idempotency.run
         dispatcher = Dispatcher(authenticator, limits, idempotency, options)
@@ -201,7 +212,6 @@ class ControlPlane:
             *self._rooms(),
             *self._news(),
         ]
-        storage = TableStorage(ground.database, ground.is_secure)
         return ControlApi(nouns, dispatcher, VERSION, "/", api.cors_origins, storage)
 
     def _people(self) -> Sequence[Noun]:

@@ -107,6 +107,12 @@ class PlaybackSessions:
     def users(self, room_id: str) -> list[UUID | None]:
         return list(self._rooms.get(room_id, ()))
 
+    def signed_in(self, room_id: str) -> tuple[frozenset[UUID], int]:
+        """Who is in the room under a name, and over how many connections."""
+        users = self._rooms.get(room_id, {})
+        named = {user_id: len(sessions) for user_id, sessions in users.items() if user_id is not None}
+        return frozenset(named), sum(named.values())
+
     def close(self, room_id: str, user_ids: Iterable[UUID | None]) -> int:
         """Make these users leave the room; say how many sessions that were."""
         users = self._rooms.get(room_id, {})

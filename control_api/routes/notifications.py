@@ -137,7 +137,7 @@ class NotificationsRoutes:
     async def list_all(self, call: Call[None, NotificationsQuery]) -> Page[NotificationView]:
         query = call.query
         page = await self._notifications.page(call.user_id, query.unread, query.cursor, query.limit)
-        return page.map(_view)
+        return page.map(notification_view)
 
     async def count_unread(self, call: Call[None, None]) -> UnreadCount:
         return UnreadCount(count=await self._notifications.count_unread(call.user_id))
@@ -169,7 +169,8 @@ def _preferences(wishes: Wishes) -> Reply:
     return Reply(Preferences(preferences=views), version=wishes.version)
 
 
-def _view(item: Notification) -> NotificationView:
+def notification_view(item: Notification) -> NotificationView:
+    """How a notification is shown, here and where it is pushed to."""
     return NotificationView(
         id=item.id, kind=item.kind, data=item.data, created_at=item.created_at, read_at=item.read_at
     )

@@ -10,22 +10,36 @@ Rules:
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
-    IPvAnyNetwork,
     SecretStr,
     model_validator,
 )
 from pydantic.fields import FieldInfo
+
+from mediaserver.config.values import (
+    MIB,
+    Count,
+    Group,
+    Host,
+    Names,
+    Networks,
+    Port,
+    PositiveSeconds,
+    Seconds,
+    check_database_url,
+    check_objects_url,
+    check_public_url,
+    check_redis_url,
+    check_secret,
+    check_smtp_url,
+    lower,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,88 +65,6 @@ class LogLevel(Enum):
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
-
-
-def _split(value: object) -> object:
-    """A list may be written ``a, b`` where the source knows only strings."""
-    if isinstance(value, str):
-        return tuple(part for part in (piece.strip() for piece in value.split(",")) if part)
-    return value
-
-
-def _lower(value: object) -> object:
-    return value.lower() if isinstance(value, str) else value
-
-
-def _check_host(value: str) -> str:
-    try:
-        ip_address(value)
-    except ValueError:
-        if value != "localhost":
-            raise ValueError("must be an IP address of this machine, 0.0.0.0, :: or localhost") from None
-    return value
-
-
-def _check_url(value: str, schemes: tuple[str, ...]) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in schemes:
-        raise ValueError(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
-    return value
-
-
-def _check_public_url(value: str) -> str:
-    if not urlsplit(_check_url(value, ("http", "https"))).hostname:
-        raise ValueError("names no host")
-    return value.rstrip("/")
-
-
-def _check_database_url(value: SecretStr) -> SecretStr:
-    _check_url(value.get_secret_value(), ("postgresql", "postgres"))
-    return value
-
-
-def _check_redis_url(value: SecretStr) -> SecretStr:
-    _check_url(value.get_secret_value(), ("redis", "rediss", "unix"))
-    return value
-
-
-def _check_objects_url(value: SecretStr) -> SecretStr:
-    _check_url(value.get_secret_value(), ("file", "s3"))
-    return value
-
-
-def _check_smtp_url(value: SecretStr) -> SecretStr:
-    _check_url(value.get_secret_value(), ("smtp", "smtps"))
-    return value
-
-
-def _check_secret(value: SecretStr) -> SecretStr:
-    if len(value.get_secret_value()) < MINIMUM_SECRET_LENGTH:
-        raise ValueError(f"must have at least {MINIMUM_SECRET_LENGTH} characters")
-    return value
-
-
-MINIMUM_SECRET_LENGTH: Final = 32
-MIB: Final = 1024 * 1024
-
-Host = Annotated[str, AfterValidator(_check_host)]
-Port = Annotated[int, Field(ge=0, le=65535)]
-Seconds = Annotated[float, Field(ge=0, le=86_400)]
-PositiveSeconds = Annotated[float, Field(gt=0, le=86_400)]
-Count = Annotated[int, Field(ge=1)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
-Networks = Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(_split)]
-
-
-class Group(BaseModel):
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        use_attribute_docstrings=True,
-        allow_inf_nan=False,
-        hide_input_in_errors=True,
-        validate_default=True,
-    )
 
 
 class HttpSettings(Group):
@@ -240,10 +172,10 @@ class HlsSettings(Group):
 
 
 class LogSettings(Group):
-    format: Annotated[LogFormat, BeforeValidator(_lower)] = LogFormat.CONSOLE
+    format: Annotated[LogFormat, BeforeValidator(lower)] = LogFormat.CONSOLE
     """``console`` for people, ``json`` for machines."""
 
-    level: Annotated[LogLevel, BeforeValidator(_lower), LIVE] = LogLevel.INFO
+    level: Annotated[LogLevel, BeforeValidator(lower), LIVE] = LogLevel.INFO
     """Least severe level that is written."""
 
 
@@ -307,7 +239,7 @@ class PasswordSettings(Group):
 
 
 class SmtpSettings(Group):
-    url: Annotated[SecretStr, AfterValidator(_check_smtp_url)] | None = None
+    url: Annotated[SecretStr, AfterValidator(check_smtp_url)] | None = None
     """Mail server, such as smtp://user:password@host:587 or smtps://host:465. Unset: mails are written into
     the folder mail in data_dir."""
 
@@ -329,6 +261,33 @@ class AuthorizationSettings(Group):
     """Answers kept at most; the oldest go first."""
 
 
+class FilterFailure(Enum):
+    ALLOW = "allow"
+    HOLD = "hold"
+
+
+class ChatSettings(Group):
+    connections_per_minute: Count = 10
+    """WebSocket connections to the chat that one address may open in a minute."""
+
+    max_connections: Count = 20_000
+    """WebSocket connections to the chat at once."""
+
+    messages_per_window: Count = 5
+    """Messages that one user may write in 10 seconds, over all rooms."""
+
+    filter_url: Annotated[str, AfterValidator(check_public_url)] | None = None
+    """A classifier of your own. Every message is sent there as JSON, ``{"roomId", "userId", "username",
+    "message"}``; it answers ``{"action": "allow" | "hold" | "refuse", "reason"?}``."""
+
+    filter_timeout_ms: Annotated[int, Field(ge=10, le=10_000)] = 500
+    """The classifier's answer is waited for this long."""
+
+    filter_failure: FilterFailure = FilterFailure.ALLOW
+    """What becomes of a message that the classifier does not judge in time: ``allow``, or ``hold`` for
+    review."""
+
+
 class DrainSettings(Group):
     timeout_seconds: Annotated[Seconds, LIVE] = 10
     """After SIGTERM, publishers and viewers have this long to leave before they are closed."""
@@ -340,20 +299,20 @@ class Settings(Group):
     data_dir: Path = Path("data")
     """Folder for everything the server keeps: embedded database, generated secrets. Made when missing."""
 
-    public_url: Annotated[str, AfterValidator(_check_public_url)] | None = None
+    public_url: Annotated[str, AfterValidator(check_public_url)] | None = None
     """Address under which browsers reach this server, such as https://live.example.com. Unset: localhost and
     the HTTP port."""
 
-    database_url: Annotated[SecretStr, AfterValidator(_check_database_url)] | None = None
+    database_url: Annotated[SecretStr, AfterValidator(check_database_url)] | None = None
     """PostgreSQL to use, such as postgresql://user:password@host/name. Unset: an embedded one in data_dir."""
 
-    redis_url: Annotated[SecretStr, AfterValidator(_check_redis_url)] | None = None
+    redis_url: Annotated[SecretStr, AfterValidator(check_redis_url)] | None = None
     """Redis for what several nodes share, such as redis://host:6379/0. Unset: kept in the process."""
 
-    objects_url: Annotated[SecretStr, AfterValidator(_check_objects_url)] | None = None
+    objects_url: Annotated[SecretStr, AfterValidator(check_objects_url)] | None = None
     """Where pictures are kept, such as s3://bucket/folder. Unset: the folder objects in data_dir."""
 
-    secret_key: Annotated[SecretStr, AfterValidator(_check_secret)] | None = None
+    secret_key: Annotated[SecretStr, AfterValidator(check_secret)] | None = None
     """Secret that tokens, stored secrets and the digests of stream keys depend on; changing it voids all of
     them. Unset: made once and kept in data_dir."""
 
@@ -364,6 +323,7 @@ class Settings(Group):
     gop_cache: GopCacheSettings = GopCacheSettings()
     hls: HlsSettings = HlsSettings()
     api: ApiSettings = ApiSettings()
+    chat: ChatSettings = ChatSettings()
     passwords: PasswordSettings = PasswordSettings()
     smtp: SmtpSettings = SmtpSettings()
     authorization: AuthorizationSettings = AuthorizationSettings()

@@ -1,0 +1,243 @@
+"""The rooms that somebody is in on this node, and everything that reaches them.
+
+Rules:
+
+* The room's log in PostgreSQL is the truth. Entries come from this node's writers, from other nodes, and
+  from the database where one is missing; each is delivered once and in order, whichever way it came.
+* A room is opened by whoever enters first and forgotten EMPTY_SECONDS after the last has left.
+* Everything that reaches a room is synchronous; only opening, catching up and reloading ask the database.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from chat.attendance import Attendance
+from chat.bodies import message_body
+from chat.connection import Connection
+from chat.effects import RELOADING, deliver
+from chat.errors import Refusal
+from chat.fanout import FanoutCounters, Ticker
+from chat.moderation.terms import CompiledTerms
+from chat.presence import Presence
+from chat.protocol.frames import MAX_MISSED, MessageHeld
+from chat.relay import Relay
+from chat.ring import Ring
+from chat.room import Room
+from chat.tasks import Tasks
+from storage.database import Database
+from storage.errors import StorageError
+from storage.repositories.chat_log import ChatLog, LoggedEntry, NewEvent
+from storage.repositories.chat_rooms import ChatRooms
+
+logger = structlog.get_logger("mediaserver.chat")
+
+EMPTY_SECONDS: Final = 30.0
+GAP_SECONDS: Final = 0.2
+"""A missing entry may still be on its way from another node for so long."""
+CATCH_UP_ENTRIES: Final = 500
+RETRY_SECONDS: Final = 0.5
+
+
+class Hub:
+    """Implements chat.writer.EntrySink and chat.relay.RelaySink. ``close`` ends it."""
+
+    def __init__(self, database: Database, relay: Relay, attendance: Attendance, tasks: Tasks) -> None:
+        self._database = database
+        self._relay = relay
+        self._attendance = attendance
+        self._tasks = tasks
+        self._ticker = Ticker()
+        self._rooms: dict[UUID, Room] = {}
+        self._opening: dict[UUID, asyncio.Task[Room]] = {}
+        self._catching_up: set[UUID] = set()
+        self._users: dict[UUID, dict[Connection, None]] = {}
+
+    @property
+    def counters(self) -> FanoutCounters:
+        return self._ticker.counters
+
+    def close(self) -> None:
+        self._ticker.close()
+
+    # Connections
+
+    def connected(self, connection: Connection) -> None:
+        if connection.identity is not None:
+            self._users.setdefault(connection.identity.user_id, {})[connection] = None
+
+    def disconnected(self, connection: Connection) -> None:
+        if connection.identity is None:
+            return
+        connections = self._users.get(connection.identity.user_id, {})
+        connections.pop(connection, None)
+        if not connections:
+            self._users.pop(connection.identity.user_id, None)
+
+    def connections_of(self, user_id: UUID) -> list[Connection]:
+        return list(self._users.get(user_id, ()))
+
+    # Rooms
+
+    def rooms(self) -> Iterable[Room]:
+        return list(self._rooms.values())
+
+    def find(self, room_id: UUID) -> Room | None:
+        return self._rooms.get(room_id)
+
+    async def open(self, room_id: UUID) -> Room:
+        """The room, read from the database if nobody is in it yet. Raises Refusal, StorageError."""
+        room = self._rooms.get(room_id)
+        if room is not None:
+            return room
+        opening = self._opening.get(room_id)
+        if opening is None:
+            opening = self._opening[room_id] = asyncio.create_task(self._open(room_id))
+            opening.add_done_callback(lambda _: self._opening.pop(room_id, None))
+        # Whoever asked first may go away; the others wait for the same room.
+        return await asyncio.shield(opening)
+
+    async def _open(self, room_id: UUID) -> Room:
+        self._relay.opened(room_id)
+        state = await ChatRooms(self._database).state(room_id)
+        if state is None:
+            self._relay.closed(room_id)
+            raise Refusal("room_not_found", "There is no such room.")
+        room = Room(state, await CompiledTerms.compile(state.terms), self._ticker)
+        floor = max(0, state.position.offset - MAX_MISSED)
+        room.ring = Ring(floor)
+        for logged in await ChatLog(self._database).since(room_id, floor, MAX_MISSED):
+            if logged.offset <= state.position.offset:
+                deliver(room, logged, is_news=False)
+        room.settings = state.settings
+        self._rooms[room_id] = room
+        room.empty_since = asyncio.get_running_loop().time()
+        return room
+
+    def _forget_empty(self, now: float) -> None:
+        """Drop rooms that have been empty for EMPTY_SECONDS."""
+        for room in self.rooms():
+            if not room.visitors and room.empty_since is not None and now - room.empty_since > EMPTY_SECONDS:
+                del self._rooms[room.id]
+                self._relay.closed(room.id)
+
+    def drop(self, room_id: UUID) -> None:
+        """The room was deleted; those in it are told by their visits."""
+        if self._rooms.pop(room_id, None) is not None:
+            self._relay.closed(room_id)
+
+    # Entries
+
+    def logged(self, entries: Sequence[LoggedEntry]) -> None:
+        """Entries that this node has just committed."""
+        self._relay.publish(entries)
+        for logged in entries:
+            room = self._rooms.get(logged.entry.room_id)
+            if room is not None:
+                self._arrived(room, (logged,))
+
+    def remote_entries(self, room_id: UUID, entries: Sequence[LoggedEntry]) -> None:
+        room = self._rooms.get(room_id)
+        if room is not None:
+            self._arrived(room, entries)
+
+    def held_decided(self, room_id: UUID, message_id: UUID, user_id: UUID, is_allowed: bool) -> None:
+        """A moderator decided on a held message. One that is allowed is shown like any other."""
+        room = self._rooms.get(room_id)
+        if room is not None and not is_allowed:
+            denied = MessageHeld(room_id, message_id, "denied")
+            room.say_to(room.connections_of(user_id), "message-held", denied)
+
+    def remote_burst(self, room_id: UUID, reactions: Mapping[str, int]) -> None:
+        room = self._rooms.get(room_id)
+        if room is not None:
+            self._attendance.remote_burst(room, reactions)
+
+    def remote_typing(self, room_id: UUID, people: Mapping[UUID, str]) -> None:
+        room = self._rooms.get(room_id)
+        if room is not None:
+            self._attendance.remote_typing(room, people)
+
+    def remote_presence(self, room_id: UUID, node: str, presence: Presence) -> None:
+        room = self._rooms.get(room_id)
+        if room is not None:
+            self._attendance.remote_presence(room, node, presence)
+
+    def tick(self, now: float) -> None:
+        """Once a second."""
+        self._forget_empty(now)
+        self._attendance.tick(self._rooms.values())
+
+    def missed(self) -> None:
+        """Something may have been said on other nodes unheard."""
+        for room in self.rooms():
+            self._catch_up(room)
+
+    def _arrived(self, room: Room, entries: Iterable[LoggedEntry]) -> None:
+        loop = asyncio.get_running_loop()
+        self._deliver(room, room.arrivals.add(entries, loop.time()))
+        if room.arrivals.gap is not None:
+            loop.call_later(GAP_SECONDS, self._look_at_gap, room)
+
+    def _deliver(self, room: Room, entries: Iterable[LoggedEntry]) -> None:
+        for logged in entries:
+            deliver(room, logged)
+            if isinstance(logged.entry, NewEvent) and logged.entry.kind in RELOADING:
+                self._in_background(room, partial(self._reload, room))
+
+    def _look_at_gap(self, room: Room) -> None:
+        gap = room.arrivals.gap
+        now = asyncio.get_running_loop().time()
+        if gap is not None and (gap.is_overflown or now - gap.since >= GAP_SECONDS / 2):
+            self._catch_up(room)
+
+    def _catch_up(self, room: Room) -> None:
+        if room.id not in self._catching_up:
+            self._catching_up.add(room.id)
+            self._in_background(room, partial(self._read_missing, room))
+
+    async def _read_missing(self, room: Room) -> None:
+        try:
+            is_behind = True
+            while is_behind and self._rooms.get(room.id) is room:
+                is_behind = await self._read_some(room)
+        finally:
+            self._catching_up.discard(room.id)
+
+    async def _read_some(self, room: Room) -> bool:
+        """Deliver some of what is missing; say whether there may be more."""
+        log = ChatLog(self._database)
+        position = await log.position(room.id)
+        if position is None:
+            return False
+        entries = await log.since(room.id, room.offset, CATCH_UP_ENTRIES)
+        is_whole = len(entries) < CATCH_UP_ENTRIES
+        # All up to the position was committed before the entries were read.
+        up_to = position.offset if is_whole else entries[-1].offset
+        self._deliver(room, room.arrivals.fill(entries, up_to, asyncio.get_running_loop().time()))
+        return not is_whole
+
+    async def _reload(self, room: Room) -> None:
+        """Read anew what events only point to: the pinned message and the blocked terms."""
+        state = await ChatRooms(self._database).state(room.id)
+        if state is None:
+            return
+        room.terms = await CompiledTerms.compile(state.terms)
+        pinned = state.pinned
+        room.pinned = message_body(pinned.offset, pinned.as_new()) if pinned and pinned.offset else None
+
+    def _in_background(self, room: Room, work: Callable[[], Awaitable[None]]) -> None:
+        self._tasks.start(self._persistently(room, work))
+
+    async def _persistently(self, room: Room, work: Callable[[], Awaitable[None]]) -> None:
+        """Until it succeeds, or nobody needs the room any more."""
+        while self._rooms.get(room.id) is room:
+            try:
+                return await work()
+            except StorageError as error:
+                logger.warning("chat_room_waits", room_id=str(room.id), error=str(error))
+                await asyncio.sleep(RETRY_SECONDS)

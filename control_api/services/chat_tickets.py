@@ -1,0 +1,49 @@
+"""Tickets: how a page or an app that cannot set headers opens a WebSocket as somebody."""
+
+import secrets
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from control_api.principal import Principal
+from storage.shared_state import SharedState
+
+TICKET_SECONDS: Final = 30.0
+TICKET_BYTES: Final = 32
+MAX_TICKET_LENGTH: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """Whom a ticket stands for. ``session_id`` is None for an API key."""
+
+    user_id: UUID
+    session_id: UUID | None
+
+
+class ChatTickets:
+    """Each is good once, for TICKET_SECONDS, on every node that shares the state."""
+
+    def __init__(self, state: SharedState) -> None:
+        self._state = state
+
+    async def issue(self, principal: Principal) -> str:
+        """``principal`` has signed in."""
+        assert principal.user_id is not None
+        ticket = secrets.token_urlsafe(TICKET_BYTES)
+        value = msgspec.json.encode(Ticket(principal.user_id, principal.session_id))
+        await self._state.put_once(_key(ticket), value, TICKET_SECONDS)
+        return ticket
+
+    async def redeem(self, ticket: str) -> Ticket | None:
+        """None for one that was never given, was used, or is too old."""
+        if not ticket or len(ticket) > MAX_TICKET_LENGTH:
+            return None
+        value = await self._state.take_once(_key(ticket))
+        return msgspec.json.decode(value, type=Ticket) if value is not None else None
+
+
+def _key(ticket: str) -> str:
+    return f"chat:ticket:{ticket}"
