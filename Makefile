@@ -10,6 +10,9 @@ DEBIAN_PACKAGES := ffmpeg redis-server chromium rtmpdump gstreamer1.0-tools gstr
 	gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
 NODE_PACKAGES := nodejs npm
 TEST_PROGRAMS := ffmpeg ffprobe redis-server chromium rtmpdump gst-launch-1.0 node npm
+FAST := not slow and not interop and not browser and not fuzz
+# By file, because what a module's fixtures make takes long. Browsers play in real time: they have the machine alone.
+IN_PARALLEL := -n 2 --dist loadfile
 
 .PHONY: help run demo test test-fast test-setup lint bench lock settings clean
 
@@ -29,11 +32,12 @@ demo: $(VENV)/.installed
 	@exec $(BIN)/mediaserver demo
 
 test: test-setup lint
-	$(BIN)/python -m pytest -m "not slow and not interop and not browser and not fuzz" -q
-	$(BIN)/python -m pytest -m "slow or interop or browser or fuzz" -q
+	$(BIN)/python -m pytest -q $(IN_PARALLEL) -m "$(FAST)"
+	$(BIN)/python -m pytest -q $(IN_PARALLEL) -m "(slow or interop or fuzz) and not browser"
+	$(BIN)/python -m pytest -q -m browser
 
 test-fast: $(VENV)/.dev lint
-	$(BIN)/python -m pytest -m "not slow and not interop and not browser and not fuzz" -q -x
+	$(BIN)/python -m pytest -q $(IN_PARALLEL) -m "$(FAST)" -x
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
