@@ -22,6 +22,8 @@ MAX_CHARACTERS: Final = 200
 MAX_PATTERN_SIZE: Final = 2_000
 MAX_PATTERNS_SIZE: Final = 10_000
 """Instructions of RE2, which is what the time for one character of a text is proportional to at worst."""
+PATTERN_MEMORY: Final = 256 * 1024
+"""Enough for MAX_PATTERN_SIZE; what is larger is given up early."""
 MAX_MEMORY: Final = 8 * 1024 * 1024
 HEAVY_SIZE: Final = 100
 """Larger patterns are not run on the loop: a step takes some 25 ns for each byte of a text at worst."""
@@ -156,8 +158,8 @@ class _Patterns:
     """Regular expressions of users, all in one automaton."""
 
     def __init__(self, regexes: Sequence[tuple[int, str]]) -> None:
-        options = _options()
-        self._set: Any = re2.Set.SearchSet(options)
+        self._set: Any = re2.Set.SearchSet(_options(MAX_MEMORY))
+        options = _options(PATTERN_MEMORY)
         self._indexes: dict[int, int] = {}
         self.size = 0
         for index, pattern in regexes:
@@ -178,9 +180,9 @@ class _Patterns:
         return [self._indexes[number] for number in matched if number != self._canary]
 
 
-def _options() -> Any:
+def _options(memory: int) -> Any:
     options = re2.Options()
-    options.max_mem = MAX_MEMORY
+    options.max_mem = memory
     options.case_sensitive = False
     options.log_errors = False
     options.never_capture = True
