@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from rtmp.protocol.chunks import ChunkReader, serialize_message
-from rtmp.protocol.events import Event
+from rtmp.protocol.events import Event, ProtocolViolated, PublishRequested
 from rtmp.protocol.handshake import PACKET_SIZE
 from rtmp.protocol.messages import Command, MessageType, parse_command, serialize_command
 from rtmp.protocol.server_session import RtmpServerSession
@@ -98,3 +98,20 @@ def connected(limits: SessionLimits | None = None, **properties: object) -> Dial
 
 def names(events: Sequence[Event]) -> list[str]:
     return [type(event).__name__ for event in events]
+
+
+def violation(events: list[Event]) -> Exception:
+    """What the peer did wrong, as the last of ``events`` tells."""
+    assert isinstance(events[-1], ProtocolViolated)
+    return events[-1].error
+
+
+def publishing(**properties: object) -> Dialogue:
+    """A talk in which a publish was accepted."""
+    dialogue = connected(**properties)
+    [request] = dialogue.say(PUBLISH)
+    assert isinstance(request, PublishRequested)
+    assert dialogue.session.accept(request)
+    dialogue.collect()
+    dialogue.replies.clear()
+    return dialogue
