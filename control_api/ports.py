@@ -1,6 +1,7 @@
-"""What the API needs of the media plane. It knows nothing else of it; mediaserver.api_ports implements this.
+"""What the API needs of the media plane and the chat. It knows nothing else of them; implemented by
+mediaserver.api_ports and mediaserver.chat_api_ports.
 
-Everything is answered from memory, for the streams of this node, and never blocks.
+Of the media plane, everything is answered from memory, for the streams of this node, and never blocks.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,6 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
+
+from storage.repositories.blocked_terms import BlockedTerm
+from storage.repositories.chat_messages import StoredMessage
+from storage.repositories.chat_people import Ban, ChatModerator
+from storage.repositories.chat_rooms import ChatSettings
 
 
 class LiveRooms(Protocol):
@@ -84,3 +90,66 @@ class IngestAddresses(Protocol):
     def rtmp_url(self) -> str: ...
 
     def whip_url(self, room_id: UUID) -> str: ...
+
+
+class ChatModeration(Protocol):
+    """What moderators do. Who may do it is decided here, and what is done is shown to the room and audited.
+
+    Raises ApiError: 403 ``not_a_moderator`` or ``cannot_moderate``, 404 for what is not there, and others as
+    the methods say.
+    """
+
+    async def require_moderator(self, actor: UUID, room_id: UUID) -> None: ...
+
+    async def delete_message(self, actor: UUID, room_id: UUID, message_id: UUID) -> None: ...
+
+    async def clear(self, actor: UUID, room_id: UUID) -> None: ...
+
+    async def pin(self, actor: UUID, room_id: UUID, message_id: UUID | None) -> None:
+        """None unpins."""
+
+    async def change_settings(
+        self, actor: UUID, room_id: UUID, settings: ChatSettings, expected_version: int | None
+    ) -> int:
+        """The new version. 412 ``version_mismatch`` if they have another version than expected."""
+
+    async def ban(
+        self, actor: UUID, room_id: UUID, user_id: UUID, seconds: int | None, reason: str, is_shadow: bool
+    ) -> Ban:
+        """For ever without ``seconds``."""
+
+    async def unban(self, actor: UUID, room_id: UUID, user_id: UUID) -> None: ...
+
+    async def bans(self, actor: UUID, room_id: UUID, limit: int, after: UUID | None) -> list[Ban]:
+        """By the ids of the users; ``after`` is the last one of the page before."""
+
+    async def add_moderator(self, actor: UUID, room_id: UUID, user_id: UUID) -> None: ...
+
+    async def remove_moderator(self, actor: UUID, room_id: UUID, user_id: UUID) -> None: ...
+
+    async def moderators(self, actor: UUID, room_id: UUID) -> list[ChatModerator]: ...
+
+    async def blocked_terms(self, actor: UUID, room_id: UUID) -> list[BlockedTerm]: ...
+
+    async def replace_blocked_terms(self, actor: UUID, room_id: UUID, terms: Sequence[BlockedTerm]) -> None:
+        """400 ``bad_pattern`` that names ``terms[i].text`` of one that is no pattern, or costs too much."""
+
+    async def held(self, actor: UUID, room_id: UUID, limit: int, after: UUID | None) -> list[StoredMessage]:
+        """The oldest first, after the message with the id ``after``."""
+
+    async def allow(self, actor: UUID, room_id: UUID, message_id: UUID) -> None: ...
+
+    async def deny(self, actor: UUID, room_id: UUID, message_id: UUID) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Chatter:
+    """Somebody who is in a room's chat."""
+
+    user_id: UUID
+    username: str
+
+
+class ChatPresence(Protocol):
+    async def people(self, room_id: UUID, after: Chatter | None, limit: int) -> list[Chatter]:
+        """Who has signed in and is there, by name and id; ``after`` is the last one of the page before."""

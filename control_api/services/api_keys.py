@@ -45,6 +45,9 @@ class Scope(Enum):
     WEBHOOKS_WRITE = "webhooks:write"
     NOTIFICATIONS_READ = "notifications:read"
     NOTIFICATIONS_WRITE = "notifications:write"
+    CHAT_READ = "chat:read"
+    CHAT_WRITE = "chat:write"
+    CHAT_MODERATE = "chat:moderate"
 
 
 @dataclass(frozen=True, slots=True)
