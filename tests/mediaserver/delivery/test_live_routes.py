@@ -3,154 +3,31 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
 import aiohttp
 import pytest
-import websockets
-from aiohttp import web
 
-from mediaserver.authorizer import RoomAccess
-from mediaserver.containers.flv import FlvMuxer
-from mediaserver.delivery.broadcast import BroadcastOptions
-from mediaserver.delivery.http_app import create_http_app
-from mediaserver.delivery.http_server import STALLED_SECONDS, HttpServer
-from mediaserver.delivery.live import LiveDelivery
-from mediaserver.delivery.live_routes import MAX_WAIT_SECONDS, add_live_routes
-from mediaserver.hub.gop_cache import GopCacheLimits
-from mediaserver.hub.hub import Hub
-from mediaserver.hub.stream import Stream
-from mediaserver.media.packet import Codec, MediaPacket
-from tests.helpers.encoded import Encoded, decoded_frames, encode
+from mediaserver.delivery.http_server import STALLED_SECONDS
+from mediaserver.delivery.live_routes import MAX_WAIT_SECONDS
+from tests.helpers.encoded import decoded_frames
 from tests.helpers.flv import read_flv
 from tests.helpers.waiting import eventually
-
-ROOM: Final = "room"
-VIEWERS: Final = 50
-HUGE_BYTES: Final = 15 * 1024 * 1024
-CLIENT_SECONDS: Final = 10.0
-AIOHTTP_TASKS: Final = 2
-"""aiohttp runs one task per connection and one per request; a viewer adds none to them."""
-
-
-class OneRoomGate:
-    """Knows the room ``room`` and lets everyone in."""
-
-    max_viewers: int | None = None
-
-    async def access(self, request: web.Request, room_ref: str) -> RoomAccess:
-        if room_ref != ROOM:
-            raise web.HTTPNotFound(text="no such room")
-        return RoomAccess(ROOM, None, "A room", "alice", is_listed=True, max_viewers=self.max_viewers)
-
-
-class SilentPublisher:
-    def replaced(self) -> None: ...
-
-    def kicked(self, reason: str) -> None: ...
-
-
-class Door:
-    """A running server with one room, which goes on the air by ``publish``."""
-
-    def __init__(self, server: HttpServer, delivery: LiveDelivery, gate: OneRoomGate, port: int) -> None:
-        self.server: Final = server
-        self.gate: Final = gate
-        self.delivery: Final = delivery
-        self.port: Final = port
-        self.media: Final[Encoded] = encode(Codec.H264, Codec.AAC)
-        self._publisher: Final = SilentPublisher()
-        self._left: list[MediaPacket] = []
-
-    @property
-    def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def stream(self) -> Stream:
-        stream = self.delivery.hub.find(ROOM)
-        assert stream is not None
-        return stream
-
-    def publish(self, packets: int) -> None:
-        """Start the room if it is not live, and publish this many more packets."""
-        if self.delivery.hub.find(ROOM) is None:
-            stream = self.delivery.hub.open(ROOM, self._publisher)
-            self.delivery.hub.set_tracks(stream, self.media.tracks, {})
-            self._left = list(self.media.packets)
-        now, self._left = self._left[:packets], self._left[packets:]
-        for packet in now:
-            self.stream.publish(packet)
-
-    def publish_huge_frame(self) -> None:
-        """Start the room with more than the sockets between us can hold."""
-        self.publish(0)
-        first = next(packet for packet in self.media.packets if packet.track.id == 0)
-        self.stream.publish(
-            MediaPacket(first.track, first.dts, first.pts, True, bytes(HUGE_BYTES), first.received_at)
-        )
-
-    def publish_rest(self) -> None:
-        self.publish(len(self._left))
-
-    def stop(self) -> None:
-        self.delivery.hub.release(ROOM, self._publisher, is_clean=True)
-
-    async def viewer(self, version: str = "1.1", container: str = "flv") -> "RawViewer":
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        writer.write(f"GET /live/{ROOM}.{container} HTTP/{version}\r\nHost: localhost\r\n\r\n".encode())
-        return RawViewer(reader, writer)
-
-    async def viewers(self, number: int) -> list["RawViewer"]:
-        """This many, who all got their headers and are counted."""
-        viewers = [await self.viewer() for _ in range(number)]
-        await eventually(lambda: self.delivery.viewers == number)
-        return viewers
-
-
-@dataclass
-class RawViewer:
-    """Reads what is on the wire, without a library that would forgive."""
-
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-
-    async def headers(self) -> str:
-        async with asyncio.timeout(CLIENT_SECONDS):
-            return (await self.reader.readuntil(b"\r\n\r\n")).decode()
-
-    async def chunked_body(self) -> bytes:
-        """The body up to its last chunk (RFC 9112, 7.1); asserts the framing."""
-        body = b""
-        async with asyncio.timeout(CLIENT_SECONDS):
-            while size := int((await self.reader.readuntil(b"\r\n"))[:-2], 16):
-                body += await self.reader.readexactly(size)
-                assert await self.reader.readexactly(2) == b"\r\n"
-            assert await self.reader.readexactly(2) == b"\r\n"
-        return body
-
-    async def rest(self) -> bytes:
-        async with asyncio.timeout(CLIENT_SECONDS):
-            return await self.reader.read()
-
-    def leave(self) -> None:
-        self.writer.transport.abort()
+from tests.mediaserver.delivery.live_door import (
+    AIOHTTP_TASKS,
+    CLIENT_SECONDS,
+    ROOM,
+    VIEWERS,
+    Door,
+    open_door,
+)
 
 
 @pytest.fixture
 async def door() -> AsyncIterator[Door]:
-    hub = Hub(grace_seconds=60)
-    delivery = LiveDelivery(hub, BroadcastOptions(merge_window=0), GopCacheLimits())
-    app = create_http_app()
-    gate = OneRoomGate()
-    add_live_routes(app, delivery, gate)
-    server = HttpServer(app, shutdown_seconds=1)
-    door = Door(server, delivery, gate, await server.start("127.0.0.1", 0))
-    yield door
-    hub.close()
-    await server.close()
+    async with open_door() as door:
+        yield door
 
 
 @pytest.fixture
@@ -381,153 +258,3 @@ async def test_who_never_reads_is_swept_away_when_the_stream_is_over(
 
 
 # FLV over WebSocket
-
-
-async def test_websocket_gives_the_bytes_of_http_and_closes_with_1000(
-    door: Door, session: aiohttp.ClientSession
-) -> None:
-    door.publish(10)
-    async with session.ws_connect(f"{door.base_url}/live/{ROOM}.flv") as socket:
-        await eventually(lambda: door.delivery.viewers == 1)
-        assert not socket.compress
-        assert door.delivery.counters["ws-flv"].viewers == 1
-        door.publish_rest()
-        door.stop()
-        messages = [message async for message in socket]
-        assert {message.type for message in messages} == {aiohttp.WSMsgType.BINARY}
-        assert socket.close_code == 1000
-    assert decoded_frames(b"".join(message.data for message in messages), "flv") == 30
-    await eventually(lambda: door.delivery.viewers == 0)
-
-
-async def test_websocket_answers_pings_of_another_client_and_offers_no_compression(door: Door) -> None:
-    door.publish(10)
-    async with websockets.connect(f"ws://127.0.0.1:{door.port}/live/{ROOM}.flv") as socket:
-        assert socket.response is not None
-        assert "Sec-WebSocket-Extensions" not in socket.response.headers
-        await eventually(lambda: door.delivery.viewers == 1)
-        async with asyncio.timeout(CLIENT_SECONDS):
-            await (await socket.ping(b"are you there"))
-            door.publish_rest()
-            door.stop()
-            received = b"".join([message async for message in socket if isinstance(message, bytes)])
-        assert socket.close_code == 1000
-    assert decoded_frames(received, "flv") == 30
-
-
-async def test_a_websocket_viewer_that_closes_is_taken_off(door: Door) -> None:
-    door.publish(10)
-    before = len(asyncio.all_tasks())
-    for _ in range(3):
-        async with websockets.connect(f"ws://127.0.0.1:{door.port}/live/{ROOM}.flv"):
-            await eventually(lambda: door.delivery.viewers == 1)
-        await eventually(lambda: door.delivery.viewers == 0)
-    await eventually(lambda: len(asyncio.all_tasks()) == before)
-    assert not door.stream.viewers_by_output()
-
-
-async def test_a_websocket_viewer_that_says_too_much_is_closed(
-    door: Door, session: aiohttp.ClientSession
-) -> None:
-    door.publish(10)
-    async with session.ws_connect(f"{door.base_url}/live/{ROOM}.flv") as socket:
-        await eventually(lambda: door.delivery.viewers == 1)
-        await socket.send_bytes(bytes(100_000))
-        async for _ in socket:
-            pass
-        assert socket.close_code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
-    await eventually(lambda: door.delivery.viewers == 0)
-
-
-async def test_only_flv_is_served_over_websocket(door: Door, session: aiohttp.ClientSession) -> None:
-    door.publish(10)
-    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-        await session.ws_connect(f"{door.base_url}/live/{ROOM}.mp4")
-    assert refused.value.status == 400
-
-
-async def test_an_upgrade_that_is_none_is_refused(door: Door, session: aiohttp.ClientSession) -> None:
-    door.publish(10)
-    headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
-    response = await session.get(f"{door.base_url}/live/{ROOM}.flv", headers=headers)
-    assert response.status == 400
-    assert door.delivery.viewers == 0
-
-
-# The stream behind them
-
-
-async def test_the_header_describes_the_tracks(door: Door) -> None:
-    door.publish(10)
-    [viewer] = await door.viewers(1)
-    door.stop()
-    await viewer.headers()
-    body = await viewer.chunked_body()
-    muxer = FlvMuxer()
-    muxer.configure(door.media.tracks, {})
-    assert body.startswith(muxer.header())
-    viewer.leave()
-
-
-# Who must leave
-
-
-async def test_who_may_not_watch_any_more_gets_a_proper_end(door: Door) -> None:
-    door.publish(20)
-    first, second = await door.viewers(2)
-    assert len(door.delivery.sessions) == 2
-    assert door.delivery.sessions.close(ROOM, [None]) == 2
-    for viewer in (first, second):
-        assert (await viewer.headers()).startswith("HTTP/1.1 200 ")
-        assert read_flv(await viewer.chunked_body())
-        viewer.leave()
-    await eventually(lambda: door.delivery.viewers == 0 and len(door.delivery.sessions) == 0)
-    assert not door.stream.viewers_by_output()
-
-
-async def test_a_websocket_viewer_is_told_that_it_may_not_watch_any_more(
-    door: Door, session: aiohttp.ClientSession
-) -> None:
-    door.publish(10)
-    async with session.ws_connect(f"{door.base_url}/live/{ROOM}.flv") as socket:
-        await eventually(lambda: door.delivery.viewers == 1)
-        door.delivery.sessions.close(ROOM, [None])
-        assert {message.type async for message in socket} == {aiohttp.WSMsgType.BINARY}
-        assert socket.close_code == aiohttp.WSCloseCode.POLICY_VIOLATION
-    await eventually(lambda: door.delivery.viewers == 0 and len(door.delivery.sessions) == 0)
-
-
-async def test_who_loses_the_right_while_waiting_gets_nothing(
-    door: Door, session: aiohttp.ClientSession
-) -> None:
-    asking = asyncio.create_task(session.get(f"{door.base_url}/live/{ROOM}.flv?wait=5"))
-    await eventually(lambda: door.delivery.hub._waiting)
-    door.delivery.sessions.close(ROOM, [None])
-    door.publish(10)
-    assert (await asking).status == 403
-    assert door.delivery.viewers == 0
-    await eventually(lambda: len(door.delivery.sessions) == 0)
-
-
-async def test_a_full_room_takes_nobody_until_somebody_leaves(
-    door: Door, session: aiohttp.ClientSession
-) -> None:
-    door.gate.max_viewers = 2
-    door.publish(10)
-    viewers = await door.viewers(2)
-    response = await session.get(f"{door.base_url}/live/{ROOM}.flv")
-    assert response.status == 403
-    assert (await response.text()).startswith("room_full: ")
-    viewers.pop().leave()
-    await eventually(lambda: door.delivery.viewers == 1)
-    viewers.append(await door.viewer())
-    await eventually(lambda: door.delivery.viewers == 2)
-    for viewer in viewers:
-        viewer.leave()
-
-
-async def test_refused_requests_leave_no_session(door: Door, session: aiohttp.ClientSession) -> None:
-    await session.get(f"{door.base_url}/live/{ROOM}.flv")
-    await session.get(f"{door.base_url}/live/{ROOM}.flv?wait=x")
-    await session.get(f"{door.base_url}/live/nobody.flv")
-    await eventually(lambda: len(door.delivery.sessions) == 0)
