@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from chat import connection
+from chat import connection, frame_handler, keepalive, server
+from chat.moderation import screening
 from chat.protocol import frames, websocket
 from chat.protocol.frames import (
     CLIENT_BODIES,
@@ -162,8 +163,6 @@ def test_every_documented_code_exists() -> None:
 
 
 def test_the_codes_of_the_handshake_are_as_written() -> None:
-    from chat import server
-
     written: dict[int, set[str]] = {int(row[0]): set() for row in rows(TEXT, "status")}
     for status, code, _ in rows(TEXT, "status"):
         written[int(status)].add(code.strip("`"))
@@ -189,6 +188,12 @@ def test_close_codes_are_as_written() -> None:
         ("fragments of one message", websocket.MAX_FRAGMENTS),
         ("frames a second from one client, pings included", connection.FRAMES_PER_SECOND),
         ("bytes that you have not taken", connection.BUDGET_BYTES),
+        ("rooms of one connection", frame_handler.MAX_ROOMS),
+        ("joins of one user", frame_handler.JOINS_PER_WINDOW),
+        ("reactions of one user", frame_handler.REACTIONS_PER_WINDOW),
+        ("`typing` of one user", frame_handler.TYPING_PER_WINDOW),
+        ("mentions in one message", frame_handler.MAX_MENTIONS),
+        ("messages of one user", screening.MESSAGES_PER_WINDOW),
         ("characters of a message", frames.MAX_MESSAGE_CHARACTERS),
         ("history at joining", frames.MAX_HISTORY),
         ("entries that are recovered", frames.MAX_MISSED),
@@ -197,6 +202,13 @@ def test_close_codes_are_as_written() -> None:
 def test_limits_are_as_written(what: str, limit: int) -> None:
     [written] = [row[1] for row in rows(TEXT, "what") if row[0] == what]
     assert written.split()[0] == str(limit)
+
+
+def test_how_the_connection_is_kept_is_as_written() -> None:
+    written = " ".join(chapter(TEXT, "Keeping the connection").split())
+    assert f"every {keepalive.PING_SECONDS} seconds" in written
+    assert f"nothing has come from you {keepalive.PONG_SECONDS} seconds later" in written
+    assert f"More than {server.ServerOptions().connections_per_minute} connections a minute" in TEXT
 
 
 def test_sizes_of_fields_are_as_written() -> None:
