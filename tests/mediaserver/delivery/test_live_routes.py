@@ -255,6 +255,3 @@ async def test_who_never_reads_is_swept_away_when_the_stream_is_over(
         await eventually(lambda: door.server.connection_count == 0)
         await eventually(lambda: len(asyncio.all_tasks()) == before)
     assert door.delivery.viewers == 0
-
-
-# FLV over WebSocket

@@ -32,6 +32,9 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
+# FLV over WebSocket
+
+
 async def test_websocket_gives_the_bytes_of_http_and_closes_with_1000(
     door: Door, session: aiohttp.ClientSession
 ) -> None:
