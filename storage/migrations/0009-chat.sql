@@ -53,6 +53,25 @@ $$;
 
 CREATE TRIGGER rooms_delete_chat AFTER DELETE ON rooms FOR EACH ROW EXECUTE FUNCTION delete_chat_room();
 
+-- Numbers for ``counts`` new entries of each of ``room_ids``, which are in order: two who want the same rooms
+-- cannot wait for each other for ever. Nothing is done unless all rooms have their rows. One UPDATE for all rooms
+-- would lock them in any order, and one that has locked them before deadlocks when many wait.
+CREATE FUNCTION take_chat_offsets(room_ids uuid[], counts bigint[])
+RETURNS TABLE (counted_id uuid, counted_offset bigint) LANGUAGE plpgsql AS $$
+BEGIN
+    IF (SELECT count(*) FROM chat_rooms WHERE room_id = ANY (room_ids)) < cardinality(room_ids) THEN
+        RETURN;
+    END IF;
+    FOR place IN 1 .. cardinality(room_ids) LOOP
+        UPDATE chat_rooms SET last_offset = last_offset + counts[place] WHERE room_id = room_ids[place]
+            RETURNING room_id, last_offset INTO counted_id, counted_offset;
+        IF FOUND THEN
+            RETURN NEXT;
+        END IF;
+    END LOOP;
+END
+$$;
+
 -- Names are those of the time of writing. Users have no foreign key: a batch of many people's messages must not
 -- wait for one account that is being deleted, and rows of users are never removed.
 CREATE TABLE chat_messages (

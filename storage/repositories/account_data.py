@@ -157,8 +157,10 @@ class AccountData:
         await self._database.execute(_SCRUB, user_id)
         while await self._database.fetch_value(_REMOVE_FOLLOWERS, user_id, BATCH_ROWS) == BATCH_ROWS:
             pass
-        rooms = await self._database.fetch("SELECT id, thumbnail FROM rooms WHERE owner_id = $1", user_id)
-        # Before their messages, as everyone does who has to do with both.
+        # In the order of their ids, and before messages, as all do who have to do with several of these.
+        rooms = await self._database.fetch(
+            "SELECT id, thumbnail FROM rooms WHERE owner_id = $1 ORDER BY id", user_id
+        )
         for room in rooms:
             await self._database.execute("DELETE FROM rooms WHERE id = $1", room["id"])
         await self._blank_messages(user_id)

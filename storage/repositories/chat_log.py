@@ -81,17 +81,10 @@ MAKE_ROOMS: Final = """
     ON CONFLICT DO NOTHING"""
 """The rows of those rooms of $1 that exist and have none yet."""
 
-# Rooms are locked in the order of their ids, so that two batches with the same rooms cannot wait for each
-# other for ever. Nothing is written unless all rooms have their rows.
 _APPEND: Final = """
-    WITH locked AS MATERIALIZED (
-        SELECT room_id FROM chat_rooms
-        WHERE room_id = ANY($1::uuid[]) ORDER BY room_id FOR NO KEY UPDATE),
-    counted AS (
-        UPDATE chat_rooms SET last_offset = last_offset + wanted.count
-        FROM locked JOIN unnest($1::uuid[], $2::bigint[]) AS wanted (room_id, count) USING (room_id)
-        WHERE chat_rooms.room_id = locked.room_id AND (SELECT count(*) FROM locked) = cardinality($1)
-        RETURNING chat_rooms.room_id, last_offset),
+    WITH counted AS MATERIALIZED (
+        SELECT counted_id AS room_id, counted_offset AS last_offset
+        FROM take_chat_offsets($1::uuid[], $2::bigint[])),
     messages AS (
         INSERT INTO chat_messages (id, room_id, log_offset, user_id, username, display_name, badge, message,
                                    reply_to, mentions, created_at)
@@ -197,11 +190,10 @@ class ChatLog:
             _APPEND, rooms, [counts[room_id] for room_id in rooms], *_columns(entries.values(), following)
         )
         last = {row["room_id"]: row["last_offset"] for row in rows}
-        if not last:
-            return {}
         return {
             place: last[entry.room_id] - after
             for (place, entry), after in zip(entries.items(), following, strict=True)
+            if entry.room_id in last
         }
 
     async def _made(self, room_ids: Collection[UUID]) -> Collection[UUID]:
