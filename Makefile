@@ -11,7 +11,8 @@ DEBIAN_PACKAGES := ffmpeg redis-server chromium rtmpdump gstreamer1.0-tools gstr
 NODE_PACKAGES := nodejs npm
 TEST_PROGRAMS := ffmpeg ffprobe redis-server chromium rtmpdump gst-launch-1.0 node npm
 FAST := not slow and not interop and not browser and not fuzz
-# By file, because what a module's fixtures make takes long, and in order: the longest are not the last. Browsers play in real time: they have the machine alone.
+# By file, because what a module's fixtures make takes long; in order, or files of few but long tests come last.
+# Browsers play in real time: they have the machine to themselves.
 IN_PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help run demo test test-fast test-setup lint bench lock settings clean
