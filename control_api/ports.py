@@ -95,51 +95,60 @@ class IngestAddresses(Protocol):
 class ChatModeration(Protocol):
     """What moderators do. Who may do it is decided here, and what is done is shown to the room and audited.
 
-    Raises ApiError: 403 ``not_a_moderator`` or ``cannot_moderate``, 404 for what is not there, and others as
-    the methods say.
+    ``address`` is where the request came from. Raises ApiError: 403 ``not_a_moderator`` or
+    ``cannot_moderate``, 404 for what is not there, and others as the methods say.
     """
 
     async def require_moderator(self, actor: UUID, room_id: UUID) -> None: ...
 
-    async def delete_message(self, actor: UUID, room_id: UUID, message_id: UUID) -> None: ...
+    async def delete_message(self, actor: UUID, room_id: UUID, message_id: UUID, address: str) -> None: ...
 
-    async def clear(self, actor: UUID, room_id: UUID) -> None: ...
+    async def clear(self, actor: UUID, room_id: UUID, address: str) -> None: ...
 
-    async def pin(self, actor: UUID, room_id: UUID, message_id: UUID | None) -> None:
+    async def pin(self, actor: UUID, room_id: UUID, message_id: UUID | None, address: str) -> None:
         """None unpins."""
 
     async def change_settings(
-        self, actor: UUID, room_id: UUID, settings: ChatSettings, expected_version: int | None
+        self, actor: UUID, room_id: UUID, settings: ChatSettings, expected_version: int | None, address: str
     ) -> int:
         """The new version. 412 ``version_mismatch`` if they have another version than expected."""
 
     async def ban(
-        self, actor: UUID, room_id: UUID, user_id: UUID, seconds: int | None, reason: str, is_shadow: bool
+        self,
+        actor: UUID,
+        room_id: UUID,
+        user_id: UUID,
+        seconds: int | None,
+        reason: str,
+        is_shadow: bool,
+        address: str,
     ) -> Ban:
         """For ever without ``seconds``."""
 
-    async def unban(self, actor: UUID, room_id: UUID, user_id: UUID) -> None: ...
+    async def unban(self, actor: UUID, room_id: UUID, user_id: UUID, address: str) -> None: ...
 
     async def bans(self, actor: UUID, room_id: UUID, limit: int, after: UUID | None) -> list[Ban]:
         """By the ids of the users; ``after`` is the last one of the page before."""
 
-    async def add_moderator(self, actor: UUID, room_id: UUID, user_id: UUID) -> None: ...
+    async def add_moderator(self, actor: UUID, room_id: UUID, user_id: UUID, address: str) -> None: ...
 
-    async def remove_moderator(self, actor: UUID, room_id: UUID, user_id: UUID) -> None: ...
+    async def remove_moderator(self, actor: UUID, room_id: UUID, user_id: UUID, address: str) -> None: ...
 
     async def moderators(self, actor: UUID, room_id: UUID) -> list[ChatModerator]: ...
 
     async def blocked_terms(self, actor: UUID, room_id: UUID) -> list[BlockedTerm]: ...
 
-    async def replace_blocked_terms(self, actor: UUID, room_id: UUID, terms: Sequence[BlockedTerm]) -> None:
+    async def replace_blocked_terms(
+        self, actor: UUID, room_id: UUID, terms: Sequence[BlockedTerm], address: str
+    ) -> None:
         """400 ``bad_pattern`` that names ``terms[i].text`` of one that is no pattern, or costs too much."""
 
     async def held(self, actor: UUID, room_id: UUID, limit: int, after: UUID | None) -> list[StoredMessage]:
         """The oldest first, after the message with the id ``after``."""
 
-    async def allow(self, actor: UUID, room_id: UUID, message_id: UUID) -> None: ...
+    async def allow(self, actor: UUID, room_id: UUID, message_id: UUID, address: str) -> None: ...
 
-    async def deny(self, actor: UUID, room_id: UUID, message_id: UUID) -> None: ...
+    async def deny(self, actor: UUID, room_id: UUID, message_id: UUID, address: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

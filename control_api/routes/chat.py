@@ -156,16 +156,16 @@ class ChatRoutes:
         return page.map(message_view)
 
     async def delete(self, call: Call[None, None]) -> None:
-        await self._chat.delete(call.principal, call.path["id"], call.path_id("mid", "message"))
+        await self._chat.delete(call.principal, call.path["id"], call.path_id("mid", "message"), call.address)
 
     async def clear(self, call: Call[None, None]) -> None:
-        await self._chat.clear(call.principal, call.path["id"])
+        await self._chat.clear(call.principal, call.path["id"], call.address)
 
     async def pin(self, call: Call[PinnedMessage, None]) -> None:
-        await self._chat.pin(call.principal, call.path["id"], call.body.message_id)
+        await self._chat.pin(call.principal, call.path["id"], call.body.message_id, call.address)
 
     async def unpin(self, call: Call[None, None]) -> None:
-        await self._chat.pin(call.principal, call.path["id"], None)
+        await self._chat.pin(call.principal, call.path["id"], None, call.address)
 
     async def settings(self, call: Call[None, None]) -> Reply:
         settings, version = await self._chat.settings(call.principal, call.path["id"])
@@ -173,5 +173,7 @@ class ChatRoutes:
 
     async def change_settings(self, call: Call[ChatSettingsBody, None]) -> Reply:
         settings = call.body.settings()
-        version = await self._chat.change_settings(call.principal, call.path["id"], settings, call.if_match)
+        version = await self._chat.change_settings(
+            call.principal, call.path["id"], settings, call.if_match, call.address
+        )
         return Reply(settings_view(settings), version=version)

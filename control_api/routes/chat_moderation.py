@@ -22,10 +22,11 @@ from control_api.routes.chat_views import (
 )
 from control_api.routing import Call, Route
 from control_api.schemas import PageQuery
-from control_api.services.chat import ChatModerationService
+from control_api.services.chat import ChatModerationService, WantedBan
 from storage.repositories.blocked_terms import BlockedTerm
 
 NO_USER: Final = (HTTPStatus.NOT_FOUND, "user_not_found")
+NO_BAN: Final = (HTTPStatus.NOT_FOUND, "ban_not_found")
 BAD_PATTERN: Final = (HTTPStatus.BAD_REQUEST, "bad_pattern")
 NOT_OWNER: Final = (HTTPStatus.FORBIDDEN, "not_room_owner")
 
@@ -75,13 +76,13 @@ class ChatModerationRoutes:
                 f"{path}/{{uid}}",
                 self.unban,
                 "Lift a ban or timeout",
-                errors=(NO_ROOM, NO_USER, NO_MODERATOR, CANNOT_MODERATE),
+                errors=(NO_ROOM, NO_USER, NO_BAN, NO_MODERATOR, CANNOT_MODERATE),
                 **common,
             ),
         ]
 
     def _moderator_routes(self, common: dict[str, Any]) -> list[Route]:
-        path, errors = f"{_ROOM}/moderators", (NO_ROOM, NO_USER, NO_MODERATOR, NOT_OWNER, CANNOT_MODERATE)
+        path, errors = f"{_ROOM}/moderators", (NO_ROOM, NO_USER, NOT_OWNER)
         return [
             Route(
                 "GET",
@@ -93,7 +94,12 @@ class ChatModerationRoutes:
                 **common,
             ),
             Route(
-                "PUT", f"{path}/{{uid}}", self.add_moderator, "Let somebody moderate", errors=errors, **common
+                "PUT",
+                f"{path}/{{uid}}",
+                self.add_moderator,
+                "Let somebody moderate",
+                errors=(*errors, CANNOT_MODERATE),
+                **common,
             ),
             Route(
                 "DELETE",
@@ -170,14 +176,12 @@ class ChatModerationRoutes:
         user = body.user_id or body.username
         if user is None or (body.user_id is not None and body.username is not None):
             raise invalid("userId", "say who by either userId or username")
-        ban = await self._service.ban(
-            call.principal, call.path["id"], user, body.duration_sec, body.reason, body.shadow
-        )
-        return ban_view(ban)
+        wanted = WantedBan(user, body.duration_sec, body.reason, body.shadow)
+        return ban_view(await self._service.ban(call.principal, call.path["id"], wanted, call.address))
 
     async def unban(self, call: Call[None, None]) -> None:
         actor, room_id = await self._service.room(call.principal, call.path["id"])
-        await self._moderation.unban(actor, room_id, call.path_id("uid", "user"))
+        await self._moderation.unban(actor, room_id, call.path_id("uid", "user"), call.address)
 
     async def moderators(self, call: Call[None, None]) -> Page[ModeratorView]:
         actor, room_id = await self._service.room(call.principal, call.path["id"])
@@ -185,11 +189,11 @@ class ChatModerationRoutes:
 
     async def add_moderator(self, call: Call[None, None]) -> None:
         actor, room_id = await self._service.room(call.principal, call.path["id"])
-        await self._moderation.add_moderator(actor, room_id, call.path_id("uid", "user"))
+        await self._moderation.add_moderator(actor, room_id, call.path_id("uid", "user"), call.address)
 
     async def remove_moderator(self, call: Call[None, None]) -> None:
         actor, room_id = await self._service.room(call.principal, call.path["id"])
-        await self._moderation.remove_moderator(actor, room_id, call.path_id("uid", "user"))
+        await self._moderation.remove_moderator(actor, room_id, call.path_id("uid", "user"), call.address)
 
     async def terms(self, call: Call[None, None]) -> TermsView:
         actor, room_id = await self._service.room(call.principal, call.path["id"])
@@ -197,7 +201,9 @@ class ChatModerationRoutes:
 
     async def replace_terms(self, call: Call[Terms, None]) -> TermsView:
         terms = [BlockedTerm(term.text, term.is_regex, term.action) for term in call.body.terms]
-        return terms_view(await self._service.replace_terms(call.principal, call.path["id"], terms))
+        return terms_view(
+            await self._service.replace_terms(call.principal, call.path["id"], terms, call.address)
+        )
 
     async def held(self, call: Call[None, PageQuery]) -> Page[HeldMessageView]:
         query = call.query
@@ -206,8 +212,8 @@ class ChatModerationRoutes:
 
     async def allow(self, call: Call[None, None]) -> None:
         actor, room_id = await self._service.room(call.principal, call.path["id"])
-        await self._moderation.allow(actor, room_id, call.path_id("mid", "message"))
+        await self._moderation.allow(actor, room_id, call.path_id("mid", "message"), call.address)
 
     async def deny(self, call: Call[None, None]) -> None:
         actor, room_id = await self._service.room(call.principal, call.path["id"])
-        await self._moderation.deny(actor, room_id, call.path_id("mid", "message"))
+        await self._moderation.deny(actor, room_id, call.path_id("mid", "message"), call.address)

@@ -5,6 +5,7 @@ Who may watch a room may read its chat. Who may moderate is decided behind the p
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -89,29 +90,29 @@ class ChatService:
         found = await self._messages.page(room_id, limit + 1, before)
         return page_of(found, limit, lambda message: (message.offset,))
 
-    async def delete(self, principal: Principal, room: str, message_id: UUID) -> None:
-        await self._moderation.delete_message(
-            _actor(principal), await self._door.known(principal, room), message_id
-        )
+    async def delete(self, principal: Principal, room: str, message_id: UUID, address: str) -> None:
+        room_id = await self._door.known(principal, room)
+        await self._moderation.delete_message(_actor(principal), room_id, message_id, address)
 
-    async def clear(self, principal: Principal, room: str) -> None:
-        await self._moderation.clear(_actor(principal), await self._door.known(principal, room))
+    async def clear(self, principal: Principal, room: str, address: str) -> None:
+        await self._moderation.clear(_actor(principal), await self._door.known(principal, room), address)
 
-    async def pin(self, principal: Principal, room: str, message_id: UUID | None) -> None:
-        await self._moderation.pin(_actor(principal), await self._door.known(principal, room), message_id)
+    async def pin(self, principal: Principal, room: str, message_id: UUID | None, address: str) -> None:
+        room_id = await self._door.known(principal, room)
+        await self._moderation.pin(_actor(principal), room_id, message_id, address)
 
     async def settings(self, principal: Principal, room: str) -> tuple[ChatSettings, int]:
         """With their version."""
         return await self._rooms.settings(await self._door.watched(principal, room))
 
     async def change_settings(
-        self, principal: Principal, room: str, settings: ChatSettings, version: int | None
+        self, principal: Principal, room: str, settings: ChatSettings, version: int | None, address: str
     ) -> int:
         """The new version; ``version`` is the one that the client has seen, None if it does not care."""
         if 0 < settings.slow_mode_seconds < _SHORTEST_SLOW_MODE:
             raise invalid("slowModeSec", f"must be 0 for none, or {_SHORTEST_SLOW_MODE} and more")
         room_id = await self._door.known(principal, room)
-        return await self._moderation.change_settings(_actor(principal), room_id, settings, version)
+        return await self._moderation.change_settings(_actor(principal), room_id, settings, version, address)
 
     async def chatters(
         self, principal: Principal, room: str, cursor: str | None, limit: int
@@ -123,6 +124,16 @@ class ChatService:
         last = Chatter(after[1], after[0]) if after is not None else None
         found = await self._presence.people(room_id, last, limit + 1)
         return page_of(found, limit, lambda chatter: (chatter.username, chatter.user_id))
+
+
+@dataclass(frozen=True, slots=True)
+class WantedBan:
+    """``user`` is an id or a username. Without ``seconds`` it is for ever."""
+
+    user: UUID | str
+    seconds: int | None
+    reason: str
+    is_shadow: bool
 
 
 class ChatModerationService:
@@ -142,29 +153,23 @@ class ChatModerationService:
         found = await self._moderation.bans(*await self.room(principal, room), limit + 1, after)
         return page_of(found, limit, lambda ban: (ban.user_id,))
 
-    async def ban(
-        self,
-        principal: Principal,
-        room: str,
-        user: UUID | str,
-        seconds: int | None,
-        reason: str,
-        is_shadow: bool,
-    ) -> Ban:
-        """``user`` is an id or a username. Without ``seconds`` it is for ever."""
-        cleaned = clean_line("reason", reason, MAX_REASON, 0)
+    async def ban(self, principal: Principal, room: str, wanted: WantedBan, address: str) -> Ban:
+        reason = clean_line("reason", wanted.reason, MAX_REASON, 0)
         actor, room_id = await self.room(principal, room)
         # First, or who may ban nobody here could ask for names.
         await self._moderation.require_moderator(actor, room_id)
+        user = wanted.user
         user_id = user if isinstance(user, UUID) else await self._user_named(user)
-        return await self._moderation.ban(actor, room_id, user_id, seconds, cleaned, is_shadow)
+        return await self._moderation.ban(
+            actor, room_id, user_id, wanted.seconds, reason, wanted.is_shadow, address
+        )
 
     async def replace_terms(
-        self, principal: Principal, room: str, terms: Sequence[BlockedTerm]
+        self, principal: Principal, room: str, terms: Sequence[BlockedTerm], address: str
     ) -> list[BlockedTerm]:
         """The whole list in its order, as it is kept."""
         cleaned = _clean_terms(terms)
-        await self._moderation.replace_blocked_terms(*await self.room(principal, room), cleaned)
+        await self._moderation.replace_blocked_terms(*await self.room(principal, room), cleaned, address)
         return cleaned
 
     async def held(
