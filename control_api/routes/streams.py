@@ -107,7 +107,7 @@ class StreamsRoutes:
         return Reply(self._views.view(room), version=room.version)
 
     async def end(self, call: Call[None, None]) -> Reply:
-        room = await self._streams.end(call.principal, call.path_id("id", "room"))
+        room = await self._streams.end(call.principal, call.path_id("id", "room"), call.address)
         return Reply(self._views.view(room), version=room.version)
 
     async def history(self, call: Call[None, PageQuery]) -> Page[BroadcastView]:

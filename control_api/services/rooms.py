@@ -150,18 +150,13 @@ class RoomsService:
     async def rotate_key(self, principal: Principal, room_id: UUID, address: str) -> RoomKey:
         """Another stream key. The database tells every node: a publisher with the old one is dropped."""
         room = await self.managed(principal, room_id)
-        stream_key = await self.replace_key(room_id)
-        await _audit(self._database, principal, "room.stream_key_rotated", room_id, address)
-        return RoomKey(room, stream_key)
-
-    async def replace_key(self, room_id: UUID) -> str:
-        """The same without asking who wants it, for the command line."""
         stream_key = new_stream_key()
         try:
             await StreamKeys(self._database).set(room_id, self._digester.digest(stream_key))
         except InvalidValue as error:  # the room is gone
             raise not_found("room") from error
-        return stream_key
+        await _audit(self._database, principal, "room.stream_key_rotated", room_id, address)
+        return RoomKey(room, stream_key)
 
 
 def may_manage(principal: Principal, room: RoomDetails) -> bool:

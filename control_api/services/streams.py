@@ -45,7 +45,7 @@ class StreamsService:
         await self._rooms.managed(principal, room_id)
         return await self._set_ready(room_id, is_ready=True)
 
-    async def end(self, principal: Principal, room_id: UUID, address: str = "") -> RoomDetails:
+    async def end(self, principal: Principal, room_id: UUID, address: str) -> RoomDetails:
         """End what runs, wherever it runs. A room that is not live is just not ready any more.
 
         An administrator who ends what somebody else broadcasts is written down.

@@ -153,6 +153,7 @@ class UserService:
         except TooManyHashes as error:
             raise unavailable("Too many are signing in at the moment; try again shortly.") from error
         if not is_correct:
+            await AuditLog(self._database).add(user_id, "password.refused", "user", str(user_id), address)
             await self._throttle.failed(attempt)
             raise ApiError(HTTPStatus.FORBIDDEN, "wrong_password", "The password is wrong.")
         await self._throttle.succeeded(attempt)

@@ -158,7 +158,7 @@ async def test_an_end_through_the_api_agrees_with_what_the_hub_writes_down(
         publisher = publish(hub, room.id)
         if is_written:
             await eventually(lambda: on_air.pending == 0)
-        ended = await streams.end(principal, room.id)
+        ended = await streams.end(principal, room.id, "192.0.2.1")
         view = RoomViews(live).view(ended)
         assert (view.is_live, view.viewer_count, view.started_at) == (False, 0, None)
         assert view.ended_at is not None
