@@ -23,7 +23,7 @@ from chat.effects import RELOADING, deliver
 from chat.errors import Refusal
 from chat.fanout import FanoutCounters, Ticker
 from chat.moderation.terms import CompiledTerms
-from chat.presence import Presence
+from chat.presence import Presence, RoomPresence
 from chat.protocol.frames import MAX_MISSED, MessageHeld
 from chat.relay import Relay
 from chat.ring import Ring
@@ -88,6 +88,10 @@ class Hub:
 
     def find(self, room_id: UUID) -> Room | None:
         return self._rooms.get(room_id)
+
+    def presence_of(self, room_id: UUID) -> RoomPresence | None:
+        room = self._rooms.get(room_id)
+        return room.presence if room is not None else None
 
     async def open(self, room_id: UUID) -> Room:
         """The room, read from the database if nobody is in it yet. Raises Refusal, StorageError."""

@@ -23,8 +23,15 @@ def _now() -> datetime:
 class HubLiveRooms:
     """Implements control_api.ports.LiveRooms and mediaserver.hub.hub.HubListener."""
 
-    def __init__(self, hub: Hub, now: Callable[[], datetime] = _now) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        now: Callable[[], datetime] = _now,
+        audience: Callable[[UUID], int] | None = None,
+    ) -> None:
+        """``audience`` counts who is with a live room in any way; without it those who watch are counted."""
         self._hub = hub
+        self._audience = audience or self.watcher_count
         self._now = now
         self._started: dict[str, datetime] = {}
         self._ended: dict[str, datetime] = {}
@@ -44,6 +51,10 @@ class HubLiveRooms:
         return self._hub.find_live(str(room_id)) is not None
 
     def viewer_count(self, room_id: UUID) -> int:
+        return self._audience(room_id)
+
+    def watcher_count(self, room_id: UUID) -> int:
+        """How many watch, which is what a full room is full of."""
         stream = self._hub.find_live(str(room_id))
         return stream.viewer_count if stream is not None else 0
 

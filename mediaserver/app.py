@@ -5,6 +5,7 @@ import resource
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from uuid import UUID
 
 import structlog
 
@@ -12,6 +13,7 @@ from control_api.playback_grants import PlaybackGrants
 from mediaserver.accounts import Accounts
 from mediaserver.addresses import Addresses
 from mediaserver.authorizer import Authorizer
+from mediaserver.chat_plane import ChatGround, ChatPlane
 from mediaserver.config import Settings, SettingsError, reload_settings
 from mediaserver.control_plane import ControlPlane, Ground
 from mediaserver.data_directory import DataDirectory
@@ -99,12 +101,16 @@ class Server:
         database, bus = shared.database, shared.bus
         self._lag = LoopLag()
         self._media = MediaPlane(settings, authorizer, bus)
-        self._live_state = LiveState(database, shared.data.node_id(), self._media.viewer_count)
-        self._media.hub.add_listener(self._live_state)
         self._notifications = Notifications(database, bus)
         self._relay = BusRelay(settings.redis_url.get_secret_value(), bus) if settings.redis_url else None
         client_address = ClientAddress(settings.http.trusted_proxies)
         state = RedisState(settings.redis_url.get_secret_value()) if settings.redis_url else LocalState()
+        watching = self._media.live.sessions
+        self._chat = ChatPlane(
+            ChatGround(settings, database, bus, state, self._media.hub, watching, authorizer)
+        )
+        self._live_state = LiveState(database, shared.data.node_id(), self._count)
+        self._media.hub.add_listener(self._live_state)
         self._control = ControlPlane(
             Ground(
                 settings,
@@ -117,10 +123,11 @@ class Server:
                 client_address,
                 self._addresses,
                 state,
+                self._chat.audience.count,
             )
         )
         self._web = WebFront(
-            settings, self._media, authorizer, self._control, client_address, database, self._lag
+            settings, self._media, authorizer, self._control, self._chat, client_address, database, self._lag
         )
 
     async def run(self, signals: Signals, first_start: FirstStart | None, demo_key: str | None) -> None:
@@ -134,12 +141,17 @@ class Server:
         finally:
             await self._stop()
 
+    def _count(self, room_id: str) -> int:
+        """How many are with a room."""
+        return self._chat.audience.count(UUID(room_id))
+
     def _addresses(self) -> Addresses:
         """As far as known: free ports are when the server listens."""
         return Addresses.of(self._settings, self._web.port, self._media.rtmp_port)
 
     async def _start(self) -> None:
         await self._control.__aenter__()
+        await self._chat.__aenter__()
         await self._media.start(self._settings)
         await self._web.start(self._settings)
         logger.info("started", http_port=self._web.port, rtmp_port=self._media.rtmp_port)
@@ -164,6 +176,7 @@ class Server:
             "web": self._web.run,
             **({"bus": self._relay.run} if self._relay else {}),
             **self._control.tasks(),
+            **self._chat.tasks(),
         }
 
     async def _drain(self, signals: Signals) -> None:
@@ -178,6 +191,7 @@ class Server:
 
     async def _drain_all(self) -> None:
         await self._web.drain()
+        self._chat.drain()
         await self._media.drain(self._settings.drain.timeout_seconds)
 
     async def _stop(self) -> None:
@@ -198,7 +212,10 @@ class Server:
             if self._relay is not None:
                 await self._relay.close()
         finally:
-            await self._control.__aexit__()
+            try:
+                await self._chat.__aexit__()
+            finally:
+                await self._control.__aexit__()
 
     def _reload(self) -> None:
         try:

@@ -18,13 +18,14 @@ from chat.moderation.http_filter import HttpFilter
 from chat.moderation.screening import Screening
 from chat.moderation.service import Moderation
 from chat.ports import SignIn, Visits
-from chat.relay import LocalRelay, RedisRelay
+from chat.relay import LocalRelay
 from chat.server import ChatServer, ServerOptions
 from chat.tasks import Tasks
 from chat.writer import LogWriter
 from control_api.routes.notifications import notification_view
 from control_api.services.playback import PlaybackAccess
-from mediaserver.chat_ports import ChatVisits, RoomAdmission, StreamWatchers
+from mediaserver.audience import Audience, StreamWatchers
+from mediaserver.chat_ports import ChatVisits, RoomAdmission
 from mediaserver.config import Settings
 from mediaserver.config.settings import ChatSettings, FilterFailure
 from mediaserver.hub.hub import Hub as StreamHub
@@ -60,10 +61,11 @@ class ChatPlane:
         self._ground = ground
         self._open = AsyncExitStack()
         self._short_tasks = Tasks()
-        url = settings.redis_url.get_secret_value() if settings.redis_url else None
-        self._relay = RedisRelay(url) if url else LocalRelay()
-        attendance = Attendance(self._relay, StreamWatchers(ground.streams, ground.watching))
+        self._relay = LocalRelay()
+        watchers = StreamWatchers(ground.streams, ground.watching)
+        attendance = Attendance(self._relay, watchers)
         self.hub: Final = Hub(database, self._relay, attendance, self._short_tasks)
+        self.audience: Final = Audience(ground.streams, self.hub.presence_of, watchers)
         self._writer = LogWriter(database, self.hub)
         self.moderation: Final = Moderation(database, self.hub)
         self._filter = _http_filter(settings.chat)
@@ -88,6 +90,15 @@ class ChatPlane:
         self.hub.close()
         await self._open.aclose()
 
+    @property
+    def connection_count(self) -> int:
+        return self._door.connection_count if self._door is not None else 0
+
+    @property
+    def waiting(self) -> int:
+        """Messages that are not stored yet."""
+        return self._writer.waiting
+
     def open_door(self, app: web.Application, sign_in: SignIn) -> ChatServer:
         """Serve ``/ws`` in ``app``, to whoever ``sign_in`` says they are."""
         chat = self._ground.settings.chat
@@ -105,7 +116,7 @@ class ChatPlane:
         return {
             "chat_tasks": self._short_tasks.run,
             "chat_log": self._writer.run,
-            "chat_relay": self._relay.run,
+            "chat_relay": lambda: self._relay.run(self.hub),
             "chat_connections": self._door.run,
         }
 

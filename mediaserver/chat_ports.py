@@ -1,5 +1,6 @@
 """What the chat needs of the rest: who somebody is, whom a room admits, and who watches. See chat.ports."""
 
+import re
 from collections.abc import Callable
 from typing import Final
 from uuid import UUID
@@ -8,7 +9,7 @@ from aiohttp import hdrs, web
 from aiohttp_session import STORAGE_KEY, AbstractStorage
 
 from chat.errors import Refusal
-from chat.ports import Entrance, Identity, Visit, Watchers
+from chat.ports import Entrance, Identity, Visit
 from control_api.errors import ApiError
 from control_api.identity.authenticator import Authenticator
 from control_api.identity.session_states import SessionStates
@@ -16,14 +17,13 @@ from control_api.identity.web_session import COOKIE, ForgeryCheck
 from control_api.services.chat_tickets import ChatTickets
 from control_api.services.playback import PlaybackAccess
 from mediaserver.delivery.client_address import ClientAddress
-from mediaserver.hub.hub import Hub
 from mediaserver.playback_sessions import PlaybackSession, PlaybackSessions
 from storage.database import Database
 from storage.repositories import UserState
 from storage.repositories.playback import Playback
 from storage.repositories.users import Users
 
-MAX_SLUG: Final = 64
+_SLUG: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class ChatSignIn:
@@ -133,23 +133,11 @@ class _Visit:
         self._sessions.leave(self._session)
 
 
-class StreamWatchers:
-    """Implements chat.ports.Audience: who watches the streams of this node."""
-
-    def __init__(self, hub: Hub, sessions: PlaybackSessions) -> None:
-        self._hub = hub
-        self._sessions = sessions
-
-    def watchers(self, room_id: UUID) -> Watchers:
-        stream = self._hub.find_live(str(room_id))
-        if stream is None:
-            return Watchers(frozenset(), 0)
-        signed_in, connections = self._sessions.signed_in(str(room_id))
-        return Watchers(signed_in, max(0, stream.viewer_count - connections))
-
-
 def _room_ref(text: str) -> UUID | str:
+    """An id, or what may be a slug. Raises Refusal for what is neither: PostgreSQL takes not every text."""
     try:
         return UUID(text)
     except ValueError:
+        if _SLUG.fullmatch(text) is None:
+            raise Refusal("room_not_found", "There is no such room.") from None
         return text

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final, Self
+from uuid import UUID
 
 from control_api.app import ControlApi
 from control_api.dispatch import Dispatcher, DispatchOptions
@@ -109,6 +110,7 @@ class Ground:
     client_address: ClientAddress
     addresses: Callable[[], Addresses]
     state: SharedState
+    audience: Callable[[UUID], int]
 
     @property
     def secret(self) -> bytes:
@@ -140,7 +142,7 @@ class ControlPlane:
         self._identity = Identity(
             ground.database, ground.bus, ground.passwords, ground.secret, ground.state, self._mailer, settings
         )
-        self._live = HubLiveRooms(ground.hub)
+        self._live = HubLiveRooms(ground.hub, audience=ground.audience)
         self._monitor = HubIngestMonitor(ground.hub, self._live)
         self._recorder = AnalyticsRecorder(ground.database, self._live, ground.data.node_id())
         self._images = Images()

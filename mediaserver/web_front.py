@@ -1,6 +1,7 @@
 """Everything HTTP: the doors of the media plane, the pages, health and metrics, on one port."""
 
 from mediaserver.authorizer import Authorizer
+from mediaserver.chat_plane import ChatPlane
 from mediaserver.config import Settings
 from mediaserver.control_plane import ControlPlane
 from mediaserver.delivery.client_address import ClientAddress
@@ -17,6 +18,7 @@ from mediaserver.observability.loop_lag import LoopLag
 from mediaserver.observability.metrics import (
     MetricSource,
     add_metrics_route,
+    chat_metrics,
     counters_of,
     database_metrics,
     delivery_metrics,
@@ -39,11 +41,13 @@ class WebFront:
         media: MediaPlane,
         authorizer: Authorizer,
         control: ControlPlane,
+        chat: ChatPlane,
         client_address: ClientAddress,
         database: Database,
         lag: LoopLag,
     ) -> None:
         self._media = media
+        self._chat = chat
         self._database = database
         self._client_address = client_address
         gate = AuthorizedGate(authorizer, self._client_address)
@@ -53,6 +57,7 @@ class WebFront:
         add_hls_routes(app, media.hls, gate, self._client_address)
         add_pages(app, gate, HubRoomBoard(media.hub, authorizer), lambda: media.rtmp_port)
         control.api.add_to(app)
+        chat.open_door(app, control.chat_sign_in)
         add_health_routes(app, self._checks(settings, control))
         if settings.metrics.enabled:
             add_metrics_route(app, self._metric_sources(lag))
@@ -84,6 +89,7 @@ class WebFront:
             hub_metrics(media.hub),
             delivery_metrics(media.live),
             hls_metrics(media.hls),
+            chat_metrics(self._chat),
             counters_of("rtmp", "RTMP server", lambda: media.rtmp.counters),
             counters_of("ingest", "RTMP publishers", lambda: media.ingest.counters),
             http_metrics(self._server),

@@ -279,10 +279,10 @@ class _Envelope(Struct, forbid_unknown_fields=True):
     id: FrameId | None = None
 
 
-class _Answer(Struct, omit_defaults=True):
+class _Answer(Struct, omit_defaults=True, kw_only=True):
     t: str
-    d: Any
     id: int | None = None
+    d: Any
 
 
 _json = msgspec.json.Encoder()
@@ -346,7 +346,7 @@ class Outgoing:
 
     def __init__(self, kind: str, body: Any, frame_id: int | None = None) -> None:
         """``body`` is a ServerBody, or a mapping with the keys as they go out."""
-        self._answer = _Answer(kind, body, frame_id)
+        self._answer = _Answer(t=kind, id=frame_id, d=body)
         self._payloads: dict[Encoding, bytes] = {}
         self._wires: dict[Encoding, bytes] = {}
 
@@ -371,7 +371,7 @@ class Outgoing:
 
 def encode_once(encoding: Encoding, kind: str, body: Any, frame_id: int | None = None) -> bytes:
     """The WebSocket frame of something that goes to one connection only."""
-    return encoding.frame(_ENCODERS[encoding](_Answer(kind, body, frame_id)))
+    return encoding.frame(_ENCODERS[encoding](_Answer(t=kind, id=frame_id, d=body)))
 
 
 def error_body(refusal: Refusal, room_id: UUID | None = None) -> ErrorBody:

@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCol
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from mediaserver.chat_plane import ChatPlane
 from mediaserver.delivery.hls.directory import HlsDirectory
 from mediaserver.delivery.http_server import HttpServer
 from mediaserver.delivery.live import LiveDelivery
@@ -126,6 +127,19 @@ def delivery_metrics(delivery: LiveDelivery) -> MetricSource:
                 family.add_metric([protocol], getattr(counters, name))
         yield viewers
         yield from totals.values()
+
+    return source
+
+
+def chat_metrics(chat: ChatPlane) -> MetricSource:
+    def source() -> Iterator[Metric]:
+        counters = chat.hub.counters
+        yield gauge("chat_connections", "WebSocket connections of the chat.", chat.connection_count)
+        yield gauge("chat_rooms", "Rooms that are open in the chat.", len(list(chat.hub.rooms())))
+        yield gauge("chat_log_waiting", "Messages that wait to be stored.", chat.waiting)
+        yield counter("chat_deliveries", "Frames written to connections of rooms.", counters.deliveries)
+        yield counter("chat_bytes_sent", "Bytes written to connections of rooms.", counters.bytes_sent)
+        yield counter("chat_slow_cut", "Connections closed for taking nothing.", counters.cut)
 
     return source
 

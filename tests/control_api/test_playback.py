@@ -39,7 +39,7 @@ class Crowd:
     def __init__(self) -> None:
         self.viewers = 0
 
-    def viewer_count(self, room_id: UUID) -> int:
+    def watcher_count(self, room_id: UUID) -> int:
         return self.viewers
 
 

@@ -173,7 +173,7 @@ class Crowd:
     def __init__(self, media: MediaPlane) -> None:
         self._media = media
 
-    def viewer_count(self, room_id: UUID) -> int:
+    def watcher_count(self, room_id: UUID) -> int:
         return self._media.viewer_count(str(room_id))
 
 
