@@ -1,0 +1,78 @@
+"""How the relay speaks with Redis: with time limits, again and again, saying once that it was lost."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import structlog
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+logger = structlog.get_logger("mediaserver.chat")
+
+TIMEOUT_SECONDS: Final = 2.0
+PROBE_SECONDS: Final = 10.0
+FIRST_PAUSE_SECONDS: Final = 0.2
+LONGEST_PAUSE_SECONDS: Final = 5.0
+LOST: Final = (RedisError, OSError, TimeoutError)
+
+
+def connect(url: str) -> Any:
+    """A client that connects when first used, and leaves it to the caller to try again."""
+    return Redis.from_url(
+        url,
+        socket_timeout=TIMEOUT_SECONDS,
+        socket_connect_timeout=TIMEOUT_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+class Persistence:
+    """Does ``work`` until cancelled. It calls ``succeeded`` as soon as Redis answers, ``on_loss`` is told."""
+
+    def __init__(self, what: str, on_loss: Callable[[], None] = lambda: None) -> None:
+        self._what = what
+        self._on_loss = on_loss
+        self._pause_seconds = FIRST_PAUSE_SECONDS
+        self._is_lost = False
+
+    async def run(self, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
+            except LOST as error:
+                self._lost(error)
+            pause = self._pause_seconds
+            self._pause_seconds = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            await asyncio.sleep(pause)
+
+    def succeeded(self) -> None:
+        if self._is_lost:
+            logger.info("chat_relay_back", what=self._what)
+        self._is_lost = False
+        self._pause_seconds = FIRST_PAUSE_SECONDS
+
+    def _lost(self, error: Exception) -> None:
+        if not self._is_lost:
+            logger.warning("chat_relay_lost", what=self._what, error=words(error))
+        self._is_lost = True
+        self._on_loss()
+
+
+async def next_message(subscription: Any) -> dict[str, Any]:
+    """Raises ConnectionError when Redis does not even answer a ping."""
+    message: dict[str, Any] | None = await subscription.get_message(timeout=PROBE_SECONDS)
+    if message is None:
+        # A link that died without a word is only noticed by using it.
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            await subscription.ping()
+        message = await subscription.get_message(timeout=TIMEOUT_SECONDS)
+    if message is None:
+        raise ConnectionError("Redis: no answer to a ping")
+    return message
+
+
+def words(error: Exception) -> str:
+    return str(error) or type(error).__name__
