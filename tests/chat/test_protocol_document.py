@@ -58,15 +58,19 @@ class Client:
     def say(self, frame: dict[str, Any]) -> None:
         self.socket.send(self.codec.encode(frame))
 
-    def read(self, seconds: float) -> None:
-        """One more frame; raises TimeoutError when none comes."""
-        data = self.socket.recv(timeout=max(0.0, seconds))
+    def read(self, seconds: float) -> bool:
+        """Take one more frame; False if none comes."""
+        try:
+            data = self.socket.recv(timeout=max(0.0, seconds))
+        except TimeoutError:
+            return False
         assert isinstance(data, self.codec.kind), f"{self.name} got {data!r}"
         frame = self.codec.decode(data)
         if frame["t"] in IN_ORDER:
             assert frame["d"]["offset"] > self.last_offset, f"out of order for {self.name}: {frame}"
             self.last_offset = frame["d"]["offset"]
         self.unread.append(frame)
+        return True
 
 
 class Play:
@@ -114,9 +118,7 @@ class Play:
         looked_at = 0
         while not any(self._is_match(step, frame) for frame in client.unread[looked_at:]):
             looked_at = len(client.unread)
-            try:
-                client.read(deadline - time.monotonic())
-            except TimeoutError:
+            if not client.read(deadline - time.monotonic()):
                 pytest.fail(self._complaint(step, client), pytrace=False)
 
     def _is_match(self, step: Said, frame: dict[str, Any]) -> bool:
@@ -131,8 +133,11 @@ class Play:
         shown = json.dumps(filled(step.frame, self.names), ensure_ascii=False)
         lines = [f"{step.name} did not get {shown}, but"]
         for frame in client.unread:
-            found = list(differences(step.frame, frame, dict(self.names)))
-            lines.append(f"  {json.dumps(frame, ensure_ascii=False)}: {'; '.join(found)}")
+            if frame["t"] == step.frame["t"]:
+                found = "; ".join(differences(step.frame, frame, dict(self.names)))
+                lines.append(f"  {json.dumps(frame, ensure_ascii=False)}\n    {found}")
+            else:
+                lines.append(f"  {frame['t']}")
         return "\n".join(lines)
 
 
