@@ -13,6 +13,7 @@ from control_api.playback_grants import PlaybackGrants
 from mediaserver.accounts import Accounts
 from mediaserver.addresses import Addresses
 from mediaserver.authorizer import Authorizer
+from mediaserver.chat_api_ports import ApiModeration, HubPeople
 from mediaserver.chat_plane import ChatGround, ChatPlane
 from mediaserver.config import Settings, SettingsError, reload_settings
 from mediaserver.control_plane import ControlPlane, Ground
@@ -124,6 +125,8 @@ class Server:
                 self._addresses,
                 state,
                 self._chat.audience.count,
+                ApiModeration(self._chat.moderation, database),
+                HubPeople(self._chat.hub),
             )
         )
         self._web = WebFront(

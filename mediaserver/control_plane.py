@@ -19,12 +19,15 @@ from control_api.images import Images
 from control_api.mail import Mailer, mailer_of
 from control_api.outbound import Outbound, OutboundOptions
 from control_api.playback_grants import PlaybackGrants
+from control_api.ports import ChatModeration, ChatPresence
 from control_api.rate_limits import Budget, RateLimitOptions, RateLimits
 from control_api.room_schemas import RoomViews
 from control_api.routes.admin_users import AdminUserRoutes
 from control_api.routes.analytics import AnalyticsRoutes
 from control_api.routes.avatars import AvatarRoutes
 from control_api.routes.categories import CategoriesRoutes
+from control_api.routes.chat import ChatRoutes
+from control_api.routes.chat_moderation import ChatModerationRoutes
 from control_api.routes.creators import CreatorRoutes
 from control_api.routes.ingest import IngestRoutes
 from control_api.routes.notifications import NotificationsRoutes
@@ -46,6 +49,7 @@ from control_api.services.admin_users import AdminUserService
 from control_api.services.analytics import AnalyticsService
 from control_api.services.analytics_recording import AnalyticsRecorder
 from control_api.services.categories import CategoriesService
+from control_api.services.chat import ChatModerationService, ChatService
 from control_api.services.chat_tickets import ChatTickets
 from control_api.services.creators import CreatorService
 from control_api.services.ingest_health import IngestService
@@ -111,6 +115,8 @@ class Ground:
     addresses: Callable[[], Addresses]
     state: SharedState
     audience: Callable[[UUID], int]
+    moderation: ChatModeration
+    chatters: ChatPresence
 
     @property
     def secret(self) -> bytes:
@@ -212,6 +218,7 @@ class ControlPlane:
             *identity.nouns(forgery_check),
             *self._people(),
             *self._rooms(),
+            *self._chat(),
             *self._news(),
         ]
         return ControlApi(nouns, dispatcher, VERSION, "/", api.cors_origins, storage)
@@ -247,6 +254,16 @@ class ControlPlane:
             PlaybackRoutes(playback),
             ThumbnailsRoutes(ThumbnailsService(database, rooms, self.objects, self._images), views),
             AnalyticsRoutes(AnalyticsService(database, rooms), self._recorder),
+        ]
+
+    def _chat(self) -> Sequence[Noun]:
+        ground = self._ground
+        database, moderation = ground.database, ground.moderation
+        access = PlaybackAccess(database)
+        chat = ChatService(database, access, moderation, ground.chatters)
+        return [
+            ChatRoutes(chat, ChatTickets(ground.state)),
+            ChatModerationRoutes(ChatModerationService(database, access, moderation), moderation),
         ]
 
     def _news(self) -> Sequence[Noun]:
