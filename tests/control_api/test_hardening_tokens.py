@@ -230,7 +230,9 @@ def test_no_operation_can_be_called_by_another_sites_page(house: House, page: Pa
             ("403 foreign_origin", good | {"Origin": EVIL, "Sec-Fetch-Site": "cross-site"}),
             ("403 foreign_origin", good | {"Origin": "null"}),
         ]
-        for code, headers in wanted:
+        # A page that was just loaded has no CSRF token yet: the origin guards its refresh cookie.
+        is_by_refresh_cookie = operation.details["security"] == [{"refreshToken": []}]
+        for code, headers in wanted[2:] if is_by_refresh_cookie else wanted:
             answer = code_of(page.caller.ask(operation.method, path, {}, headers=headers))
             if answer != code:
                 faults.append(f"{operation.name} with {headers}: {answer}")
