@@ -7,7 +7,7 @@ Rules:
 * A deleted account keeps its row and its name, which nobody else may take; nothing in it tells who it was.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -157,13 +157,13 @@ class AccountData:
         await self._database.execute(_SCRUB, user_id)
         while await self._database.fetch_value(_REMOVE_FOLLOWERS, user_id, BATCH_ROWS) == BATCH_ROWS:
             pass
-        # In the order of their ids, and before messages, as all do who have to do with several of these.
         rooms = await self._database.fetch(
-            "SELECT id, thumbnail FROM rooms WHERE owner_id = $1 ORDER BY id", user_id
+            "SELECT id, thumbnail FROM rooms WHERE owner_id = $1 ORDER BY id FOR UPDATE", user_id
         )
+        await self._lock_chats(user_id, {room["id"] for room in rooms})
+        await self._blank_messages(user_id)
         for room in rooms:
             await self._database.execute("DELETE FROM rooms WHERE id = $1", room["id"])
-        await self._blank_messages(user_id)
         for sql in REMOVED:
             await self._database.execute(sql, user_id)
         return RemovedAccount(
@@ -171,6 +171,19 @@ class AccountData:
             avatar,
             tuple(room["thumbnail"] for room in rooms if room["thumbnail"]),
         )
+
+    async def _lock_chats(self, user_id: UUID, owned: Set[UUID]) -> None:
+        """Those that the user owns, as if deleted; those where the user has written, against deletion alone.
+
+        In the order of their ids and before any message, as all do: two owners who leave at once, each
+        with messages in the other's room, would otherwise wait for each other for ever.
+        """
+        written = await self._database.fetch(
+            "SELECT DISTINCT room_id FROM chat_messages WHERE user_id = $1 AND message <> ''", user_id
+        )
+        for room_id in sorted({row["room_id"] for row in written} | owned):
+            strength = "UPDATE" if room_id in owned else "KEY SHARE"
+            await self._database.execute(f"SELECT FROM chat_rooms WHERE room_id = $1 FOR {strength}", room_id)
 
     async def _blank_messages(self, user_id: UUID) -> None:
         """Their places in the rooms' logs stay."""
