@@ -13,7 +13,7 @@ from uuid import UUID
 
 from chat.errors import Refusal
 from chat.moderation.external import ExternalFilter, FilterAction, Question
-from chat.moderation.recent import Recent, fingerprint
+from chat.moderation.recent import Noted, Recent, fingerprint
 from chat.moderation.rules import (
     Action,
     Decision,
@@ -58,6 +58,7 @@ class Screened:
     text: str
     action: Action
     reason: str | None = None
+    noted: Noted | None = None
 
 
 def _now() -> datetime:
@@ -101,15 +102,24 @@ class Screening:
         except BaseException:
             room.recent.forget(noted)
             raise
-        return Screened(cleaned, decision.action, decision.reason)
+        return Screened(cleaned, decision.action, decision.reason, noted)
+
+    def take_back(self, room: RoomView, screened: Screened) -> None:
+        """The message could not be stored after all, so that it may be tried again."""
+        if screened.noted is not None:
+            room.recent.forget(screened.noted)
 
     async def _judge(self, room: RoomView, person: RoomPerson, text: str) -> Decision:
-        settings = room.settings
-        is_subscriber, term = False, None
-        if not is_exempt(person):
-            is_subscriber = settings.subscribers_only and await self._is_subscriber(room, person)
+        settings, is_subscriber = room.settings, False
+        if settings.subscribers_only and not is_exempt(person):
+            is_subscriber = await self._is_subscriber(room, person)
+        decision = judge(settings, person, text, self._now(), is_subscriber=is_subscriber)
+        if decision.refusal is None and not is_exempt(person):
+            # Last, since patterns may be costly.
             term = await room.terms.match(text)
-        decision = judge(settings, person, text, self._now(), is_subscriber=is_subscriber, term=term)
+            if term is not None:
+                now = self._now()
+                decision = judge(settings, person, text, now, is_subscriber=is_subscriber, term=term)
         if decision.refusal is not None:
             raise decision.refusal
         return decision
