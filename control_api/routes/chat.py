@@ -50,7 +50,6 @@ class ChatRoutes:
                 "A ticket that opens one connection to /ws as you, where headers cannot be set",
                 Access.USER,
                 response=TicketView,
-                status=HTTPStatus.CREATED,
                 scope=WRITE,
             ),
             Route(

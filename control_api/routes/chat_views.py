@@ -19,6 +19,10 @@ MAX_SLOW_MODE: Final = 120
 MAX_FOLLOWED: Final = 10 * 366 * 24 * 60 * 60
 
 
+Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+"""In UTC and milliseconds, as in the chat's frames."""
+
+
 class MentionView(Data):
     user_id: UUID
     username: str
@@ -35,7 +39,7 @@ class MessageView(Data):
     display_name: str
     badge: str | None
     message: str
-    timestamp: datetime
+    timestamp: Moment
     reply_to: UUID | None
     mentions: list[MentionView]
 
@@ -49,7 +53,7 @@ class HeldMessageView(Data):
     username: str
     display_name: str
     message: str
-    timestamp: datetime
+    timestamp: Moment
     reply_to: UUID | None
     mentions: list[MentionView]
     reason: str
@@ -170,7 +174,7 @@ def message_view(message: StoredMessage) -> MessageView:
         display_name=message.display_name,
         badge=message.badge,
         message=message.message,
-        timestamp=message.created_at,
+        timestamp=_moment(message.created_at),
         reply_to=message.reply_to,
         mentions=_mentions(message),
     )
@@ -184,7 +188,7 @@ def held_view(message: StoredMessage) -> HeldMessageView:
         username=message.username,
         display_name=message.display_name,
         message=message.message,
-        timestamp=message.created_at,
+        timestamp=_moment(message.created_at),
         reply_to=message.reply_to,
         mentions=_mentions(message),
         reason=message.hold_reason or "",
@@ -228,6 +232,10 @@ def terms_view(terms: list[BlockedTerm]) -> TermsView:
     return TermsView(
         terms=[TermView(text=term.text, is_regex=term.is_regex, action=term.action) for term in terms]
     )
+
+
+def _moment(at: datetime) -> str:
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _mentions(message: StoredMessage) -> list[MentionView]:

@@ -1,7 +1,7 @@
 """The chat's history, settings, pinned message, tickets and who is here, over HTTP."""
 
+import re
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from itertools import product
 from typing import Any
 
@@ -35,7 +35,7 @@ async def world(database: Database, aiohttp_client: Callable[..., Awaitable[Any]
 
 async def test_a_ticket_is_good_once(world: ChatWorld) -> None:
     status, body, headers = await world.api.call("POST", "/chat/tickets", "bob")
-    assert (status, body["data"]["expiresIn"]) == (201, 30)
+    assert (status, body["data"]["expiresIn"]) == (200, 30)
     assert headers["Cache-Control"] == "no-store"
     redeemed = await world.tickets.redeem(body["data"]["ticket"])
     assert redeemed is not None
@@ -66,7 +66,7 @@ async def test_history_in_pages(world: ChatWorld) -> None:
 async def test_a_message_is_as_in_its_frame(world: ChatWorld) -> None:
     message_id = await world.say("hello <b>")
     [message] = (await world.page("/messages"))[0]
-    assert datetime.fromisoformat(message.pop("timestamp")).tzinfo is not None
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", message.pop("timestamp"))
     assert message == {
         "roomId": str(world.room),
         "offset": 1,
@@ -271,7 +271,7 @@ async def test_an_api_key_needs_the_scope(world: ChatWorld) -> None:
             if status == 200:
                 allowed.add((name, method, path))
         status, _, _ = await world.api.call("POST", "/chat/tickets", name)
-        if status == 201:
+        if status == 200:
             allowed.add((name, "POST", "tickets"))
     assert allowed == {
         ("reader", "GET", "messages"),
