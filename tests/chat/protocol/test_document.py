@@ -23,6 +23,7 @@ from chat.protocol.frames import (
     You,
     decode,
 )
+from control_api.services.playback import Denial
 from tests.chat.protocol.document import (
     ANY,
     Section,
@@ -155,6 +156,11 @@ def refused_with() -> set[str]:
 
 def test_every_code_of_a_refusal_is_documented() -> None:
     assert refused_with() - documented_codes() - handshake_codes() == set()
+
+
+def test_every_reason_why_a_room_is_closed_is_documented() -> None:
+    # A full room can still be read about: the limit is on its viewers.
+    assert {each.value for each in Denial if each is not Denial.ROOM_FULL} <= documented_codes()
 
 
 def test_every_documented_code_exists() -> None:
