@@ -8,6 +8,7 @@ from control_api.routing import Call, Reply, Route
 from control_api.schemas import Data
 from control_api.services.rooms import RoomsService
 
+ROOM = "/rooms/{id}"
 READ = "rooms:read"
 WRITE = "rooms:write"
 NOT_FOUND = (HTTPStatus.NOT_FOUND, "room_not_found")
@@ -28,7 +29,9 @@ class RoomsRoutes:
         self._views = views
 
     def routes(self) -> list[Route]:
-        room = "/rooms/{id}"
+        return [*self._reading_and_making(), *self._changing()]
+
+    def _reading_and_making(self) -> list[Route]:
         return [
             Route(
                 "POST",
@@ -45,7 +48,7 @@ class RoomsRoutes:
             ),
             Route(
                 "GET",
-                room,
+                ROOM,
                 self.get,
                 "A room, by its id or slug",
                 response=RoomView,
@@ -53,9 +56,13 @@ class RoomsRoutes:
                 scope=READ,
                 gives_etag=True,
             ),
+        ]
+
+    def _changing(self) -> list[Route]:
+        return [
             Route(
                 "PATCH",
-                room,
+                ROOM,
                 self.change,
                 "Change a room's settings",
                 Access.USER,
@@ -68,7 +75,7 @@ class RoomsRoutes:
             ),
             Route(
                 "DELETE",
-                room,
+                ROOM,
                 self.delete,
                 "Delete a room with all of its history; whoever publishes or watches is dropped",
                 Access.USER,
@@ -78,7 +85,7 @@ class RoomsRoutes:
             ),
             Route(
                 "POST",
-                f"{room}/stream-key",
+                f"{ROOM}/stream-key",
                 self.rotate_key,
                 "Another stream key; whoever publishes with the old one is dropped",
                 Access.USER,

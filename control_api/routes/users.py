@@ -54,9 +54,9 @@ class UserRoutes:
         self._views = views
 
     def routes(self) -> list[Route]:
-        return [*self._own_routes(), self._find_route()]
+        return [*self._profile_routes(), *self._leaving_routes(), self._find_route()]
 
-    def _own_routes(self) -> list[Route]:
+    def _profile_routes(self) -> list[Route]:
         user, read, write = Access.USER, "users:read", "users:write"
         return [
             Route(
@@ -82,16 +82,6 @@ class UserRoutes:
                 gives_etag=True,
             ),
             Route(
-                "DELETE",
-                "/users/me",
-                self.delete,
-                "Delete your account with all that belongs to it",
-                user,
-                body=AccountDeletion,
-                errors=[(HTTPStatus.FORBIDDEN, "wrong_password"), (HTTPStatus.CONFLICT, "last_superadmin")],
-                limit=Limit.AUTHENTICATION,
-            ),
-            Route(
                 "PUT",
                 "/users/me/avatar",
                 self.set_avatar,
@@ -104,6 +94,21 @@ class UserRoutes:
                 upload_types=PICTURE_TYPES,
                 max_upload_bytes=MAX_PICTURE_BYTES,
                 gives_etag=True,
+            ),
+        ]
+
+    def _leaving_routes(self) -> list[Route]:
+        user = Access.USER
+        return [
+            Route(
+                "DELETE",
+                "/users/me",
+                self.delete,
+                "Delete your account with all that belongs to it",
+                user,
+                body=AccountDeletion,
+                errors=[(HTTPStatus.FORBIDDEN, "wrong_password"), (HTTPStatus.CONFLICT, "last_superadmin")],
+                limit=Limit.AUTHENTICATION,
             ),
             Route(
                 "POST",
