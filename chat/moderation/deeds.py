@@ -1,10 +1,12 @@
 """One deed of a moderator: one transaction with what changes, the log's entries of it, and the audit."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+import asyncio
+import functools
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final, ParamSpec, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
 from chat.errors import Refusal
@@ -13,6 +15,10 @@ from storage.errors import Conflict, InvalidValue
 from storage.repositories.audit import AuditLog
 from storage.repositories.chat_log import ChatLog, LoggedEntry, NewEvent
 from storage.repositories.chat_people import ChatPeople, RoomPerson
+
+Arguments = ParamSpec("Arguments")
+ResultType = TypeVar("ResultType")
+Method: TypeAlias = Callable[Arguments, Coroutine[Any, Any, ResultType]]
 
 
 class ModerationSink(Protocol):
@@ -23,6 +29,21 @@ class ModerationSink(Protocol):
 
     def held_decided(self, room_id: UUID, message_id: UUID, user_id: UUID, is_allowed: bool) -> None:
         """``user_id`` wrote a message that was held."""
+
+
+def whole(
+    method: Callable[Arguments, Coroutine[Any, Any, ResultType]],
+) -> Callable[Arguments, Coroutine[Any, Any, ResultType]]:
+    """Let ``method`` come to its end also when nobody waits for it any more.
+
+    What was committed must reach the rooms, whether or not the one who asked for it is still there.
+    """
+
+    @functools.wraps(method)
+    async def shielded(*args: Arguments.args, **kwargs: Arguments.kwargs) -> ResultType:
+        return await asyncio.shield(method(*args, **kwargs))
+
+    return shielded
 
 
 @dataclass(slots=True)

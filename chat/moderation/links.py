@@ -32,7 +32,8 @@ _SPACED_ENDINGS: Final = ("com", "org", "gg", "tv", "xyz", "ru", "info", "io")
 # Dots that NFKC leaves as they are.
 _DOTS: Final = str.maketrans(dict.fromkeys("\u3002\uff61\u06d4\u0701\u0702\u2e33\ua4f8\ua60e", "."))
 
-_LABEL: Final = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
+# Of what stands before the dot only the last character is looked at: more would cost more than it tells.
+_NAME: Final = r"[^\W_]"
 _END: Final = r"(?![\w-]|\.[^\W_])"
 _NEW_SENTENCE: Final = r"(?-i:It|Is|No|To|In|Me|Be|At|By|My|Us|Do|Am|As|He|We)\b"
 """Where the blank after a full stop was forgotten."""
@@ -40,11 +41,11 @@ _PATTERNS: Final = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         r"\b(?:https?|hxxps?|ftp|rtmps?|wss?|magnet|tg|discord)\s{0,2}:\s{0,2}(?://|\?)\s{0,2}\S",
-        rf"\bwww\d?\.{_LABEL}\.\w",
-        rf"{_LABEL}\.(?!{_NEW_SENTENCE})(?:{'|'.join(_ENDINGS)}|xn--[a-z0-9-]{{1,59}}){_END}",
-        rf"{_LABEL}\.[^\W\d_]{{2,18}}(?::\d{{1,5}})?/\S",
+        rf"\bwww\d?\.{_NAME}",
+        rf"{_NAME}\.(?!{_NEW_SENTENCE})(?:{'|'.join(_ENDINGS)}|xn--[a-z0-9-]{{1,59}}){_END}",
+        rf"{_NAME}\.[^\W\d_]{{2,18}}(?::\d{{1,5}})?/\S",
         r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?::\d{1,5}|/\S)",
-        rf"[^\W_]{{2}}\s{{0,3}}[(\[{{<]\s{{0,3}}(?:dot|\.)\s{{0,3}}[)\]}}>]\s{{0,3}}(?:{'|'.join(_ENDINGS)}){_END}",
+        rf"[(\[{{<]\s{{0,3}}(?:dot|\.)\s{{0,3}}[)\]}}>]\s{{0,3}}(?:{'|'.join(_ENDINGS)}){_END}",
         rf"[^\W_]{{2}}(?:\s{{1,3}}\.\s{{0,3}}|\.\s{{1,3}}|\s{{1,3}}dot\s{{1,3}})(?:{'|'.join(_SPACED_ENDINGS)}){_END}",
     )
 )

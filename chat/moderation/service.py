@@ -13,7 +13,7 @@ from uuid import UUID
 from chat.bodies import settings_data
 from chat.errors import Refusal
 from chat.moderation.authority import require_moderator, require_owner, require_power_over
-from chat.moderation.deeds import Deed, ModerationSink, deed, room_not_found
+from chat.moderation.deeds import Deed, ModerationSink, deed, room_not_found, whole
 from chat.moderation.terms import CompiledTerms
 from chat.protocol.frames import rfc3339
 from storage.database import Database
@@ -41,6 +41,7 @@ class Moderation:
 
     # Messages
 
+    @whole
     async def delete_message(self, actor: UUID, room_id: UUID, message_id: UUID, address: str = "") -> None:
         """Raises ``message_not_found``, also for one that is deleted already."""
         async with self._deed(actor, room_id, address) as doing:
@@ -56,6 +57,7 @@ class Moderation:
             await doing.audit("chat.delete", "message", message_id, {"userId": str(message.user_id)})
         self._sink.logged(doing.logged)
 
+    @whole
     async def clear(self, actor: UUID, room_id: UUID, address: str = "") -> None:
         """Nothing that was written until now is shown any more."""
         async with self._deed(actor, room_id, address) as doing:
@@ -65,6 +67,7 @@ class Moderation:
             await doing.audit("chat.clear", "room", room_id, {"messages": count})
         self._sink.logged(doing.logged)
 
+    @whole
     async def pin(self, actor: UUID, room_id: UUID, message_id: UUID | None, address: str = "") -> None:
         """None unpins. Raises ``message_not_found``."""
         async with self._deed(actor, room_id, address) as doing:
@@ -83,6 +86,7 @@ class Moderation:
 
     # Settings
 
+    @whole
     async def change_settings(
         self,
         actor: UUID,
@@ -105,6 +109,7 @@ class Moderation:
         await self._require_moderator(actor, room_id)
         return await BlockedTerms(self._database).list(room_id)
 
+    @whole
     async def replace_blocked_terms(
         self, actor: UUID, room_id: UUID, terms: Sequence[BlockedTerm], address: str = ""
     ) -> None:
@@ -121,6 +126,7 @@ class Moderation:
 
     # People
 
+    @whole
     async def ban(
         self,
         actor: UUID,
@@ -145,6 +151,7 @@ class Moderation:
         self._sink.logged(doing.logged)
         return ban
 
+    @whole
     async def unban(self, actor: UUID, room_id: UUID, user_id: UUID, address: str = "") -> None:
         """Raises ``ban_not_found``."""
         async with self._deed(actor, room_id, address) as doing:
@@ -162,6 +169,7 @@ class Moderation:
         await self._require_moderator(actor, room_id)
         return await ChatPeople(self._database).bans(room_id, limit, after)
 
+    @whole
     async def add_moderator(self, actor: UUID, room_id: UUID, user_id: UUID, address: str = "") -> None:
         """Raises ``user_not_found``; ``cannot_moderate`` for the owner and who is banned."""
         async with self._deed(actor, room_id, address) as doing:
@@ -175,6 +183,7 @@ class Moderation:
             await doing.audit("chat.add_moderator", "user", user_id)
         self._sink.logged(doing.logged)
 
+    @whole
     async def remove_moderator(self, actor: UUID, room_id: UUID, user_id: UUID, address: str = "") -> None:
         """Raises ``user_not_found``, also for somebody who is no moderator."""
         async with self._deed(actor, room_id, address) as doing:
@@ -199,6 +208,7 @@ class Moderation:
         await self._require_moderator(actor, room_id)
         return await ChatMessages(self._database).held(room_id, limit, after)
 
+    @whole
     async def allow(self, actor: UUID, room_id: UUID, message_id: UUID, address: str = "") -> None:
         """Show a held message, after all that was written meanwhile. Raises ``message_not_found``."""
         async with self._deed(actor, room_id, address) as doing:
@@ -212,6 +222,7 @@ class Moderation:
         self._sink.logged([LoggedEntry(offset, message.as_new())])
         self._sink.held_decided(room_id, message_id, message.user_id, True)
 
+    @whole
     async def deny(self, actor: UUID, room_id: UUID, message_id: UUID, address: str = "") -> None:
         """Never show a held message. Raises ``message_not_found``."""
         async with self._deed(actor, room_id, address) as doing:

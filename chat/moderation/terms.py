@@ -169,8 +169,12 @@ class _Patterns:
             self._indexes[self._set.Add(pattern.encode())] = index
         # RE2 answers "no match" when memory runs out; what always matches tells that from the truth.
         self._canary: int = self._set.Add(_ALWAYS)
-        self._set.Compile()
-        re2.purge()
+        try:
+            self._set.Compile()
+        except re2.error as error:
+            raise bad_pattern(regexes[-1][0], "the patterns are too large together") from error
+        finally:
+            re2.purge()
 
     def find(self, text: str) -> list[int] | None:
         """The indexes of the patterns found in ``text``; None if that cannot be told."""

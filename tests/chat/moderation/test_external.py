@@ -63,9 +63,7 @@ async def test_the_verdict_is_passed_on(action: FilterAction) -> None:
 
 async def test_a_reason_is_made_fit_to_show() -> None:
     reason = "a\0b\n\ud800" + "x" * 999
-    verdict = await Guarded(FakeFilter(Verdict(FilterAction.HOLD, "a\0b\n\ud800" + "x" * 999))).check(
-        QUESTION
-    )
+    verdict = await Guarded(FakeFilter(Verdict(FilterAction.HOLD, reason))).check(QUESTION)
     assert verdict.reason.startswith("a b  x")
     assert len(verdict.reason) <= 200
 

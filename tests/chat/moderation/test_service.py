@@ -17,6 +17,7 @@ from storage.repositories.chat_messages import ChatMessages, MessageState
 from storage.repositories.chat_people import ChatPeople
 from storage.repositories.chat_rooms import ChatRooms, ChatSettings, LinkPolicy
 from tests.chat.moderation.world import World, make_world
+from tests.helpers.waiting import eventually
 
 TERM = BlockedTerm("word", False, TermAction.REFUSE)
 
@@ -360,3 +361,13 @@ async def test_bans_come_in_pages(world: World) -> None:
     first = await world.moderation.bans(world.ids["owner"], world.room, 2)
     second = await world.moderation.bans(world.ids["owner"], world.room, 2, first[-1].user_id)
     assert (len(first), len(second)) == (2, 1)
+
+
+async def test_a_deed_comes_to_its_end_without_the_one_who_asked(world: World) -> None:
+    clearing = asyncio.create_task(world.moderation.clear(world.ids["owner"], world.room))
+    await asyncio.sleep(0)
+    clearing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await clearing
+    await eventually(lambda: world.sink.entries)
+    assert await world.logged() == world.sink.entries

@@ -126,6 +126,18 @@ def test_patterns_may_not_be_too_large_together() -> None:
         CompiledTerms.build([refused(f"word{index}") for index in range(501)])
 
 
+def test_patterns_for_which_memory_is_too_small_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chat.moderation.terms.MAX_MEMORY", 100_000)
+    with pytest.raises(Refusal, match="Term 59: the patterns are too large together"):
+        CompiledTerms.build([pattern(f"[ab]*a[ab]{{{60 + index}}}c") for index in range(60)])
+
+
+def test_a_text_that_memory_does_not_suffice_for_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RE2 then says that nothing matches, which must not be taken for the truth."""
+    monkeypatch.setattr("chat.moderation.terms.re2.Set.Match", lambda *_: [])
+    assert CompiledTerms.build([pattern("bad")]).match_now("bad") == UNDECIDED
+
+
 def test_what_refuses_goes_before_what_holds() -> None:
     terms = CompiledTerms.build([held("one"), refused("two"), pattern("three")])
     assert terms.match_now("one") == Match(TermAction.HOLD, "one")
