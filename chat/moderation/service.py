@@ -39,6 +39,13 @@ class Moderation:
         self._sink = sink
         self._now = now
 
+    async def require_moderator(self, actor: UUID, room_id: UUID) -> None:
+        """Raises ``not_a_moderator`` or ``room_not_found``, as every method does."""
+        person = await ChatPeople(self._database).person(room_id, actor)
+        if person is None:
+            raise room_not_found()
+        require_moderator(person, self._now())
+
     # Messages
 
     @whole
@@ -106,7 +113,7 @@ class Moderation:
         return version
 
     async def blocked_terms(self, actor: UUID, room_id: UUID) -> list[BlockedTerm]:
-        await self._require_moderator(actor, room_id)
+        await self.require_moderator(actor, room_id)
         return await BlockedTerms(self._database).list(room_id)
 
     @whole
@@ -115,7 +122,7 @@ class Moderation:
     ) -> None:
         """Raises ``bad_pattern``, which names the term by its index, or ``busy``."""
         # First, so that only moderators can make the server compile patterns, and outside the transaction.
-        await self._require_moderator(actor, room_id)
+        await self.require_moderator(actor, room_id)
         await CompiledTerms.compile(terms)
         async with self._deed(actor, room_id, address) as doing:
             require_moderator(doing.actor, doing.now)
@@ -166,7 +173,7 @@ class Moderation:
 
     async def bans(self, actor: UUID, room_id: UUID, limit: int, after: UUID | None = None) -> list[Ban]:
         """Those that run, by the ids of the users, after the user ``after``."""
-        await self._require_moderator(actor, room_id)
+        await self.require_moderator(actor, room_id)
         return await ChatPeople(self._database).bans(room_id, limit, after)
 
     @whole
@@ -196,7 +203,7 @@ class Moderation:
         self._sink.logged(doing.logged)
 
     async def moderators(self, actor: UUID, room_id: UUID) -> list[ChatModerator]:
-        await self._require_moderator(actor, room_id)
+        await self.require_moderator(actor, room_id)
         return await ChatPeople(self._database).moderators(room_id)
 
     # Messages that wait
@@ -205,7 +212,7 @@ class Moderation:
         self, actor: UUID, room_id: UUID, limit: int, after: UUID | None = None
     ) -> list[StoredMessage]:
         """The oldest first, after the message ``after``."""
-        await self._require_moderator(actor, room_id)
+        await self.require_moderator(actor, room_id)
         return await ChatMessages(self._database).held(room_id, limit, after)
 
     @whole
@@ -236,12 +243,6 @@ class Moderation:
 
     def _deed(self, actor: UUID, room_id: UUID, address: str) -> AbstractAsyncContextManager[Deed]:
         return deed(self._database, actor, room_id, self._now(), address)
-
-    async def _require_moderator(self, actor: UUID, room_id: UUID) -> None:
-        person = await ChatPeople(self._database).person(room_id, actor)
-        if person is None:
-            raise room_not_found()
-        require_moderator(person, self._now())
 
     async def _target(self, doing: Deed, user_id: UUID) -> RoomPerson:
         """Whom the actor may moderate."""

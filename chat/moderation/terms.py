@@ -5,6 +5,7 @@ have no blanks between words. Patterns match the readable text whatever its case
 """
 
 import asyncio
+import threading
 import unicodedata
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,10 +13,13 @@ from dataclasses import dataclass
 from typing import Any, Final, Self, TypeVar
 
 import re2
+import structlog
 
 from chat.errors import Refusal
 from chat.moderation.text import fold, plain, skeletons
 from storage.repositories.blocked_terms import BlockedTerm, TermAction
+
+logger = structlog.get_logger("mediaserver.chat")
 
 MAX_TERMS: Final = 500
 MAX_CHARACTERS: Final = 200
@@ -29,6 +33,7 @@ HEAVY_SIZE: Final = 100
 """Larger patterns are not run on the loop: a step takes some 25 ns for each byte of a text at worst."""
 MATCH_TIMEOUT_SECONDS: Final = 1.0
 MAX_WAITING: Final = 16
+THREADS: Final = 2
 COMPILE_TIMEOUT_SECONDS: Final = 5.0
 
 _ALWAYS: Final = b"(?s).*"
@@ -80,23 +85,61 @@ class CompiledTerms:
     @classmethod
     async def compile(cls, terms: Sequence[BlockedTerm]) -> Self:
         """As ``build``, without holding the loop. Raises Refusal ``bad_pattern``, or ``busy``."""
+        return await cls._in_thread(cls.build, terms)
+
+    @classmethod
+    async def load(cls, terms: Sequence[BlockedTerm]) -> Self:
+        """Of stored terms those that can be used, for a room must not stay closed for one that cannot.
+
+        Raises Refusal ``busy``.
+        """
+        return await cls._in_thread(cls._build_usable, terms)
+
+    @classmethod
+    async def _in_thread(
+        cls, build: Callable[[Sequence[BlockedTerm]], Self], terms: Sequence[BlockedTerm]
+    ) -> Self:
         if not terms:
             return cls.build(())
         try:
-            return await _threads.run(cls.build, tuple(terms), COMPILE_TIMEOUT_SECONDS)
+            async with asyncio.timeout(COMPILE_TIMEOUT_SECONDS):
+                return await _threads.start(build, tuple(terms))
         except TimeoutError as error:
             raise Refusal("busy", "The server is busy. Try again in a moment.", 1.0) from error
+
+    @classmethod
+    def _build_usable(cls, terms: Sequence[BlockedTerm]) -> Self:
+        try:
+            return cls.build(terms)
+        except Refusal as refusal:
+            logger.warning("chat_terms_left_out", error=refusal.message)
+        usable = [term for term in terms[:MAX_TERMS] if _is_usable(term)]
+        try:
+            return cls.build(usable)
+        except Refusal:
+            return cls.build([term for term in usable if not term.is_regex])
 
     async def match(self, text: str) -> Match | None:
         """As ``match_now``, without holding the loop: what takes too long is left to a moderator."""
         if not self.is_heavy:
             return self.match_now(text)
         try:
-            # One at a time, so that a room with costly patterns leaves a thread to the others.
-            async with asyncio.timeout(MATCH_TIMEOUT_SECONDS), self._turn:
-                return await _threads.run(self.match_now, text, MATCH_TIMEOUT_SECONDS)
+            async with asyncio.timeout(MATCH_TIMEOUT_SECONDS):
+                return await asyncio.shield(await self._start_matching(text))
         except TimeoutError:
             return UNDECIDED
+
+    async def _start_matching(self, text: str) -> "asyncio.Future[Match | None]":
+        """One at a time, so that a room with costly patterns leaves a thread to the others."""
+        await self._turn.acquire()
+        try:
+            running = _threads.start(self.match_now, text)
+        except BaseException:
+            self._turn.release()
+            raise
+        # Not when nobody waits any more: the thread is at work until then.
+        running.add_done_callback(lambda _: self._turn.release())
+        return running
 
     def match_now(self, text: str) -> Match | None:
         """The term that ``text`` (as ``clean`` gives it) holds; one that refuses before one that holds."""
@@ -112,6 +155,14 @@ class CompiledTerms:
             return None
         index = min(found, key=lambda index: (self._terms[index].action is not TermAction.REFUSE, index))
         return Match(self._terms[index].action, self._terms[index].text)
+
+
+def _is_usable(term: BlockedTerm) -> bool:
+    try:
+        CompiledTerms.build([term])
+    except Refusal:
+        return False
+    return True
 
 
 class _Words:
@@ -217,25 +268,21 @@ def bad_pattern(index: int, reason: str) -> Refusal:
 
 
 class _Threads:
-    """Where terms are compiled and costly patterns run; how many wait for it is bounded."""
+    """Where terms are compiled and costly patterns run; how much is there at a time is bounded."""
 
     def __init__(self) -> None:
-        self._executor = ThreadPoolExecutor(2, "chat-terms")
-        self._waiting = 0
+        self._executor = ThreadPoolExecutor(THREADS, "chat-terms")
+        self._places = threading.Semaphore(MAX_WAITING)
 
-    async def run(
-        self, function: Callable[[ArgumentType], ResultType], argument: ArgumentType, seconds: float
-    ) -> ResultType:
-        """Raises TimeoutError after ``seconds``, and at once when too many wait."""
-        if self._waiting >= MAX_WAITING:
+    def start(
+        self, function: Callable[[ArgumentType], ResultType], argument: ArgumentType
+    ) -> "asyncio.Future[ResultType]":
+        """It ends by itself, whoever waits for it. Raises TimeoutError when too many wait."""
+        if not self._places.acquire(blocking=False):
             raise TimeoutError
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(seconds):
-                loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(self._executor, function, argument)
-        finally:
-            self._waiting -= 1
+        running = self._executor.submit(function, argument)
+        running.add_done_callback(lambda _: self._places.release())
+        return asyncio.wrap_future(running)
 
 
 _threads: Final = _Threads()

@@ -23,6 +23,7 @@ TERM = BlockedTerm("word", False, TermAction.REFUSE)
 
 Deed = Callable[[World, UUID], Awaitable[object]]
 DEEDS: dict[str, Deed] = {
+    "ask": lambda world, actor: world.moderation.require_moderator(actor, world.room),
     "delete": lambda world, actor: world.moderation.delete_message(actor, world.room, new_id()),
     "clear": lambda world, actor: world.moderation.clear(actor, world.room),
     "pin": lambda world, actor: world.moderation.pin(actor, world.room, None),
@@ -72,6 +73,21 @@ async def test_moderators_may_do_every_deed(world: World, name: str) -> None:
             assert code == "not_room_owner", deed_name
         else:
             assert code in (None, "message_not_found"), deed_name
+
+
+@pytest.mark.parametrize("actor", ["owner", "moderator", "staff", "admin", "alice"])
+async def test_who_may_ban_and_unban_whom(world: World, actor: str) -> None:
+    moderators, powerless = {"moderator", "colleague"}, {"owner", "staff", "admin"}
+    for target in world.ids:
+        if actor == "alice":
+            expected = "not_a_moderator"
+        elif target in powerless or (actor == "moderator" and target in moderators):
+            expected = "cannot_moderate"
+        else:
+            expected = None
+        person = world.ids[target]
+        assert await code_of(world.moderation.ban(world.ids[actor], world.room, person, 60)) == expected
+        assert await code_of(world.moderation.unban(world.ids[actor], world.room, person)) == expected
 
 
 async def test_a_room_or_user_that_is_not_there(world: World) -> None:

@@ -3,6 +3,7 @@
 # ruff: noqa: RUF001 (ambiguous characters are what this is about)
 
 import asyncio
+import threading
 
 import pytest
 from hypothesis import given
@@ -191,9 +192,43 @@ async def test_a_heavy_room_holds_what_it_has_no_time_for(monkeypatch: pytest.Mo
 
 
 async def test_too_many_who_compile_are_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chat.moderation.terms.MAX_WAITING", 0)
+    monkeypatch.setattr("chat.moderation.terms._threads._places", threading.Semaphore(0))
     with pytest.raises(Refusal, match="busy"):
         await CompiledTerms.compile([refused("word")])
+
+
+async def test_a_room_opens_without_the_terms_that_cannot_be_used() -> None:
+    """They were stored when other limits held."""
+    terms = await CompiledTerms.load([refused("one"), pattern("("), pattern("thr[e]+"), refused("a\0")])
+    assert terms.match_now("one") == Match(TermAction.REFUSE, "one")
+    assert terms.match_now("three") == Match(TermAction.REFUSE, "thr[e]+")
+    assert terms.match_now("(") is None
+    large = [pattern(f"[ab]*a[ab]{{{100 + index}}}") for index in range(150)]
+    terms = await CompiledTerms.load([refused("one"), *large])
+    assert terms.match_now("one") == Match(TermAction.REFUSE, "one")
+    assert terms.match_now("ab" * 200) is None
+    assert await (await CompiledTerms.load([])).match("one") is None
+
+
+async def test_a_costly_room_has_one_thread_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when those who waited have given up."""
+    terms = await CompiledTerms.compile([pattern("[ab]{150}")])
+    gate, at_work = threading.Event(), []
+
+    def match_slowly(text: str) -> None:
+        at_work.append(text)
+        gate.wait(10)
+
+    monkeypatch.setattr(terms, "match_now", match_slowly)
+    monkeypatch.setattr("chat.moderation.terms.MATCH_TIMEOUT_SECONDS", 0.02)
+    try:
+        assert await asyncio.gather(*(terms.match(text) for text in "abc")) == [UNDECIDED] * 3
+        assert at_work == ["a"]
+    finally:
+        gate.set()
+    monkeypatch.setattr("chat.moderation.terms.MATCH_TIMEOUT_SECONDS", 10)
+    assert await terms.match("d") is None
+    assert at_work == ["a", "d"]
 
 
 async def test_five_hundred_terms_compile_while_the_loop_turns() -> None:
