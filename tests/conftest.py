@@ -1,4 +1,4 @@
-"""Fixtures for every test that needs PostgreSQL: one embedded server per process, a fresh database per test."""
+"""Fixtures for every test that needs PostgreSQL: one embedded server per process, a database per test."""
 
 import asyncio
 import os
