@@ -169,7 +169,8 @@ class FrameHandler:
             room.offset,
             recovered=missed is not None,
             missed=raw(missed or []),
-            history=raw(room.ring.recent_messages(body.history)),
+            # Who recovered has it already.
+            history=raw(room.ring.recent_messages(body.history) if missed is None else []),
             settings=room.settings_body,
             viewer_count=self._attendance.viewer_count(room),
             pinned_message=room.pinned,
@@ -281,15 +282,17 @@ class FrameHandler:
     # Moderation
 
     async def _delete(self, connection: Connection, body: DeleteMessage) -> "Answer | None":
-        identity = _signed_in(connection)
+        identity = _moderating(connection)
         room = self._room(connection, body.room_id)
-        await self._parts.moderation.delete_message(identity.user_id, room.id, body.message_id)
+        await self._parts.moderation.delete_message(
+            identity.user_id, room.id, body.message_id, connection.address
+        )
         return Answer("ack", Ack(room.id, body.message_id, room.offset))
 
     async def _clear(self, connection: Connection, body: ClearChat) -> "Answer | None":
-        identity = _signed_in(connection)
+        identity = _moderating(connection)
         room = self._room(connection, body.room_id)
-        await self._parts.moderation.clear(identity.user_id, room.id)
+        await self._parts.moderation.clear(identity.user_id, room.id, connection.address)
         return Answer("ack", Ack(room.id, None, room.offset))
 
     async def _ping(self, _connection: Connection, _body: Ping) -> "Answer | None":
@@ -337,6 +340,13 @@ def _signed_in(connection: Connection) -> Identity:
     if connection.identity is None:
         raise Refusal("sign_in_required", "Sign in to do this; without, you may read.")
     return connection.identity
+
+
+def _moderating(connection: Connection) -> Identity:
+    identity = _signed_in(connection)
+    if not identity.may_moderate:
+        raise Refusal("not_a_moderator", "The API key does not have the scope chat:moderate.")
+    return identity
 
 
 def _room_id(incoming: Incoming) -> UUID | None:

@@ -10,12 +10,16 @@ from aiohttp import web
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Somebody who has signed in. ``session_id`` is None for an API key."""
+    """Somebody who has signed in. ``session_id`` is None for an API key.
+
+    ``may_moderate`` is False for an API key that is not for that, whatever its owner may do.
+    """
 
     user_id: UUID
     username: str
     display_name: str
     session_id: UUID | None = None
+    may_moderate: bool = True
 
 
 class SignIn(Protocol):

@@ -91,6 +91,10 @@ class LogWriter:
             _refuse(batch, Refusal("unavailable", text, retry_after=1))
         except StorageError as error:
             await self._write_one_by_one(batch, error)
+        except Exception:
+            # A fault of ours must not stop what everybody else says.
+            logger.exception("chat_log_failed", entries=len(batch))
+            _refuse(batch, Refusal("unavailable", "The message could not be stored; try again.", 1))
         else:
             self._answer(batch, offsets)
 

@@ -108,7 +108,9 @@ class Server:
         state = RedisState(settings.redis_url.get_secret_value()) if settings.redis_url else LocalState()
         watching = self._media.live.sessions
         self._chat = ChatPlane(
-            ChatGround(settings, database, bus, state, self._media.hub, watching, authorizer)
+            ChatGround(
+                settings, shared.data.node_id(), database, bus, state, self._media.hub, watching, authorizer
+            )
         )
         self._live_state = LiveState(database, shared.data.node_id(), self._count)
         self._media.hub.add_listener(self._live_state)

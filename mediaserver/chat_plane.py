@@ -1,5 +1,6 @@
 """The chat: its hub, what writes its logs, what moderates it, and the door at ``/ws``."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from typing import Final, Self
 from uuid import UUID
 
 import msgspec
+import structlog
 from aiohttp import web
 
 from chat.announcer import Announcer
@@ -18,7 +20,8 @@ from chat.moderation.http_filter import HttpFilter
 from chat.moderation.screening import Screening
 from chat.moderation.service import Moderation
 from chat.ports import SignIn, Visits
-from chat.relay import LocalRelay
+from chat.redis_relay import RedisRelay
+from chat.relay import LocalRelay, Relay
 from chat.server import ChatServer, ServerOptions
 from chat.tasks import Tasks
 from chat.writer import LogWriter
@@ -32,10 +35,15 @@ from mediaserver.hub.hub import Hub as StreamHub
 from mediaserver.playback_sessions import PlaybackCheck, PlaybackSessions, SessionReview
 from storage.bus import Bus
 from storage.database import Database
+from storage.errors import StorageError
+from storage.repositories.chat_people import ChatPeople
 from storage.repositories.notifications_store import NotificationStore
 from storage.shared_state import SharedState
 
 LATEST_NOTIFICATIONS: Final = 20
+BANS_SECONDS: Final = 300.0
+
+logger = structlog.get_logger("mediaserver.chat")
 
 Run = Callable[[], Awaitable[None]]
 
@@ -45,6 +53,7 @@ class ChatGround:
     """What the chat stands on."""
 
     settings: Settings
+    node: str
     database: Database
     bus: Bus
     state: SharedState
@@ -61,7 +70,7 @@ class ChatPlane:
         self._ground = ground
         self._open = AsyncExitStack()
         self._short_tasks = Tasks()
-        self._relay = LocalRelay()
+        self._relay = _relay(settings, ground.node)
         watchers = StreamWatchers(ground.streams, ground.watching)
         attendance = Attendance(self._relay, watchers)
         self.hub: Final = Hub(database, self._relay, attendance, self._short_tasks)
@@ -118,12 +127,23 @@ class ChatPlane:
             "chat_log": self._writer.run,
             "chat_relay": lambda: self._relay.run(self.hub),
             "chat_connections": self._door.run,
+            "chat_bans": self._forget_expired_bans,
         }
 
     def drain(self) -> None:
         """Take no new connections and let those that are there reconnect elsewhere."""
         if self._door is not None:
             self._door.close()
+
+    async def _forget_expired_bans(self) -> None:
+        """They count no more anyway; this only keeps the table small."""
+        people = ChatPeople(self._ground.database)
+        while True:
+            await asyncio.sleep(BANS_SECONDS)
+            try:
+                await people.forget_expired()
+            except StorageError as error:
+                logger.warning("chat_bans_not_forgotten", error=str(error))
 
     def _parts(self, attendance: Attendance, visits: Visits) -> ChatParts:
         ground = self._ground
@@ -156,6 +176,12 @@ class LatestNotifications:
             return None
         view: dict[str, object] = msgspec.to_builtins(notification_view(found))
         return view
+
+
+def _relay(settings: Settings, node: str) -> Relay:
+    if settings.redis_url is None:
+        return LocalRelay()
+    return RedisRelay(settings.redis_url.get_secret_value(), node)
 
 
 def _http_filter(chat: ChatSettings) -> HttpFilter | None:

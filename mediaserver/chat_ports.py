@@ -14,7 +14,7 @@ from control_api.errors import ApiError
 from control_api.identity.authenticator import Authenticator
 from control_api.identity.session_states import SessionStates
 from control_api.identity.web_session import COOKIE, ForgeryCheck
-from control_api.services.chat_tickets import ChatTickets
+from control_api.services.chat_tickets import MODERATE, WRITE, ChatTickets, Ticket
 from control_api.services.playback import PlaybackAccess
 from mediaserver.delivery.client_address import ClientAddress
 from mediaserver.playback_sessions import PlaybackSession, PlaybackSessions
@@ -62,9 +62,10 @@ class ChatSignIn:
             raise Refusal("invalid_token", error.message) from error
         if principal.user_id is None:
             return None
-        if not principal.has_scope("chat:write"):
-            raise Refusal("invalid_token", "The API key does not have the scope chat:write.")
-        return await self._identity(principal.user_id, principal.session_id)
+        if not principal.has_scope(WRITE):
+            raise Refusal("invalid_token", f"The API key does not have the scope {WRITE}.")
+        ticket = Ticket(principal.user_id, principal.session_id, principal.has_scope(MODERATE))
+        return await self._identity(ticket)
 
     async def is_valid(self, identity: Identity) -> bool:
         if identity.session_id is not None:
@@ -74,16 +75,16 @@ class ChatSignIn:
 
     async def _by_ticket(self, text: str) -> Identity:
         ticket = await self._tickets.redeem(text)
-        identity = await self._identity(ticket.user_id, ticket.session_id) if ticket is not None else None
+        identity = await self._identity(ticket) if ticket is not None else None
         if identity is None or not await self.is_valid(identity):
             raise Refusal("invalid_ticket", "The ticket was used or is too old; ask for another one.")
         return identity
 
-    async def _identity(self, user_id: UUID, session_id: UUID | None) -> Identity | None:
-        user = await self._users.find_by_id(user_id)
+    async def _identity(self, ticket: Ticket) -> Identity | None:
+        user = await self._users.find_by_id(ticket.user_id)
         if user is None or user.state is not UserState.ACTIVE:
             return None
-        return Identity(user.id, user.username, user.display_name, session_id)
+        return Identity(user.id, user.username, user.display_name, ticket.session_id, ticket.may_moderate)
 
     def _check_origin(self, request: web.Request) -> None:
         """A page of another site must not open the chat as whoever happens to be signed in here."""

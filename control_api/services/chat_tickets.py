@@ -13,14 +13,17 @@ from storage.shared_state import SharedState
 TICKET_SECONDS: Final = 30.0
 TICKET_BYTES: Final = 32
 MAX_TICKET_LENGTH: Final = 64
+WRITE: Final = "chat:write"
+MODERATE: Final = "chat:moderate"
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """Whom a ticket stands for. ``session_id`` is None for an API key."""
+    """Whom a ticket stands for. ``session_id`` is None for an API key, which may lack a scope."""
 
     user_id: UUID
     session_id: UUID | None
+    may_moderate: bool
 
 
 class ChatTickets:
@@ -33,7 +36,9 @@ class ChatTickets:
         """``principal`` has signed in."""
         assert principal.user_id is not None
         ticket = secrets.token_urlsafe(TICKET_BYTES)
-        value = msgspec.json.encode(Ticket(principal.user_id, principal.session_id))
+        value = msgspec.json.encode(
+            Ticket(principal.user_id, principal.session_id, principal.has_scope(MODERATE))
+        )
         await self._state.put_once(_key(ticket), value, TICKET_SECONDS)
         return ticket
 
