@@ -12,25 +12,23 @@ from redis.exceptions import RedisError
 
 logger = structlog.get_logger("mediaserver.chat")
 
-TIMEOUT_SECONDS: Final = 2.0
-PROBE_SECONDS: Final = 10.0
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 5.0
 LOST: Final = (RedisError, OSError, TimeoutError)
 
 
-def connect(url: str) -> Any:
+def connect(url: str, timeout_seconds: float) -> Any:
     """A client that connects when first used, and leaves it to the caller to try again."""
     return Redis.from_url(
         url,
-        socket_timeout=TIMEOUT_SECONDS,
-        socket_connect_timeout=TIMEOUT_SECONDS,
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=timeout_seconds,
         retry=Retry(NoBackoff(), 0),
     )
 
 
 class Persistence:
-    """Does ``work`` until cancelled. It calls ``succeeded`` as soon as Redis answers, ``on_loss`` is told."""
+    """Does work until cancelled. The work calls ``succeeded`` as soon as Redis answers."""
 
     def __init__(self, what: str, on_loss: Callable[[], None] = lambda: None) -> None:
         self._what = what
@@ -43,6 +41,7 @@ class Persistence:
             try:
                 await work()
             except LOST as error:
+                _end_if_cancelled(error)
                 self._lost(error)
             pause = self._pause_seconds
             self._pause_seconds = min(pause * 2, LONGEST_PAUSE_SECONDS)
@@ -61,14 +60,21 @@ class Persistence:
         self._on_loss()
 
 
-async def next_message(subscription: Any) -> dict[str, Any]:
-    """Raises ConnectionError when Redis does not even answer a ping."""
-    message: dict[str, Any] | None = await subscription.get_message(timeout=PROBE_SECONDS)
+def _end_if_cancelled(error: Exception) -> None:
+    """redis-py raises that it was not connected where the task was cancelled while it connected."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError from error
+
+
+async def next_message(subscription: Any, probe_seconds: float, timeout_seconds: float) -> dict[str, Any]:
+    """Raises ConnectionError when Redis, silent for ``probe_seconds``, does not even answer a ping."""
+    message: dict[str, Any] | None = await subscription.get_message(timeout=probe_seconds)
     if message is None:
         # A link that died without a word is only noticed by using it.
-        async with asyncio.timeout(TIMEOUT_SECONDS):
+        async with asyncio.timeout(timeout_seconds):
             await subscription.ping()
-        message = await subscription.get_message(timeout=TIMEOUT_SECONDS)
+        message = await subscription.get_message(timeout=timeout_seconds)
     if message is None:
         raise ConnectionError("Redis: no answer to a ping")
     return message

@@ -58,6 +58,7 @@ class Peers:
         self._silent_seconds = silent_seconds
         self._peers: dict[str, _Peer] = {}
         self._open: set[UUID] = set()
+        self._has_strangers = False
 
     def opened(self, room_id: UUID) -> None:
         self._open.add(room_id)
@@ -94,6 +95,11 @@ class Peers:
                 logger.warning("chat_node_gone", node=node)
                 self._forget(node)
 
+    def take_strangers(self) -> bool:
+        """Whether a node was heard of which it is not known what it has told before."""
+        had_strangers, self._has_strangers = self._has_strangers, False
+        return had_strangers
+
     def stamps(self, node: str) -> Mapping[UUID, int]:
         """To be given to ``looked_up`` after the question was answered."""
         peer = self._peers.get(node)
@@ -119,6 +125,7 @@ class Peers:
                 self._call(partial(self._sink.remote_presence, room_id, node, Presence()))
 
     def _take(self, frame: Frame, now: float) -> None:
+        self._has_strangers |= frame.node not in self._peers
         peer = self._peer(frame.node, frame.start, now)
         if peer is not None:
             peer.heard_at = now

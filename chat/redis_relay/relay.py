@@ -12,7 +12,7 @@ import structlog
 
 from chat.presence import Presence
 from chat.redis_relay.board import PresenceBoard
-from chat.redis_relay.link import LOST, TIMEOUT_SECONDS, Persistence, connect, next_message, words
+from chat.redis_relay.link import LOST, Persistence, connect, next_message, words
 from chat.redis_relay.outbox import MAX_ENTRIES, Outbox
 from chat.redis_relay.peers import SILENT_SECONDS, Peers
 from chat.relay import RelaySink
@@ -34,6 +34,10 @@ class Timing:
     """A node lets the others hear that it lives at least so often."""
     silent_seconds: float = SILENT_SECONDS
     """A node that is not heard of for so long is gone."""
+    probe_seconds: float = 10.0
+    """When Redis is silent for so long, it is asked whether it is there."""
+    timeout_seconds: float = 2.0
+    """Redis is taken for lost when it does not answer for so long."""
 
 
 _TIMING: Final = Timing()
@@ -48,7 +52,7 @@ class RedisRelay:
 
     def __init__(self, url: str, node: str, timing: Timing = _TIMING, max_entries: int = MAX_ENTRIES) -> None:
         start = time.time_ns()
-        self._redis = connect(url)
+        self._redis = connect(url, timing.timeout_seconds)
         self._node, self._start = node, start
         self._timing = timing
         self._outbox = Outbox(node, start, max_entries)
@@ -125,15 +129,17 @@ class RedisRelay:
             await self._redis.aclose()
 
     async def _listen_always(self, peers: Peers) -> None:
-        persistence = Persistence("listening")
+        persistence, timing = Persistence("listening"), self._timing
 
         async def listen() -> None:
             async with self._redis.pubsub() as subscription:
                 try:
-                    async with asyncio.timeout(TIMEOUT_SECONDS):
+                    async with asyncio.timeout(timing.timeout_seconds):
                         await subscription.subscribe(CHANNEL)
                     while True:
-                        message = await next_message(subscription)
+                        message = await next_message(
+                            subscription, timing.probe_seconds, timing.timeout_seconds
+                        )
                         if message["type"] == "subscribe":
                             # Comes again when the client has connected again by itself.
                             persistence.succeeded()
@@ -167,7 +173,7 @@ class RedisRelay:
 
     async def _send_waiting(self) -> None:
         while (frame := self._outbox.next_frame()) is not None:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
+            async with asyncio.timeout(self._timing.timeout_seconds):
                 await self._redis.publish(CHANNEL, frame)
             self._outbox.sent()
 
@@ -183,6 +189,8 @@ class RedisRelay:
                     await self._board.refresh()
                 await self._board.write()
                 self._has_waiting.set()
+                if peers.take_strangers():
+                    self._board.read_all_again()
                 await self._board.read(peers, _now())
                 persistence.succeeded()
                 await asyncio.sleep(self._timing.tell_seconds)
