@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from bench.commands import api, compare, fanout, ingest, ladder, quick, seed
+from bench.commands import api, chat, compare, fanout, ingest, ladder, quick, seed
 from bench.commands.command import Command
 
 COMMANDS: Final[tuple[Command, ...]] = (
@@ -10,6 +10,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     fanout.COMMAND,
     ladder.COMMAND,
     api.COMMAND,
+    chat.COMMAND,
     quick.COMMAND,
     compare.COMMAND,
     seed.COMMAND,
