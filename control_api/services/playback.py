@@ -62,9 +62,9 @@ class NoSubscriptions:
 
 
 class Viewers(Protocol):
-    """The part of control_api.ports.LiveRooms that counts here."""
+    """Who takes up a place in a room: those who watch, not those who only chat."""
 
-    def viewer_count(self, room_id: UUID) -> int: ...
+    def watcher_count(self, room_id: UUID) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +194,7 @@ class PlaybackService:
     def _full(self, verdict: Verdict) -> Denial | None:
         if verdict.max_viewers is None:
             return None
-        is_full = self._viewers.viewer_count(verdict.room_id) >= verdict.max_viewers
+        is_full = self._viewers.watcher_count(verdict.room_id) >= verdict.max_viewers
         return Denial.ROOM_FULL if is_full else None
 
     def _pass(self, room_id: UUID, token: str, expires_at: datetime) -> PlaybackPass:
