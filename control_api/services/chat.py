@@ -15,7 +15,7 @@ from control_api.errors import invalid, not_found
 from control_api.pagination import Page, decode_cursor, id_in, page_of
 from control_api.ports import ChatModeration, ChatPresence, Chatter
 from control_api.principal import Access, Principal
-from control_api.services.playback import PlaybackAccess, Verdict, denied
+from control_api.services.playback import Denial, PlaybackAccess, Verdict, denied
 from control_api.texts import clean_line
 from storage.database import Executor
 from storage.repositories.blocked_terms import BlockedTerm
@@ -47,7 +47,9 @@ class ChatRoomDoor:
         A full room is read, too: those who fill it do.
         """
         verdict = await self._verdict(principal, reference)
-        if verdict.is_hidden:
+        # A slug can be guessed, and would tell that there is such a room.
+        is_guessed = verdict.denial is Denial.PRIVATE_ROOM and reference.lower() != str(verdict.room_id)
+        if verdict.is_hidden or is_guessed:
             raise not_found("room")
         if verdict.denial is not None:
             raise denied(verdict.denial)
@@ -56,7 +58,8 @@ class ChatRoomDoor:
     async def known(self, principal: Principal, reference: str) -> UUID:
         """For who may know of the room; the port says whether they may moderate in it."""
         verdict = await self._verdict(principal, reference)
-        if verdict.is_hidden and not principal.has_role(Access.MODERATOR):
+        is_unknown = verdict.is_hidden or verdict.denial is Denial.PRIVATE_ROOM
+        if is_unknown and not principal.has_role(Access.MODERATOR):
             raise not_found("room")
         return verdict.room_id
 

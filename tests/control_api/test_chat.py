@@ -114,6 +114,17 @@ async def test_who_may_not_watch_may_not_read(world: ChatWorld) -> None:
             await world.ok("GET", path, user)
 
 
+async def test_a_private_room_is_no_room_for_who_guesses(world: ChatWorld) -> None:
+    await world.show_to(Visibility.PRIVATE)
+    for path in ("messages", "chat-settings", "bans", "chatters"):
+        for slug in ("kitchen", "Kitchen", "bath"):
+            status, body, _ = await world.api.call("GET", f"/rooms/{slug}/{path}", "bob")
+            assert (status, body["code"]) == (404, "room_not_found")
+    for path in ("/bans", "/chatters"):
+        assert await world.call("GET", path, "bob") == (404, "room_not_found")
+        await world.ok("GET", path, "mod")
+
+
 async def test_who_was_blocked_may_not_read(world: ChatWorld) -> None:
     await world.database.execute(
         "INSERT INTO blocks VALUES ($1, $2)", world.users["alice"].id, world.users["bob"].id

@@ -26,6 +26,28 @@ ROOM_OPERATIONS: dict[str, dict[str, Any]] = {
 }
 """What only the owner of a room may do, and how it is asked for."""
 
+CHAT_OPERATIONS: dict[str, dict[str, Any]] = {
+    "chat_chatters": {},
+    "chat_delete": {},
+    "chat_clear": {},
+    "chat_pin": {"body": {"messageId": NOBODY}},
+    "chat_unpin": {},
+    "chat_change_settings": {"body": {}},
+    "chatmoderation_bans": {},
+    "chatmoderation_ban": {"body": {"username": "owner"}},
+    "chatmoderation_unban": {},
+    "chatmoderation_moderators": {},
+    "chatmoderation_add_moderator": {},
+    "chatmoderation_remove_moderator": {},
+    "chatmoderation_terms": {},
+    "chatmoderation_replace_terms": {"body": {"terms": []}},
+    "chatmoderation_held": {},
+    "chatmoderation_allow": {},
+    "chatmoderation_deny": {},
+}
+"""What only moderators of a room may do, or its owner alone."""
+OWNERS_CHAT_OPERATIONS = {"chatmoderation_add_moderator", "chatmoderation_remove_moderator"}
+
 HOOK_OPERATIONS: dict[str, dict[str, Any]] = {
     "webhooks_read": {},
     "webhooks_change": {"body": {"description": "Mine now"}},
@@ -49,6 +71,8 @@ FOR_EVERYBODY = {
     "streams_history",
     "playback_issue",
     "thumbnails_get",
+    "chat_messages",
+    "chat_settings",
 }
 """Operations with an id of what may be anybody's."""
 
@@ -97,7 +121,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 def test_every_operation_with_an_id_is_looked_at(house: House) -> None:
     """A new route must be put into one of the lists above."""
-    known = {*ROOM_OPERATIONS, *HOOK_OPERATIONS, *OTHERS_OWN, *FOR_EVERYBODY}
+    known = {*ROOM_OPERATIONS, *CHAT_OPERATIONS, *HOOK_OPERATIONS, *OTHERS_OWN, *FOR_EVERYBODY}
     with_id = {
         operation.name
         for operation in house.api.operations()
@@ -113,6 +137,19 @@ def test_anothers_room_is_left_alone(house: House, name: str) -> None:
     assert house.answer(house.stranger, name, how, id=house.private_room) == "404 room_not_found"
     assert house.answer(house.stranger, name, how, id=NOBODY) == "404 room_not_found"
     assert house.answer(Caller(house.api.url), name, how, id=house.open_room) == "401 unauthorized"
+
+
+@pytest.mark.parametrize("name", CHAT_OPERATIONS)
+def test_anothers_chat_is_left_alone(house: House, name: str) -> None:
+    how, mine = CHAT_OPERATIONS[name], house.stranger.get("GET", "/users/me")["id"]
+    code = "not_room_owner" if name in OWNERS_CHAT_OPERATIONS else "not_a_moderator"
+
+    def answer(room: str, caller: Caller = house.stranger) -> str:
+        return house.answer(caller, name, how, id=room, uid=mine, mid=NOBODY)
+
+    assert answer(house.open_room) == f"403 {code}"
+    assert answer(house.private_room) == answer(NOBODY) == "404 room_not_found"
+    assert answer(house.open_room, Caller(house.api.url)) == "401 unauthorized"
 
 
 @pytest.mark.parametrize("name", ["rooms_get", "streams_history"])
