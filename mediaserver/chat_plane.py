@@ -147,15 +147,15 @@ class ChatPlane:
 
     def _parts(self, attendance: Attendance, visits: Visits) -> ChatParts:
         ground = self._ground
-        outside = None
+        chat, outside = ground.settings.chat, None
         if self._filter is not None:
-            outside = Guarded(self._filter, _filter_options(ground.settings.chat))
+            outside = Guarded(self._filter, _filter_options(chat))
         return ChatParts(
             ground.database,
             self.hub,
             attendance,
             self._writer,
-            Screening(ground.state, external=outside),
+            Screening(ground.state, external=outside, messages_per_window=chat.messages_per_window),
             self.moderation,
             RoomAdmission(ground.database, PlaybackAccess(ground.database)),
             visits,

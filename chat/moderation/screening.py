@@ -74,8 +74,10 @@ class Screening:
         subscribers: Subscribers | None = None,
         external: ExternalFilter | None = None,
         now: Callable[[], datetime] = _now,
+        messages_per_window: int = MESSAGES_PER_WINDOW,
     ) -> None:
         self._limiter = limiter
+        self._messages_per_window = messages_per_window
         self._subscribers = subscribers
         self._external = external
         self._now = now
@@ -133,7 +135,8 @@ class Screening:
     async def _ask_others(
         self, room: RoomView, person: RoomPerson, text: str, decision: Decision
     ) -> Decision:
-        await self._take("rate_limited", f"chat:rate:{person.user_id}", MESSAGES_PER_WINDOW, WINDOW_SECONDS)
+        limit = self._messages_per_window
+        await self._take("rate_limited", f"chat:rate:{person.user_id}", limit, WINDOW_SECONDS)
         decision = await self._ask_filter(room, person, text, decision)
         seconds = room.settings.slow_mode_seconds
         if seconds and not is_exempt(person):
