@@ -1,0 +1,1 @@
+"""Payload formats: what forwarding must know of each codec's packets."""

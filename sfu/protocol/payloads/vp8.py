@@ -1,0 +1,128 @@
+"""VP8 over RTP (RFC 7741): the payload descriptor, keyframes, and picture numbers per consumer."""
+
+from __future__ import annotations
+
+import struct
+
+from sfu.protocol.errors import MalformedPacket
+from sfu.protocol.sequence import unwrap16
+
+_TWO_OCTETS = struct.Struct("!H")
+
+Buffer = bytes | bytearray | memoryview
+
+
+class Vp8Descriptor:
+    """What the descriptor says; offsets are into the payload, -1 where a field is absent."""
+
+    __slots__ = (
+        "keyframe",
+        "layer_sync",
+        "picture_id",
+        "picture_id_offset",
+        "picture_id_size",
+        "size",
+        "start_of_frame",
+        "temporal_layer",
+        "tl0picidx",
+        "tl0picidx_offset",
+    )
+
+    keyframe: bool
+    layer_sync: bool
+    picture_id: int
+    picture_id_offset: int
+    picture_id_size: int
+    size: int
+    start_of_frame: bool
+    temporal_layer: int
+    tl0picidx: int
+    tl0picidx_offset: int
+
+
+def parse(payload: Buffer) -> Vp8Descriptor:
+    """Read the payload descriptor (RFC 7741 4.2)."""
+    try:
+        return _parse(payload)
+    except IndexError as error:
+        raise MalformedPacket("VP8 descriptor beyond the packet") from error
+
+
+def _parse(payload: Buffer) -> Vp8Descriptor:
+    """Read the fields in their order on the wire."""
+    found = Vp8Descriptor()
+    first = payload[0]
+    found.picture_id = found.picture_id_offset = found.tl0picidx = found.tl0picidx_offset = -1
+    found.picture_id_size = found.temporal_layer = 0
+    found.layer_sync = False
+    flags = payload[1] if first & 0x80 else 0
+    offset = 2 if first & 0x80 else 1
+    if flags & 0x80:
+        offset = _read_picture_id(payload, offset, found)
+    if flags & 0x40:
+        found.tl0picidx_offset = offset
+        found.tl0picidx = payload[offset]
+        offset += 1
+    if flags & 0x30:
+        if flags & 0x20:
+            found.temporal_layer = payload[offset] >> 6
+            found.layer_sync = bool(payload[offset] & 0x20)
+        offset += 1
+    found.size = offset
+    found.start_of_frame = bool(first & 0x10) and not first & 0x07
+    # The P bit of the VP8 frame header is 0 for a keyframe (RFC 7741 4.3).
+    found.keyframe = not payload[offset] & 0x01 and found.start_of_frame
+    return found
+
+
+def _read_picture_id(payload: Buffer, offset: int, found: Vp8Descriptor) -> int:
+    found.picture_id_offset = offset
+    if payload[offset] & 0x80:
+        found.picture_id = (payload[offset] & 0x7F) << 8 | payload[offset + 1]
+        found.picture_id_size = 2
+    else:
+        found.picture_id = payload[offset]
+        found.picture_id_size = 1
+    return offset + found.picture_id_size
+
+
+class Vp8Rewriter:
+    """Keeps PictureID and TL0PICIDX running on over layer switches (RFC 7741 4.2)."""
+
+    __slots__ = ("_highest_picture", "_highest_tl0", "_picture_offset", "_tl0_offset")
+
+    def __init__(self) -> None:
+        self._picture_offset = 0
+        self._tl0_offset = 0
+        self._highest_picture = -1
+        self._highest_tl0 = -1
+
+    def sync(self, descriptor: Vp8Descriptor) -> None:
+        """Let the picture of `descriptor`, the first of another stream, follow the last one sent."""
+        if self._highest_picture >= 0 and descriptor.picture_id >= 0:
+            self._picture_offset = self._highest_picture + 1 - descriptor.picture_id
+        if self._highest_tl0 >= 0 and descriptor.tl0picidx >= 0:
+            self._tl0_offset = self._highest_tl0 + 1 - descriptor.tl0picidx
+
+    def rewrite(self, payload: bytearray | memoryview, descriptor: Vp8Descriptor) -> None:
+        """Overwrite the numbers in `payload`, which keeps its size."""
+        if descriptor.picture_id_size == 2:
+            picture = (descriptor.picture_id + self._picture_offset) & 0x7FFF
+            _TWO_OCTETS.pack_into(payload, descriptor.picture_id_offset, picture | 0x8000)
+            self._highest_picture = _newer(picture, self._highest_picture, 15)
+        elif descriptor.picture_id_size:
+            picture = (descriptor.picture_id + self._picture_offset) & 0x7F
+            payload[descriptor.picture_id_offset] = picture
+            self._highest_picture = _newer(picture, self._highest_picture, 7)
+        if descriptor.tl0picidx_offset >= 0:
+            index = (descriptor.tl0picidx + self._tl0_offset) & 0xFF
+            payload[descriptor.tl0picidx_offset] = index
+            self._highest_tl0 = _newer(index, self._highest_tl0, 8)
+
+
+def _newer(value: int, highest: int, bits: int) -> int:
+    """Return the later of two numbers of `bits` bits that wrap."""
+    if highest < 0:
+        return value
+    shift = 16 - bits
+    return value if unwrap16(value << shift, highest << shift) > highest << shift else highest
