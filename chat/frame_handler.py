@@ -205,8 +205,16 @@ class FrameHandler:
         identity = _signed_in(connection)
         room = self._room(connection, body.room_id)
         person = await self._person(room, identity.user_id)
-        screened = await self._parts.screening.screen(room, person, body.message)
         await self._check_reply(room, body.reply_to)
+        screened = await self._parts.screening.screen(room, person, body.message)
+        try:
+            return await self._take(room, person, body, screened)
+        except BaseException:
+            # It may be tried again at once.
+            self._parts.screening.take_back(room, screened)
+            raise
+
+    async def _take(self, room: Room, person: RoomPerson, body: ChatMessage, screened: Screened) -> "Answer":
         message = NewMessage(
             new_id(),
             room.id,

@@ -22,6 +22,7 @@ from chat.connection import Connection
 from chat.effects import RELOADING, deliver
 from chat.errors import Refusal
 from chat.fanout import FanoutCounters, Ticker
+from chat.moderation.recent import fingerprint
 from chat.moderation.terms import CompiledTerms
 from chat.presence import Presence, RoomPresence
 from chat.protocol.frames import MAX_MISSED, MessageHeld
@@ -31,7 +32,7 @@ from chat.room import Room
 from chat.tasks import Tasks
 from storage.database import Database
 from storage.errors import StorageError
-from storage.repositories.chat_log import ChatLog, LoggedEntry, NewEvent
+from storage.repositories.chat_log import ChatLog, LoggedEntry, NewEvent, NewMessage
 from storage.repositories.chat_rooms import ChatRooms
 
 logger = structlog.get_logger("mediaserver.chat")
@@ -111,7 +112,7 @@ class Hub:
         if state is None:
             self._relay.closed(room_id)
             raise Refusal("room_not_found", "There is no such room.")
-        room = Room(state, await CompiledTerms.compile(state.terms), self._ticker)
+        room = Room(state, await CompiledTerms.load(state.terms), self._ticker)
         floor = max(0, state.position.offset - MAX_MISSED)
         room.ring = Ring(floor)
         for logged in await ChatLog(self._database).since(room_id, floor, MAX_MISSED):
@@ -147,6 +148,9 @@ class Hub:
     def remote_entries(self, room_id: UUID, entries: Sequence[LoggedEntry]) -> None:
         room = self._rooms.get(room_id)
         if room is not None:
+            for logged in entries:
+                if isinstance(logged.entry, NewMessage):
+                    room.recent.note(logged.entry.user_id, fingerprint(logged.entry.message))
             self._arrived(room, entries)
 
     def held_decided(self, room_id: UUID, message_id: UUID, user_id: UUID, is_allowed: bool) -> None:
@@ -230,7 +234,7 @@ class Hub:
         state = await ChatRooms(self._database).state(room.id)
         if state is None:
             return
-        room.terms = await CompiledTerms.compile(state.terms)
+        room.terms = await CompiledTerms.load(state.terms)
         pinned = state.pinned
         room.pinned = message_body(pinned.offset, pinned.as_new()) if pinned and pinned.offset else None
 
@@ -242,6 +246,6 @@ class Hub:
         while self._rooms.get(room.id) is room:
             try:
                 return await work()
-            except StorageError as error:
+            except (Refusal, StorageError) as error:
                 logger.warning("chat_room_waits", room_id=str(room.id), error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
