@@ -15,7 +15,7 @@ from control_api.identity.authenticator import Authenticator
 from control_api.identity.session_states import SessionStates
 from control_api.identity.web_session import COOKIE, ForgeryCheck
 from control_api.services.chat_tickets import MODERATE, WRITE, ChatTickets, Ticket
-from control_api.services.playback import PlaybackAccess
+from control_api.services.playback import Denial, PlaybackAccess
 from mediaserver.delivery.client_address import ClientAddress
 from mediaserver.playback_sessions import PlaybackSession, PlaybackSessions
 from storage.database import Database
@@ -105,6 +105,9 @@ class RoomAdmission:
         found = await self._rooms.find_room(_room_ref(room))
         verdict = await self._access.verdict(found.id, user_id) if found is not None else None
         if found is None or verdict is None or verdict.is_hidden:
+            raise Refusal("room_not_found", "There is no such room.")
+        # A slug can be guessed, and would tell that there is such a room.
+        if verdict.denial is Denial.PRIVATE_ROOM and room.lower() != str(found.id):
             raise Refusal("room_not_found", "There is no such room.")
         if verdict.denial is not None:
             raise Refusal(verdict.denial.value, verdict.denial.message)
