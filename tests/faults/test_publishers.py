@@ -77,7 +77,7 @@ async def test_many_publishers_that_fight_over_a_key_leave_one_and_nothing_else(
         await viewer.more_pictures(10)
         assert await asyncio.to_thread(metric, server, "mediaserver_rtmp_active_publishers") == 1
         await cameras[-1].client.drain()
-        viewer.assert_monotonic(longest_gap_ms=1_000)
+        viewer.assert_monotonic(longest_gap_ms=10_000)
         viewer.assert_decodes()
 
 
