@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +12,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from tests.chat.clients import MSGPACK, Chat, Dial, by_aiohttp, chatting
-from tests.control_api.live_api import MANY, UNLIMITED
+from tests.control_api.live_api import MANY, PASSWORD, UNLIMITED
 from tests.control_api.people_online import Caller, registered
 from tests.helpers.server_process import ServerProcess
 
@@ -20,12 +20,20 @@ FREE = UNLIMITED | {
     "MEDIASERVER_CHAT__CONNECTIONS_PER_MINUTE": MANY,
     "MEDIASERVER_CHAT__MESSAGES_PER_WINDOW": MANY,
 }
+PAUSE_SECONDS = 0.05
 _numbers = itertools.count(1)
 
 
 def unique(text: str = "text") -> str:
     """What nobody has said before."""
     return f"{text} {next(_numbers)}"
+
+
+async def comes_true(ask: Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
+    """Ask until the answer is yes."""
+    async with asyncio.timeout(seconds):
+        while not await ask():
+            await asyncio.sleep(PAUSE_SECONDS)
 
 
 @dataclass
@@ -77,6 +85,18 @@ class Live:
         caller = await asyncio.to_thread(registered, self.server.base_url, name)
         user = await asyncio.to_thread(caller.get, "GET", "/users/me")
         return Person(name, caller, user["id"])
+
+    async def staff(self, name: str, role: str) -> Person:
+        """Somebody with a role on the server."""
+        if name not in self.people:
+            words = ("create-user", "--username", name, "--role", role, "--email", f"{name}@example.com")
+            await asyncio.to_thread(self.server.admin, *words, "--password", PASSWORD)
+            caller = Caller(self.server.base_url)
+            login = {"username": name, "password": PASSWORD}
+            caller.token = (await asyncio.to_thread(caller.get, "POST", "/auth/login", login))["accessToken"]
+            user = await asyncio.to_thread(caller.get, "GET", "/users/me")
+            self.people[name] = Person(name, caller, user["id"])
+        return self.people[name]
 
     async def room(self, owner: str = "ana", **options: Any) -> str:
         """The id of a new room."""
