@@ -1,4 +1,5 @@
-/** The watch page: puts the player, the room's status and what is shown of them together. */
+/** The watch page: puts the player, the room's status, the chat and what is shown of them together. */
+import { ChatPanel } from './chat/panel.js';
 import { latencyOf } from './player/latency.js';
 import { MseSource, canPlayMse } from './player/mse_source.js';
 import { NativeHlsSource, canPlayNativeHls } from './player/native_hls_source.js';
@@ -37,6 +38,7 @@ const WAYS = [
 ].filter((way) => way.isSupported());
 
 let hasPlayed = false;
+let chat = null;
 
 function show() {
   hasPlayed ||= player.link === Link.PLAYING;
@@ -79,9 +81,18 @@ function followReach() {
   else if (!player.isRunning && !player.isPaused && WAYS.length > 0) choose(readPreference('playback', WAYS[0].name));
 }
 
+/** The chat is there as soon as the room is known to be, live or not. */
+function followChat() {
+  if (status.reach === Reach.OK) {
+    chat ??= new ChatPanel(status.room.roomId);
+    chat.show();
+  } else if (status.reach === Reach.NOT_FOUND || status.reach === Reach.FORBIDDEN) chat?.hide();
+}
+
 status.addEventListener('change', () => {
   about.show(status.room);
   followReach();
+  followChat();
   show();
 });
 player.addEventListener('change', () => {

@@ -1,0 +1,64 @@
+/** What comes up over the foot of the panel: forms and menus. One at a time; Escape closes it. */
+import { byId } from './dom.js';
+import { errorText } from './words.js';
+
+export class Sheet {
+  #sheet = byId('chat-sheet');
+  #before = null;
+
+  constructor() {
+    byId('chat-sheet-close').addEventListener('click', () => this.close());
+    this.#sheet.addEventListener('keydown', (event) => this.#key(event));
+  }
+
+  open(title, ...content) {
+    if (this.#sheet.hidden) this.#before = document.activeElement;
+    byId('chat-sheet-title').textContent = title;
+    byId('chat-sheet-body').replaceChildren(...content);
+    this.say('');
+    this.#sheet.hidden = false;
+    (byId('chat-sheet-body').querySelector('input, select, button') ?? byId('chat-sheet-close')).focus();
+  }
+
+  close() {
+    if (this.#sheet.hidden) return;
+    this.#sheet.hidden = true;
+    byId('chat-sheet-body').replaceChildren();
+    if (this.#before?.isConnected) this.#before.focus();
+    this.#before = null;
+  }
+
+  say(text) {
+    byId('chat-sheet-note').textContent = text;
+  }
+
+  /** Do something that may be refused, and say why if so. Whether it was done. */
+  async attempt(work) {
+    this.say('');
+    this.#sheet.inert = true;
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      this.say(errorText(error));
+      return false;
+    } finally {
+      this.#sheet.inert = false;
+    }
+  }
+
+  #key(event) {
+    if (event.key === 'Escape') this.close();
+    else if (event.key === 'ArrowDown' || event.key === 'ArrowUp') this.#step(event);
+  }
+
+  /** Through the buttons of a menu; fields keep their arrows. */
+  #step(event) {
+    const buttons = [...byId('chat-sheet-body').querySelectorAll('button')];
+    const now = buttons.indexOf(event.target);
+    if (now < 0) return;
+    const step = event.key === 'ArrowDown' ? 1 : buttons.length - 1;
+    buttons[(now + step) % buttons.length].focus();
+    event.preventDefault();
+  }
+}

@@ -1,0 +1,156 @@
+/** What the chat says, as people read it. Pure. */
+
+const SENTENCES = {
+  age_restricted: 'This chat is for adults only.',
+  account_suspended: 'Your account is suspended.',
+  banned: 'You are banned from this chat.',
+  bad_pattern: 'One of the patterns cannot be used.',
+  ban_not_found: 'Nobody of that name is banned.',
+  blocked: 'The owner of this room has blocked you.',
+  blocked_term: 'Your message holds a word that this chat does not take.',
+  busy: 'The chat is very busy. Try again in a moment.',
+  cannot_moderate: 'Nobody moderates the owner, staff or another moderator.',
+  duplicate: 'You have just said that.',
+  email_taken: 'There is an account with this e-mail address already.',
+  emote_only: 'Only emoji may be sent now.',
+  filtered: 'Your message was not let through.',
+  followers_only: 'Only followers may write here.',
+  invalid_credentials: 'The name or the password is wrong.',
+  invalid_two_factor_code: 'The code is wrong, or was used already.',
+  links_not_allowed: 'Links are not allowed in this chat.',
+  message_empty: 'There is nothing in your message.',
+  message_not_found: 'The message is gone.',
+  message_too_long: 'Your message is too long.',
+  not_a_moderator: 'Only moderators may do that.',
+  not_joined: 'You are not in the chat now.',
+  not_unique: 'Somebody has just said that.',
+  private_room: 'This chat is private.',
+  rate_limited: 'That was a little fast.',
+  room_not_found: 'There is no such room.',
+  sign_in_required: 'Sign in to take part.',
+  slow_mode: 'Slow mode is on.',
+  subscribers_only: 'Only subscribers may write here.',
+  timed_out: 'You cannot write for a while.',
+  timeout: 'The server did not answer. If your message does not appear, send it again.',
+  offline: 'Not connected. If your message does not appear, send it again.',
+  unavailable: 'The chat cannot take it now. If your message does not appear, send it again.',
+  user_not_found: 'There is no such user.',
+  username_taken: 'This name is taken.',
+  version_mismatch: 'Somebody else has just changed the settings. Look at them again.',
+};
+
+const LINK = /\bhttps?:\/\/[^\s<>"']+/gi;
+const TRAILING = /[.,;:!?)\]}]+$/;
+
+/** One sentence for a refusal `{code, message?, retryAfter?}`. */
+export function errorText({ code, message = '', retryAfter = null }) {
+  const sentence = SENTENCES[code] ?? (message || 'That did not work.');
+  return retryAfter ? `${sentence} Try again in ${waitText(retryAfter)}.` : sentence;
+}
+
+/** Seconds -> "8 s", "3 min", "2 h", "5 days"; rounded up, since it is waited for. */
+export function waitText(seconds) {
+  if (seconds < 100) return `${Math.ceil(seconds)} s`;
+  if (seconds < 5400) return `${Math.ceil(seconds / 60)} min`;
+  if (seconds < 129_600) return `${Math.ceil(seconds / 3600)} h`;
+  return `${Math.ceil(seconds / 86_400)} days`;
+}
+
+/** A frame that is a line of its own: `{text, tone}`; null for all others. */
+export function eventLine({ t, d }) {
+  const line = (text, tone = 'quiet') => ({ text, tone });
+  switch (t) {
+    case 'gift':
+      return line(`${d.from.username} gave ${d.quantity} × ${d.gift} (${coinsText(d.coins)})`, 'gift');
+    case 'tip':
+      return line(`${d.from.username} tipped ${coinsText(d.coins)}${d.message ? `: ${d.message}` : ''}`, 'gift');
+    case 'follow':
+      return line(`${d.username} now follows`, 'happy');
+    case 'subscription':
+      return line(`${d.username} subscribed: ${d.plan}${d.months > 1 ? `, ${d.months} months in a row` : ''}`, 'gift');
+    case 'stream-started':
+      return line('The stream has started', 'happy');
+    case 'stream-ended':
+      return line('The stream has ended');
+    case 'chat-cleared':
+      return line('The chat was cleared');
+    case 'user-banned':
+      return line(`${d.username} was banned`);
+    case 'user-timed-out':
+      return line(`${d.username} was timed out for ${waitText(d.durationSec)}`);
+    case 'user-unbanned':
+      return line(`${d.username} may write again`);
+    case 'moderator-added':
+      return line(`${d.username} is a moderator now`);
+    case 'moderator-removed':
+      return line(`${d.username} is no moderator any more`);
+    case 'settings-changed':
+      return line(`Chat settings: ${modesText(d.settings) || 'everybody may write'}`);
+    default:
+      return null;
+  }
+}
+
+/** What a room's settings ask of those who write; empty when nothing. */
+export function modesText(settings) {
+  const { slowModeSec, followersOnlySec, links } = settings;
+  const followed = followersOnlySec > 0 ? ` of ${waitText(followersOnlySec)}` : '';
+  return [
+    slowModeSec > 0 && `slow mode ${slowModeSec} s`,
+    followersOnlySec !== null && `followers${followed} only`,
+    settings.subscribersOnly && 'subscribers only',
+    settings.emoteOnly && 'emoji only',
+    settings.uniqueChat && 'no repeats',
+    links === 'refuse' && 'no links',
+    links === 'hold' && 'links are reviewed',
+  ].filter(Boolean).join(' · ');
+}
+
+/** Names of those who write now, without `me`. */
+export function typingText(names) {
+  if (names.length === 0) return '';
+  if (names.length === 1) return `${names[0]} is typing…`;
+  if (names.length === 2) return `${names[0]} and ${names[1]} are typing…`;
+  return 'Several people are typing…';
+}
+
+/** Cut a message into `{kind: 'text' | 'link' | 'mention', text, userId?}`, in order. */
+export function textParts(message, mentions = []) {
+  const ids = new Map(mentions.map(({ userId, username }) => [username.toLowerCase(), userId]));
+  const parts = [];
+  let end = 0;
+  for (const match of message.matchAll(LINK)) {
+    const link = match[0].replace(TRAILING, '');
+    parts.push(...mentionParts(message.slice(end, match.index), ids));
+    parts.push({ kind: 'link', text: link });
+    end = match.index + link.length;
+  }
+  parts.push(...mentionParts(message.slice(end), ids));
+  return parts;
+}
+
+/** As the server counts: an emoji of one code point is one character. */
+export function characterCount(text) {
+  return [...text.trim()].length;
+}
+
+/** One of `count` colours, always the same for one user. */
+export function colourOf(userId, count) {
+  let sum = 0;
+  for (const character of userId) sum = (sum * 31 + character.charCodeAt(0)) >>> 0;
+  return sum % count;
+}
+
+function mentionParts(text, ids) {
+  if (text === '') return [];
+  const plain = (part) => ({ kind: 'text', text: part });
+  if (ids.size === 0) return [plain(text)];
+  return text.split(/(@[A-Za-z0-9_]+)/).filter(Boolean).map((part) => {
+    const userId = part.startsWith('@') ? ids.get(part.slice(1).toLowerCase()) : undefined;
+    return userId === undefined ? plain(part) : { kind: 'mention', text: part, userId };
+  });
+}
+
+function coinsText(coins) {
+  return `${coins.toLocaleString('en')} ${coins === 1 ? 'coin' : 'coins'}`;
+}
