@@ -41,7 +41,7 @@ class Persistence:
             try:
                 await work()
             except LOST as error:
-                _end_if_cancelled(error)
+                end_if_cancelled()
                 self._lost(error)
             pause = self._pause_seconds
             self._pause_seconds = min(pause * 2, LONGEST_PAUSE_SECONDS)
@@ -60,11 +60,15 @@ class Persistence:
         self._on_loss()
 
 
-def _end_if_cancelled(error: Exception) -> None:
-    """redis-py raises that it was not connected where the task was cancelled while it connected."""
+def end_if_cancelled() -> None:
+    """To be called after Redis was; raises CancelledError when that was swallowed.
+
+    redis-py sends by asyncio.wait_for, which in Python 3.11 gives the result, if it has one, though the task
+    was cancelled in the meantime.
+    """
     task = asyncio.current_task()
     if task is not None and task.cancelling():
-        raise asyncio.CancelledError from error
+        raise asyncio.CancelledError
 
 
 async def next_message(subscription: Any, probe_seconds: float, timeout_seconds: float) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import structlog
 
 from chat.presence import Presence
 from chat.redis_relay.board import PresenceBoard
-from chat.redis_relay.link import LOST, Persistence, connect, next_message, words
+from chat.redis_relay.link import LOST, Persistence, connect, end_if_cancelled, next_message, words
 from chat.redis_relay.outbox import MAX_ENTRIES, Outbox
 from chat.redis_relay.peers import SILENT_SECONDS, Peers
 from chat.relay import RelaySink
@@ -140,6 +140,7 @@ class RedisRelay:
                         message = await next_message(
                             subscription, timing.probe_seconds, timing.timeout_seconds
                         )
+                        end_if_cancelled()
                         if message["type"] == "subscribe":
                             # Comes again when the client has connected again by itself.
                             persistence.succeeded()
@@ -176,6 +177,7 @@ class RedisRelay:
             async with asyncio.timeout(self._timing.timeout_seconds):
                 await self._redis.publish(CHANNEL, frame)
             self._outbox.sent()
+            end_if_cancelled()
 
     async def _tell_always(self, peers: Peers) -> None:
         persistence = Persistence("presence")
@@ -192,6 +194,7 @@ class RedisRelay:
                 if peers.take_strangers():
                     self._board.read_all_again()
                 await self._board.read(peers, _now())
+                end_if_cancelled()
                 persistence.succeeded()
                 await asyncio.sleep(self._timing.tell_seconds)
 

@@ -253,6 +253,20 @@ async def test_a_link_that_is_silent_but_alive_is_kept(redis_server: RedisServer
         assert node.heard.missed_count == 1
 
 
+async def test_cancelling_ends_it_whatever_it_does(redis_server: RedisServer) -> None:
+    """In Python 3.11 asyncio.wait_for, by which redis-py sends, forgets a cancellation now and then."""
+    busy = Timing(tell_seconds=0, refresh_seconds=0)
+    for steps in range(100):
+        node = Node(redis_server.url, "a", busy)
+        await node.listen()
+        node.relay.publish([message(1)])
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            await node.kill()
+            await node.relay.close()
+
+
 async def test_closing_without_redis_ends(redis_server: RedisServer) -> None:
     node = Node(redis_server.url, "a")
     await node.listen()
