@@ -32,7 +32,7 @@ def unique(text: str = "text") -> str:
 async def comes_true(ask: Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
     """Ask until the answer is yes."""
     async with asyncio.timeout(seconds):
-        while not await ask():
+        while not await ask():  # noqa: ASYNC110 (the server is another process)
             await asyncio.sleep(PAUSE_SECONDS)
 
 
