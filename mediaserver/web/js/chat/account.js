@@ -37,6 +37,11 @@ export class Account extends EventTarget {
     this.#set(null, null);
   }
 
+  /** The server has ended the session. */
+  forget() {
+    this.#set(null, null);
+  }
+
   /** A ticket that opens one chat connection, or null for somebody who has not signed in. Throws ApiError. */
   async ticket() {
     if (this.user === null) return null;

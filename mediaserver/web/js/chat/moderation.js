@@ -2,7 +2,7 @@
 import { button, check, element, field } from './dom.js';
 import { errorText, waitText } from './words.js';
 
-const TIMEOUTS = [[60, '1 minute'], [600, '10 minutes'], [3600, '1 hour']];
+const TIMEOUTS = [[60, '1 min'], [600, '10 min'], [3600, '1 hour']];
 const SLOW = [0, 3, 5, 10, 30, 60, 120];
 const FOLLOWED = [['', 'Everybody'], [0, 'Followers'], [600, 'Followers of 10 minutes'], [3600, 'Followers of 1 hour'], [86_400, 'Followers of 1 day'], [604_800, 'Followers of 1 week'], [2_592_000, 'Followers of 30 days']];
 const LINKS = [['allow', 'Allowed'], ['hold', 'Wait for a moderator'], ['refuse', 'Refused']];

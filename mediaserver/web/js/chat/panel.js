@@ -63,7 +63,7 @@ export class ChatPanel {
     this.#link.addEventListener('state', () => this.#showState());
     this.#link.addEventListener('joined', ({ detail }) => this.#joined(detail));
     this.#link.addEventListener('frame', ({ detail }) => this.#frame(detail));
-    this.#link.addEventListener('signed-out', () => void this.#account.restore());
+    this.#link.addEventListener('signed-out', () => this.#account.forget());
   }
 
   #bindButtons() {

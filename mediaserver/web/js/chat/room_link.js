@@ -157,6 +157,8 @@ export class RoomLink extends EventTarget {
       return;
     }
     if (code === CLOSE.SIGNED_OUT) this.dispatchEvent(new Event('signed-out'));
+    // Who listened to that may have begun anew.
+    if (this.#socket !== null) return;
     if (code === CLOSE.GOING_AWAY) this.#schedule(Math.random() / 2);
     else this.#again(code === CLOSE.TOO_MANY_FRAMES ? 60 : 0);
   }
