@@ -9,6 +9,8 @@ Rules:
 """
 
 import asyncio
+import socket
+import struct
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 BUDGET_BYTES: Final = 1024 * 1024
 GRACE_SECONDS: Final = 5.0
+KERNEL_BYTES: Final = 256 * 1024
+"""The kernel keeps at most twice this of a client's; left to itself, it takes megabytes before it says so."""
 MAX_WAITING: Final = 32
 """With so many frames unhandled, nothing more is read until they are."""
 FRAMES_PER_SECOND: Final = 100
@@ -46,6 +50,7 @@ CLOSE_NOT_SIGNED_IN: Final = 3000
 CLOSE_TOO_SLOW: Final = 3008
 CLOSE_TOO_MANY_FRAMES: Final = 4429
 _PING: Final = ping_frame()
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 
 class ConnectionHandler(Protocol):
@@ -106,6 +111,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        _set_option(self._transport, socket.SO_SNDBUF, KERNEL_BYTES)
 
     def data_received(self, data: bytes) -> None:
         if self.is_closed:
@@ -224,9 +230,22 @@ class Connection(asyncio.Protocol):
         with suppress(RuntimeError):
             transport.write(close_frame(CLOSE_TOO_SLOW, "too slow"))
         transport.close()
-        asyncio.get_running_loop().call_later(GRACE_SECONDS, transport.abort)
+        asyncio.get_running_loop().call_later(GRACE_SECONDS, _reset, transport)
 
     def abort(self) -> None:
         self.is_closed = True
         if self._transport is not None:
             self._transport.abort()
+
+
+def _reset(transport: asyncio.Transport) -> None:
+    """Drop what the client has not taken, in the kernel too: it would offer it for minutes."""
+    _set_option(transport, socket.SO_LINGER, _NO_LINGER)
+    transport.abort()
+
+
+def _set_option(transport: asyncio.Transport, option: int, value: int | bytes) -> None:
+    own_socket = transport.get_extra_info("socket")
+    if own_socket is not None:
+        with suppress(OSError):  # closed already
+            own_socket.setsockopt(socket.SOL_SOCKET, option, value)
