@@ -98,6 +98,7 @@ class ChatClient(asyncio.BufferedProtocol):
     def resume(self) -> None:
         """A slow one looks at what became of it."""
         if self._transport is not None and not self.is_closed:
+            _set_receive_bytes(self._transport, RECEIVE_BUFFER_BYTES)
             self._transport.resume_reading()
 
     def abort(self) -> None:
@@ -114,9 +115,7 @@ class ChatClient(asyncio.BufferedProtocol):
             headers["Authorization"] = f"Bearer {self._token}"
         self._transport.write(serialize_request(self._target, headers=headers))
         if self.is_slow:
-            transport.get_extra_info("socket").setsockopt(
-                socket.SOL_SOCKET, socket.SO_RCVBUF, SLOW_RECEIVE_BYTES
-            )
+            _set_receive_bytes(transport, SLOW_RECEIVE_BYTES)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return _receive_buffer
@@ -212,3 +211,7 @@ class ChatClient(asyncio.BufferedProtocol):
         self._tally.closed[reason] += 1
         self.abort()
         self._settle(BenchError(reason))
+
+
+def _set_receive_bytes(transport: asyncio.BaseTransport, size: int) -> None:
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)

@@ -5,15 +5,17 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from statistics import median
 from typing import Final
 
 from bench.api_load.population import room_id
 from bench.chat_load.accounts import Accounts, make_accounts, open_rooms
-from bench.chat_load.fleet import ChatFleet, ChatPlan
+from bench.chat_load.fleet import DRAIN_SECONDS, ChatFleet, ChatPlan
 from bench.chat_load.frames import MAX_MESSAGE_BYTES
 from bench.chat_load.node_peer import node_peer
+from bench.chat_load.probe import ChatProbe
 from bench.commands.command import MAX_CONNECTIONS, Command, add_load_arguments, bounded
 from bench.commands.steady import (
     interval_notes,
@@ -39,8 +41,12 @@ DEFAULT_RATE: Final = 200.0
 DEFAULT_SECONDS: Final = 20.0
 DEFAULT_BYTES: Final = 100
 SAMPLE_EVERY: Final = 10
+WINDOW_SECONDS: Final = 10
+MESSAGES_PER_WINDOW: Final = 5
+"""That one user may write. With fewer users than that takes, a server of our own is told to allow more."""
 MESSAGES_PER_WRITER: Final = 0.4
-"""A second: a user may write 5 in 10 seconds."""
+"""A second."""
+ROOM_FOR_BURSTS: Final = 2
 WARM_UP_SECONDS: Final = 3.0
 SETTLE_SECONDS: Final = 1.0
 SLOW_CLOSED: Final = 3008
@@ -56,6 +62,7 @@ class Loaded:
     target: Target
     pid: int | None
     accounts: Accounts
+    database_pid: int | None = None
     is_echo: bool = False
 
 
@@ -111,6 +118,7 @@ async def _run(arguments: Namespace) -> Sequence[Report]:
 
 @asynccontextmanager
 async def _server(arguments: Namespace, progress: Progress) -> AsyncIterator[Loaded]:
+    database_pid = None
     async with AsyncExitStack() as stack:
         if arguments.url is not None:
             target = parse_target(arguments.url, ("ws",), arguments.allow_remote)
@@ -120,20 +128,32 @@ async def _server(arguments: Namespace, progress: Progress) -> AsyncIterator[Loa
             progress.show("starting a server")
             server = await stack.enter_async_context(own_server(_own_settings(arguments)))
             target = parse_target(f"ws://127.0.0.1:{server.http_port}/ws", ("ws",))
-            label, pid, database = arguments.label or "mediaserver", server.pid, _database_of(server)
+            label, pid, database = (
+                arguments.label or "mediaserver",
+                server.pid,
+                EmbeddedPostgres(_database_folder(server)).url,
+            )
+            database_pid = _database_pid(server)
         if database is None:
             raise BenchError("--url needs --database-url, for accounts and rooms")
         accounts = await make_accounts(database, arguments.rooms * 2, _writers(arguments), progress.show)
-        yield Loaded(label, target, pid, accounts)
+        yield Loaded(label, target, pid, accounts, database_pid)
 
 
 def _own_settings(arguments: Namespace) -> tuple[str, ...]:
-    return ("--chat.max-connections", str(arguments.clients + arguments.idle + 100))
+    per_window = ceil(arguments.rate / _writers(arguments) * WINDOW_SECONDS * ROOM_FOR_BURSTS)
+    return (
+        *("--chat.max-connections", str(arguments.clients + arguments.idle + 100)),
+        *("--chat.messages-per-window", str(max(MESSAGES_PER_WINDOW, per_window))),
+    )
 
 
-def _database_of(server: OwnServer) -> str:
-    folder = Path(server.flags[server.flags.index("--data-dir") + 1])
-    return EmbeddedPostgres(folder / "postgres").url
+def _database_folder(server: OwnServer) -> Path:
+    return Path(server.flags[server.flags.index("--data-dir") + 1]) / "postgres"
+
+
+def _database_pid(server: OwnServer) -> int:
+    return int((_database_folder(server) / "postmaster.pid").read_text().split()[0])
 
 
 @asynccontextmanager
@@ -146,13 +166,13 @@ async def _peer(arguments: Namespace) -> AsyncIterator[Loaded]:
 
 def _writers(arguments: Namespace) -> int:
     """As many as it takes for none to be refused, if there are so many."""
-    wanted = max(1, round(arguments.rate / MESSAGES_PER_WRITER))
+    wanted = max(1, round(float(arguments.rate) / MESSAGES_PER_WRITER))
     return min(int(arguments.clients - arguments.slow), wanted)
 
 
 async def _load(loaded: Loaded, arguments: Namespace, progress: Progress) -> Report:
     started_at = utc_now()
-    probe = ServerProbe(loaded.pid) if loaded.pid is not None else None
+    probe = ChatProbe(loaded.pid, loaded.database_pid) if loaded.pid is not None else None
     async with AsyncExitStack() as stack:
         before = _memory(probe)
         idle = ChatFleet(_idle_plan(loaded, arguments))
@@ -249,9 +269,10 @@ def _metrics(outcome: Outcome, arguments: Namespace) -> Iterator[Metric]:
 def _problems(outcome: Outcome, arguments: Namespace) -> Iterator[str]:
     yield from interval_problems(outcome.interval)
     tally = outcome.fleet.tally
-    missing = tally.lost + outcome.fleet.unseen
-    if missing:
-        yield f"{missing} messages were lost"
+    if tally.lost:
+        yield f"{tally.lost} messages were lost"
+    if outcome.fleet.unseen:
+        yield f"{outcome.fleet.unseen} messages had not come {DRAIN_SECONDS:g} s after the last was sent"
     if tally.reordered:
         yield f"{tally.reordered} messages came out of order"
     if arguments.rate and not outcome.deliveries:
