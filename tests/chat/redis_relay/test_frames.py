@@ -24,7 +24,7 @@ from chat.redis_relay.frames import (
 from chat.redis_relay.outbox import MAX_FRAME_BYTES, MAX_ROOMS, MAX_TOGETHER, Outbox
 from chat.redis_relay.peers import MAX_PEERS, SILENT_SECONDS, Peers
 from storage.repositories.chat_log import LoggedEntry, NewEvent
-from tests.chat.relay_world import OTHER_ROOM, ROOM, SOMEBODY, WHEN, Memory, event, message
+from tests.chat.redis_relay.world import OTHER_ROOM, ROOM, SOMEBODY, WHEN, Memory, event, message
 
 START = 5
 
