@@ -67,14 +67,23 @@ class ChatFleet:
 
     async def connect(self, show: Callable[[str], object]) -> None:
         """Bring all clients into their rooms. Raises BenchError when one is refused."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                await self._join_all(group, show)
+        except BaseExceptionGroup as failures:
+            refused = failures.subgroup(BenchError)
+            if refused is None:
+                raise
+            raise refused.exceptions[0] from None
+
+    async def _join_all(self, group: asyncio.TaskGroup, show: Callable[[str], object]) -> None:
         slots = asyncio.Semaphore(CONNECTING)
-        async with asyncio.TaskGroup() as group:
-            for number in range(self._plan.clients):
-                await slots.acquire()
-                if number % SHOW_EVERY == 0:
-                    show(f"{number} of {self._plan.clients}")
-                task = group.create_task(self._join(number))
-                task.add_done_callback(lambda _: slots.release())
+        for number in range(self._plan.clients):
+            await slots.acquire()
+            if number % SHOW_EVERY == 0:
+                show(f"{number} of {self._plan.clients}")
+            task = group.create_task(self._join(number))
+            task.add_done_callback(lambda _: slots.release())
 
     async def _join(self, number: int) -> None:
         client = self._make(number)
