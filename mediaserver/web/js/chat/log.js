@@ -27,6 +27,7 @@ export class ChatLog extends EventTarget {
   #me = null;
   #loadOlder;
   #isLoading = false;
+  #beginning;
   #context = { me: null, find: (id) => this.find(id) };
 
   /** `loadOlder(before)` gives a promise of older messages, oldest first; before an offset. */
@@ -34,7 +35,7 @@ export class ChatLog extends EventTarget {
     super();
     this.#loadOlder = loadOlder;
     this.#observe('chat-end', '0px 0px 60px', (isSeen) => (isSeen ? this.#resume() : this.#read()));
-    this.#observe('chat-beginning', '120px 0px 0px', (isSeen) => isSeen && void this.#showOlder());
+    this.#beginning = this.#observe('chat-beginning', '120px 0px 0px', (isSeen) => isSeen && void this.#showOlder());
     this.#pill.addEventListener('click', () => this.toNewest());
     this.#lines.addEventListener('click', (event) => this.#clicked(event));
     this.#log.addEventListener('keydown', (event) => this.#key(event));
@@ -144,6 +145,9 @@ export class ChatLog extends EventTarget {
     this.#older = [...items, ...this.#older].slice(0, MOST_LINES);
     this.#lines.prepend(...items.map((item) => buildLine(item, this.#context)));
     this.#cutEnd();
+    // Observers tell of changes only, and the beginning may be in sight still.
+    this.#beginning.unobserve(byId('chat-beginning'));
+    this.#beginning.observe(byId('chat-beginning'));
   }
 
   /** Positions count from the end, so that of the reader moves by what is cut there. */
@@ -167,6 +171,7 @@ export class ChatLog extends EventTarget {
       { root: this.#log, rootMargin },
     );
     observer.observe(byId(id));
+    return observer;
   }
 
   #clicked(event) {
