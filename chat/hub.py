@@ -121,6 +121,8 @@ class Hub:
         room.settings = state.settings
         self._rooms[room_id] = room
         room.empty_since = asyncio.get_running_loop().time()
+        # What was said while the room was read found no room to be told to.
+        self._catch_up(room)
         return room
 
     def _forget_empty(self, now: float) -> None:
