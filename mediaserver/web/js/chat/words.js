@@ -136,9 +136,9 @@ export function characterCount(text) {
 
 /** One of `count` colours, always the same for one user. */
 export function colourOf(userId, count) {
-  let sum = 0;
-  for (const character of userId) sum = (sum * 31 + character.charCodeAt(0)) >>> 0;
-  return sum % count;
+  let hash = 0x811c9dc5; // FNV-1a
+  for (const character of userId) hash = Math.imul(hash ^ character.charCodeAt(0), 0x01000193);
+  return (hash >>> 16) % count;
 }
 
 function mentionParts(text, ids) {
