@@ -7,6 +7,7 @@ from uuid import UUID
 import structlog
 
 from chat.bodies import frame_of, settings_of
+from chat.protocol.frames import DENIED, MessageHeld
 from chat.room import Role, Room
 from storage.repositories.chat_log import LoggedEntry, NewEvent, NewMessage
 
@@ -76,6 +77,11 @@ def _give_role(room: Room, user_id: UUID, before: Role, after: Role) -> None:
             visitor.role = after
 
 
+def _message_denied(room: Room, data: Data) -> None:
+    own = room.connections_of(UUID(data["userId"]))
+    room.say_to(own, "message-held", MessageHeld(room.id, UUID(data["messageId"]), "denied"))
+
+
 def _unpinned(room: Room, _: Data) -> None:
     room.pinned = None
 
@@ -90,6 +96,7 @@ _EFFECTS: Final[Mapping[str, Callable[[Room, Data], None]]] = {
     "user-unbanned": _person_changed,
     "shadow-banned": _person_changed,
     "shadow-unbanned": _person_changed,
+    DENIED: _message_denied,
     "moderator-added": _moderator_added,
     "moderator-removed": _moderator_removed,
 }

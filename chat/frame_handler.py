@@ -22,6 +22,7 @@ from chat.moderation.screening import Action, Screened, Screening
 from chat.moderation.service import Moderation
 from chat.ports import Admission, Identity, RateLimiter, Visits
 from chat.protocol.frames import (
+    HELD,
     NEW_MESSAGE,
     Ack,
     BadFrame,
@@ -51,7 +52,7 @@ from chat.writer import LogWriter
 from storage.database import Database
 from storage.errors import StorageError
 from storage.ids import new_id
-from storage.repositories.chat_log import Mention, NewMessage
+from storage.repositories.chat_log import ChatLog, LoggedEntry, Mention, NewEvent, NewMessage
 from storage.repositories.chat_messages import ChatMessages, MessageState
 from storage.repositories.chat_people import ChatPeople, RoomPerson
 
@@ -234,17 +235,13 @@ class FrameHandler:
         return await self._say_to_nobody(room, message)
 
     async def _hold(self, room: Room, message: NewMessage, screened: Screened) -> "Answer":
-        await self._messages.add(message, MessageState.HELD, screened.reason)
-        held = MessageHeld(
-            room.id,
-            message.id,
-            "held",
-            message.user_id,
-            message.username,
-            message.message,
-            screened.reason or "",
-        )
-        room.say_to_moderators("message-held", held)
+        """Moderators are told by way of the log, since they may be on another node."""
+        added = NewEvent(room.id, HELD, {"messageId": str(message.id)}, message.created_at)
+        async with self._parts.database.transaction() as transaction:
+            await ChatMessages(transaction).add(message, MessageState.HELD, screened.reason)
+            [offset] = await ChatLog(transaction).append([added])
+        if offset is not None:
+            self._hub.logged([LoggedEntry(offset, added)])
         return Answer("message-held", MessageHeld(room.id, message.id, "held"))
 
     async def _say_to_nobody(self, room: Room, message: NewMessage) -> "Answer":

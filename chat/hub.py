@@ -25,7 +25,7 @@ from chat.fanout import FanoutCounters, Ticker
 from chat.moderation.recent import fingerprint
 from chat.moderation.terms import CompiledTerms
 from chat.presence import Presence, RoomPresence
-from chat.protocol.frames import MAX_MISSED, MessageHeld
+from chat.protocol.frames import HELD, MAX_MISSED, MessageHeld
 from chat.relay import Relay
 from chat.ring import Ring
 from chat.room import Room
@@ -33,6 +33,7 @@ from chat.tasks import Tasks
 from storage.database import Database
 from storage.errors import StorageError
 from storage.repositories.chat_log import ChatLog, LoggedEntry, NewEvent, NewMessage
+from storage.repositories.chat_messages import ChatMessages, MessageState
 from storage.repositories.chat_rooms import ChatRooms
 
 logger = structlog.get_logger("mediaserver.chat")
@@ -155,13 +156,6 @@ class Hub:
                     room.recent.note(logged.entry.user_id, fingerprint(logged.entry.message))
             self._arrived(room, entries)
 
-    def held_decided(self, room_id: UUID, message_id: UUID, user_id: UUID, is_allowed: bool) -> None:
-        """A moderator decided on a held message. One that is allowed is shown like any other."""
-        room = self._rooms.get(room_id)
-        if room is not None and not is_allowed:
-            denied = MessageHeld(room_id, message_id, "denied")
-            room.say_to(room.connections_of(user_id), "message-held", denied)
-
     def remote_burst(self, room_id: UUID, reactions: Mapping[str, int]) -> None:
         room = self._rooms.get(room_id)
         if room is not None:
@@ -196,8 +190,13 @@ class Hub:
     def _deliver(self, room: Room, entries: Iterable[LoggedEntry]) -> None:
         for logged in entries:
             deliver(room, logged)
-            if isinstance(logged.entry, NewEvent) and logged.entry.kind in RELOADING:
+            if not isinstance(logged.entry, NewEvent):
+                continue
+            if logged.entry.kind in RELOADING:
                 self._in_background(room, partial(self._reload, room))
+            elif logged.entry.kind == HELD:
+                held = partial(self._show_held, room, UUID(logged.entry.data["messageId"]))
+                self._in_background(room, held)
 
     def _look_at_gap(self, room: Room) -> None:
         gap = room.arrivals.gap
@@ -239,6 +238,22 @@ class Hub:
         room.terms = await CompiledTerms.load(state.terms)
         pinned = state.pinned
         room.pinned = message_body(pinned.offset, pinned.as_new()) if pinned and pinned.offset else None
+
+    async def _show_held(self, room: Room, message_id: UUID) -> None:
+        """To moderators only, so the log does not tell what it says."""
+        message = await ChatMessages(self._database).find(room.id, message_id)
+        if message is None or message.state is not MessageState.HELD:
+            return
+        held = MessageHeld(
+            room.id,
+            message.id,
+            "held",
+            message.user_id,
+            message.username,
+            message.message,
+            message.hold_reason or "",
+        )
+        room.say_to_moderators("message-held", held)
 
     def _in_background(self, room: Room, work: Callable[[], Awaitable[None]]) -> None:
         self._tasks.start(self._persistently(room, work))

@@ -22,13 +22,10 @@ Method: TypeAlias = Callable[Arguments, Coroutine[Any, Any, ResultType]]
 
 
 class ModerationSink(Protocol):
-    """Who shows it to the rooms. Both are called after the commit, and must not block."""
+    """Who shows it to the rooms."""
 
     def logged(self, entries: Sequence[LoggedEntry]) -> None:
-        """These are durable now."""
-
-    def held_decided(self, room_id: UUID, message_id: UUID, user_id: UUID, is_allowed: bool) -> None:
-        """``user_id`` wrote a message that was held."""
+        """These are durable now. Must not block."""
 
 
 def whole(

@@ -15,7 +15,7 @@ from chat.errors import Refusal
 from chat.moderation.authority import require_moderator, require_owner, require_power_over
 from chat.moderation.deeds import Deed, ModerationSink, deed, room_not_found, whole
 from chat.moderation.terms import CompiledTerms
-from chat.protocol.frames import rfc3339
+from chat.protocol.frames import DENIED, rfc3339
 from storage.database import Database
 from storage.repositories.blocked_terms import BlockedTerm, BlockedTerms
 from storage.repositories.chat_log import ChatLog, LoggedEntry
@@ -227,7 +227,6 @@ class Moderation:
             if not await ChatMessages(doing.transaction).allow(message_id, offset):
                 raise _message_not_found()
         self._sink.logged([LoggedEntry(offset, message.as_new())])
-        self._sink.held_decided(room_id, message_id, message.user_id, True)
 
     @whole
     async def deny(self, actor: UUID, room_id: UUID, message_id: UUID, address: str = "") -> None:
@@ -237,7 +236,8 @@ class Moderation:
             await doing.audit("chat.deny", "message", message_id, {"userId": str(message.user_id)})
             if not await ChatMessages(doing.transaction).deny(message_id, actor):
                 raise _message_not_found()
-        self._sink.held_decided(room_id, message_id, message.user_id, False)
+            doing.say(DENIED, {"messageId": str(message_id), "userId": str(message.user_id)})
+        self._sink.logged(doing.logged)
 
     # What several need
 

@@ -254,8 +254,9 @@ EVENT_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Events of a room's log besides messages, with the fields of their bodies beside roomId and offset."""
 
-HIDDEN_EVENTS: Final = frozenset(("shadow-banned", "shadow-unbanned", "blocked-terms-changed"))
-"""Events of the log that take effect on every node and are sent to nobody."""
+HELD, DENIED = "held-added", "held-denied"
+HIDDEN_EVENTS: Final = frozenset(("shadow-banned", "shadow-unbanned", "blocked-terms-changed", HELD, DENIED))
+"""Events of the log that take effect on every node and are sent to nobody as they are."""
 
 
 class Encoding(Enum):

@@ -32,13 +32,9 @@ class Sink:
     """Implements chat.moderation.deeds.ModerationSink."""
 
     entries: list[LoggedEntry] = field(default_factory=list)
-    decided: list[tuple[UUID, bool]] = field(default_factory=list)
 
     def logged(self, entries: Sequence[LoggedEntry]) -> None:
         self.entries.extend(entries)
-
-    def held_decided(self, room_id: UUID, message_id: UUID, user_id: UUID, is_allowed: bool) -> None:
-        self.decided.append((message_id, is_allowed))
 
     @property
     def kinds(self) -> list[str]:

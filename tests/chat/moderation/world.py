@@ -28,13 +28,9 @@ PEOPLE = {
 @dataclass
 class FakeSink:
     entries: list[LoggedEntry] = field(default_factory=list)
-    decided: list[tuple[UUID, UUID, bool]] = field(default_factory=list)
 
     def logged(self, entries: Sequence[LoggedEntry]) -> None:
         self.entries.extend(entries)
-
-    def held_decided(self, _room_id: UUID, message_id: UUID, user_id: UUID, is_allowed: bool) -> None:
-        self.decided.append((message_id, user_id, is_allowed))
 
     @property
     def events(self) -> list[tuple[str, dict[str, Any]]]:
