@@ -15,19 +15,17 @@ import asyncio
 import itertools
 import secrets
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Final
 
 import msgspec
 import structlog
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
 from storage.bus import RELAYED, Bus, ChangesMissed, Event
+from storage.redis_link import LOST, Persistence, connect, end_if_cancelled, next_message, words
 
 logger = structlog.get_logger("mediaserver.storage")
 
@@ -36,14 +34,11 @@ MAX_WAITING: Final = 10_000
 BATCH: Final = 256
 TIMEOUT_SECONDS: Final = 2.0
 PROBE_SECONDS: Final = 10.0
-FIRST_PAUSE_SECONDS: Final = 0.2
-LONGEST_PAUSE_SECONDS: Final = 5.0
 CLOSE_TIMEOUT_SECONDS: Final = 1.0
 MAX_NODES: Final = 1000
 """Of how many nodes it is remembered what came last; each start of a server is a node of its own."""
 
 _KINDS: Final = {kind.__name__: kind for kind in RELAYED}
-_LOST: Final = (RedisError, OSError, TimeoutError)
 
 
 class Frame(msgspec.Struct, frozen=True, array_like=True):
@@ -69,12 +64,7 @@ class BusRelay:
     """
 
     def __init__(self, url: str, bus: Bus, max_waiting: int = MAX_WAITING) -> None:
-        self._redis: Any = Redis.from_url(
-            url,
-            socket_timeout=TIMEOUT_SECONDS,
-            socket_connect_timeout=TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._redis: Any = connect(url, TIMEOUT_SECONDS)
         self._bus = bus
         # Not the data directory's id: the numbers begin anew with each start.
         self._node = secrets.token_urlsafe(12)
@@ -93,8 +83,9 @@ class BusRelay:
     async def run(self) -> None:
         """Relay until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_again_and_again("listening", self._listen))
-            tasks.create_task(_again_and_again("sending", self._send_all))
+            for what, work in {"listening": self._listen, "sending": self._send_all}.items():
+                persistence = Persistence("bus", what)
+                tasks.create_task(persistence.run(partial(work, persistence.succeeded)))
 
     async def close(self) -> None:
         """Send what waits, if Redis lets us within a second. Call it when ``run`` has ended."""
@@ -102,9 +93,9 @@ class BusRelay:
             async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
                 while self._waiting:
                     await self._send_batch()
-        except _LOST as error:
-            logger.warning("bus_events_not_sent", error=_words(error), waiting=len(self._waiting))
-        with suppress(*_LOST):
+        except LOST as error:
+            logger.warning("bus_events_not_sent", error=words(error), waiting=len(self._waiting))
+        with suppress(*LOST):
             await self._redis.aclose()
 
     def _published(self, event: Event) -> None:
@@ -127,6 +118,7 @@ class BusRelay:
             self._has_waiting.clear()
             while self._waiting:
                 await self._send_batch()
+                end_if_cancelled()
                 connected()
             self._is_dropping = False
             await self._has_waiting.wait()
@@ -147,7 +139,7 @@ class BusRelay:
                 async with asyncio.timeout(TIMEOUT_SECONDS):
                     await subscription.subscribe(CHANNEL)
                 while True:
-                    self._take(await _next_message(subscription), connected)
+                    self._take(await next_message(subscription, PROBE_SECONDS, TIMEOUT_SECONDS), connected)
             finally:
                 self.listening.clear()
 
@@ -191,47 +183,3 @@ class BusRelay:
             logger.warning("bus_events_missed", node=frame.node, count=frame.number - last - 1)
             self._bus.publish(ChangesMissed())
         return False
-
-
-async def _again_and_again(what: str, work: Callable[[Callable[[], None]], Awaitable[None]]) -> None:
-    """Do ``work`` until cancelled. It calls what it is given as soon as Redis answers."""
-    is_lost = False
-    clock = asyncio.get_running_loop().time
-    pause = FIRST_PAUSE_SECONDS
-
-    def connected() -> None:
-        nonlocal is_lost
-        if is_lost:
-            logger.info("bus_back", what=what)
-        is_lost = False
-
-    while True:
-        began = clock()
-        try:
-            await work(connected)
-        except _LOST as error:
-            if not is_lost:
-                logger.warning("bus_lost", what=what, error=_words(error))
-            is_lost = True
-        # A link that is lost as soon as it is there must not make ``ChangesMissed`` a flood.
-        if clock() - began > LONGEST_PAUSE_SECONDS:
-            pause = FIRST_PAUSE_SECONDS
-        await asyncio.sleep(pause)
-        pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
-
-
-async def _next_message(subscription: Any) -> dict[str, Any]:
-    """Raises ConnectionError when Redis does not even answer a ping."""
-    message: dict[str, Any] | None = await subscription.get_message(timeout=PROBE_SECONDS)
-    if message is None:
-        # A link that died without a word is only noticed by using it.
-        async with asyncio.timeout(TIMEOUT_SECONDS):
-            await subscription.ping()
-        message = await subscription.get_message(timeout=TIMEOUT_SECONDS)
-    if message is None:
-        raise ConnectionError("Redis: no answer to a ping")
-    return message
-
-
-def _words(error: Exception) -> str:
-    return str(error) or type(error).__name__

@@ -12,15 +12,17 @@ import structlog
 
 from chat.presence import Presence
 from chat.redis_relay.board import PresenceBoard
-from chat.redis_relay.link import LOST, Persistence, connect, end_if_cancelled, next_message, words
 from chat.redis_relay.outbox import MAX_ENTRIES, Outbox
 from chat.redis_relay.peers import SILENT_SECONDS, Peers
 from chat.relay import RelaySink
+from storage.redis_link import LOST, Persistence, connect, end_if_cancelled, next_message, words
 from storage.repositories.chat_log import LoggedEntry
 
 logger = structlog.get_logger("mediaserver.chat")
 
 CHANNEL: Final = "mediaserver:chat"
+LINK: Final = "chat_relay"
+"""What the log calls it."""
 CLOSE_TIMEOUT_SECONDS: Final = 1.0
 
 
@@ -129,7 +131,7 @@ class RedisRelay:
             await self._redis.aclose()
 
     async def _listen_always(self, peers: Peers) -> None:
-        persistence, timing = Persistence("listening"), self._timing
+        persistence, timing = Persistence(LINK, "listening"), self._timing
 
         async def listen() -> None:
             async with self._redis.pubsub() as subscription:
@@ -140,7 +142,6 @@ class RedisRelay:
                         message = await next_message(
                             subscription, timing.probe_seconds, timing.timeout_seconds
                         )
-                        end_if_cancelled()
                         if message["type"] == "subscribe":
                             # Comes again when the client has connected again by itself.
                             persistence.succeeded()
@@ -161,7 +162,7 @@ class RedisRelay:
         self.listening.set()
 
     async def _send_always(self) -> None:
-        persistence = Persistence("sending", on_loss=self._outbox.forget_fleeting)
+        persistence = Persistence(LINK, "sending", on_loss=self._outbox.forget_fleeting)
 
         async def send() -> None:
             while True:
@@ -180,7 +181,7 @@ class RedisRelay:
             end_if_cancelled()
 
     async def _tell_always(self, peers: Peers) -> None:
-        persistence = Persistence("presence")
+        persistence = Persistence(LINK, "presence")
 
         async def tell() -> None:
             refresh_at = 0.0

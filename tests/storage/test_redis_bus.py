@@ -342,6 +342,16 @@ async def test_a_redis_that_hangs_holds_nobody_up() -> None:
     server.close()
 
 
+async def test_cancelling_ends_it_whatever_it_does(redis_server: RedisServer) -> None:
+    """In Python 3.11 asyncio.wait_for, by which redis-py sends, forgets a cancellation now and then."""
+    for steps in range(100):
+        node = Node(redis_server.url)
+        async with asyncio.timeout(10), node.running():
+            node.bus.publish(GIFT)
+            for _ in range(steps):
+                await asyncio.sleep(0)
+
+
 async def test_the_last_events_are_sent_when_the_server_stops(redis_server: RedisServer) -> None:
     first, second = Node(redis_server.url), Node(redis_server.url)
     async with second.running():

@@ -1,4 +1,4 @@
-"""How the relay speaks with Redis: with time limits, again and again, saying once that it was lost."""
+"""How tasks without end speak with Redis: with time limits, again and again, and one word when it is gone."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,7 +10,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-logger = structlog.get_logger("mediaserver.chat")
+logger = structlog.get_logger("mediaserver.storage")
 
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 5.0
@@ -28,34 +28,41 @@ def connect(url: str, timeout_seconds: float) -> Any:
 
 
 class Persistence:
-    """Does work until cancelled. The work calls ``succeeded`` as soon as Redis answers."""
+    """Does work until cancelled. The work calls ``succeeded`` as soon as Redis answers.
 
-    def __init__(self, what: str, on_loss: Callable[[], None] = lambda: None) -> None:
+    The log says ``<name>_lost`` and ``<name>_back``, and of ``what``.
+    """
+
+    def __init__(self, name: str, what: str, on_loss: Callable[[], None] = lambda: None) -> None:
+        self._name = name
         self._what = what
         self._on_loss = on_loss
         self._pause_seconds = FIRST_PAUSE_SECONDS
         self._is_lost = False
 
     async def run(self, work: Callable[[], Awaitable[None]]) -> None:
+        clock = asyncio.get_running_loop().time
         while True:
+            began = clock()
             try:
                 await work()
             except LOST as error:
                 end_if_cancelled()
                 self._lost(error)
-            pause = self._pause_seconds
-            self._pause_seconds = min(pause * 2, LONGEST_PAUSE_SECONDS)
-            await asyncio.sleep(pause)
+            # A link that is lost as soon as it is there must not make all catch up again and again.
+            if clock() - began > LONGEST_PAUSE_SECONDS:
+                self._pause_seconds = FIRST_PAUSE_SECONDS
+            await asyncio.sleep(self._pause_seconds)
+            self._pause_seconds = min(self._pause_seconds * 2, LONGEST_PAUSE_SECONDS)
 
     def succeeded(self) -> None:
         if self._is_lost:
-            logger.info("chat_relay_back", what=self._what)
+            logger.info(f"{self._name}_back", what=self._what)
         self._is_lost = False
-        self._pause_seconds = FIRST_PAUSE_SECONDS
 
     def _lost(self, error: Exception) -> None:
         if not self._is_lost:
-            logger.warning("chat_relay_lost", what=self._what, error=words(error))
+            logger.warning(f"{self._name}_lost", what=self._what, error=words(error))
         self._is_lost = True
         self._on_loss()
 
@@ -81,6 +88,7 @@ async def next_message(subscription: Any, probe_seconds: float, timeout_seconds:
         message = await subscription.get_message(timeout=timeout_seconds)
     if message is None:
         raise ConnectionError("Redis: no answer to a ping")
+    end_if_cancelled()
     return message
 
 
