@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
 
@@ -10,8 +10,8 @@ import psutil
 import pytest
 from aiohttp import WSServerHandshakeError
 
-from tests.chat.clients import Chat, Frame
 from tests.chat.live_chat import FREE, Live, comes_true, unique
+from tests.chat.talkers import HEAL_SECONDS, Talkers
 from tests.faults.test_database import frozen, postmaster
 from tests.helpers.server_process import ServerProcess
 from tests.helpers.waiting import eventually
@@ -19,51 +19,12 @@ from tests.helpers.waiting import eventually
 pytestmark = pytest.mark.slow
 
 TALKERS = 8
-HEAL_SECONDS = 40.0
 
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     with ServerProcess(tmp_path_factory.mktemp("fragile") / "data", settings=FREE) as server:
         yield Live(server)
-
-
-class Talkers:
-    """Some who talk, each on a connection of their own, and how each of their messages was answered."""
-
-    def __init__(self, chats: Sequence[Chat], room: str) -> None:
-        self._room = room
-        self.answers: dict[str, Frame] = {}
-        self._is_over = False
-        self._tasks = [asyncio.create_task(self._talk(chat)) for chat in chats]
-
-    @property
-    def acked(self) -> list[str]:
-        return [text for text, answer in self.answers.items() if answer["t"] == "ack"]
-
-    @property
-    def refused(self) -> list[str]:
-        return [text for text, answer in self.answers.items() if answer["t"] == "error"]
-
-    async def end(self) -> None:
-        self._is_over = True
-        await asyncio.gather(*self._tasks)
-
-    async def more_acked(self, count: int = 20) -> None:
-        wanted = len(self.acked) + count
-        await eventually(lambda: len(self.acked) >= wanted, HEAL_SECONDS)
-
-    async def some_refused(self) -> None:
-        await eventually(lambda: self.refused, HEAL_SECONDS)
-
-    async def _talk(self, chat: Chat) -> None:
-        while not self._is_over:
-            text = unique()
-            self.answers[text] = await chat.ask("chat-message", roomId=self._room, message=text)
-            if self.answers[text]["t"] == "error":
-                assert self.answers[text]["d"]["code"] in ("unavailable", "busy"), self.answers[text]
-                # Nobody may send more than a hundred frames a second.
-                await asyncio.sleep(self.answers[text]["d"]["retryAfter"] / 2)
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ import pytest
 from storage.embedded import EmbeddedPostgres
 from tests.chat.clients import Chat, chatting
 from tests.chat.live_chat import FREE, Live, comes_true, unique
+from tests.chat.talkers import Talkers
 from tests.helpers.server_process import ServerProcess
 from tests.helpers.waiting import eventually
 from tests.storage.test_shared_state import RedisServer
@@ -285,6 +286,22 @@ async def test_redis_is_lost_and_comes_back(nodes: Nodes) -> None:
             return True
 
         await comes_true(is_quick, HEAL_SECONDS)
+
+
+async def test_redis_is_lost_in_mid_message(nodes: Nodes) -> None:
+    """What was acknowledged on either node is shown on both, once and in one order."""
+    async with nodes.room_with(2, 2) as (room, at_a, at_b):
+        talkers = Talkers([at_a[0], at_b[0]], room)
+        await talkers.more_acked(10)
+        await asyncio.to_thread(nodes.redis.kill)
+        await talkers.more_acked(10)
+        await asyncio.to_thread(nodes.redis.start)
+        await talkers.more_acked(10)
+        await talkers.end()
+        for chat in (at_a[1], at_b[1]):
+            await eventually(lambda chat=chat: set(talkers.acked) <= set(chat.texts(room)), HEAL_SECONDS)
+        assert at_a[1].texts(room) == at_b[1].texts(room)
+        assert len(set(at_a[1].texts(room))) == len(at_a[1].texts(room))
 
 
 async def test_a_node_that_is_killed_loses_nothing_and_comes_back(nodes: Nodes) -> None:
