@@ -1,7 +1,7 @@
 """Who is in the rooms, how lively they are, and what of it is told. None of it is in a room's log."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
 
@@ -19,7 +19,7 @@ MOST_TYPING: Final = 5
 
 
 class Attendance:
-    """Everything here is synchronous. ``tick`` is to be called once a second."""
+    """Everything here is synchronous. ``tick`` is to be called once a second for each room."""
 
     def __init__(self, relay: Relay, audience: Audience) -> None:
         self._relay = relay
@@ -50,13 +50,12 @@ class Attendance:
         """For who has just come."""
         return room.presence.count_to_show(self._audience.watchers(room.id))
 
-    def tick(self, rooms: Iterable[Room]) -> None:
-        for room in rooms:
-            watchers = self._audience.watchers(room.id)
-            count = room.presence.take_count(watchers)
-            if count is not None:
-                room.say("viewer-count", ViewerCount(room.id, count))
-            self._relay.presence(room.id, room.presence.own(watchers))
+    def tick(self, room: Room) -> None:
+        watchers = self._audience.watchers(room.id)
+        count = room.presence.take_count(watchers)
+        if count is not None:
+            room.say("viewer-count", ViewerCount(room.id, count))
+        self._relay.presence(room.id, room.presence.own(watchers))
 
     def react(self, room: Room, reaction: str) -> None:
         room.here.react(reaction)

@@ -29,6 +29,7 @@ from chat.protocol.frames import HELD, MAX_MISSED, MessageHeld
 from chat.relay import Relay
 from chat.ring import Ring
 from chat.room import Room
+from chat.slices import sliced
 from chat.tasks import Tasks
 from storage.database import Database
 from storage.errors import StorageError
@@ -43,6 +44,8 @@ GAP_SECONDS: Final = 0.2
 """A missing entry may still be on its way from another node for so long."""
 CATCH_UP_ENTRIES: Final = 500
 RETRY_SECONDS: Final = 0.5
+ROOMS_AT_ONCE: Final = 100
+"""Between so many, others have their turn."""
 
 
 class Hub:
@@ -57,6 +60,9 @@ class Hub:
         self._rooms: dict[UUID, Room] = {}
         self._opening: dict[UUID, asyncio.Task[Room]] = {}
         self._catching_up: set[UUID] = set()
+        self._behind_again: set[UUID] = set()
+        self._has_missed = False
+        self._is_looking = False
         self._users: dict[UUID, dict[Connection, None]] = {}
 
     @property
@@ -85,7 +91,7 @@ class Hub:
 
     # Rooms
 
-    def rooms(self) -> Iterable[Room]:
+    def rooms(self) -> list[Room]:
         return list(self._rooms.values())
 
     def find(self, room_id: UUID) -> Room | None:
@@ -109,9 +115,20 @@ class Hub:
 
     async def _open(self, room_id: UUID) -> Room:
         self._relay.opened(room_id)
+        try:
+            room = await self._read(room_id)
+        except BaseException:
+            self._relay.closed(room_id)
+            raise
+        self._rooms[room_id] = room
+        room.empty_since = asyncio.get_running_loop().time()
+        # What was said while the room was read found no room to be told to.
+        self._catch_up(room)
+        return room
+
+    async def _read(self, room_id: UUID) -> Room:
         state = await ChatRooms(self._database).state(room_id)
         if state is None:
-            self._relay.closed(room_id)
             raise Refusal("room_not_found", "There is no such room.")
         room = Room(state, await CompiledTerms.load(state.terms), self._ticker)
         floor = max(0, state.position.offset - MAX_MISSED)
@@ -120,18 +137,7 @@ class Hub:
             if logged.offset <= state.position.offset:
                 deliver(room, logged, is_news=False)
         room.settings = state.settings
-        self._rooms[room_id] = room
-        room.empty_since = asyncio.get_running_loop().time()
-        # What was said while the room was read found no room to be told to.
-        self._catch_up(room)
         return room
-
-    def _forget_empty(self, now: float) -> None:
-        """Drop rooms that have been empty for EMPTY_SECONDS."""
-        for room in self.rooms():
-            if not room.visitors and room.empty_since is not None and now - room.empty_since > EMPTY_SECONDS:
-                del self._rooms[room.id]
-                self._relay.closed(room.id)
 
     def drop(self, room_id: UUID) -> None:
         """The room was deleted; those in it are told by their visits."""
@@ -171,15 +177,46 @@ class Hub:
         if room is not None:
             self._attendance.remote_presence(room, node, presence)
 
-    def tick(self, now: float) -> None:
-        """Once a second."""
-        self._forget_empty(now)
-        self._attendance.tick(self._rooms.values())
+    async def tick(self, now: float) -> None:
+        """Once a second: forget rooms that are long empty, and tell who is in the others."""
+        for rooms in sliced(self.rooms(), ROOMS_AT_ONCE):
+            for room in rooms:
+                if _is_abandoned(room, now):
+                    self.drop(room.id)
+                elif self._rooms.get(room.id) is room:
+                    self._attendance.tick(room)
+            await asyncio.sleep(0)
 
     def missed(self) -> None:
         """Something may have been said on other nodes unheard."""
-        for room in self.rooms():
-            self._catch_up(room)
+        self._has_missed = True
+        self._tasks.start(self._look_for_missed())
+
+    async def _look_for_missed(self) -> None:
+        """One at a time; what is missed meanwhile makes it begin again."""
+        if self._is_looking:
+            return
+        self._is_looking = True
+        try:
+            while self._has_missed:
+                self._has_missed = False
+                for rooms in sliced(self.rooms(), ROOMS_AT_ONCE):
+                    await self._catch_up_late(rooms)
+        finally:
+            self._is_looking = False
+
+    async def _catch_up_late(self, rooms: Sequence[Room]) -> None:
+        """Those whose logs are longer than what was delivered, or are gone."""
+        try:
+            positions = await ChatLog(self._database).positions([room.id for room in rooms])
+        except StorageError as error:
+            logger.warning("chat_rooms_wait", error=str(error))
+            self._has_missed = True
+            return await asyncio.sleep(RETRY_SECONDS)
+        for room in rooms:
+            position = positions.get(room.id)
+            if position is not None and position.offset > room.offset:
+                self._catch_up(room)
 
     def _arrived(self, room: Room, entries: Iterable[LoggedEntry]) -> None:
         loop = asyncio.get_running_loop()
@@ -205,7 +242,10 @@ class Hub:
             self._catch_up(room)
 
     def _catch_up(self, room: Room) -> None:
-        if room.id not in self._catching_up:
+        if room.id in self._catching_up:
+            # It may have read the log's end already, before what is missing now was written.
+            self._behind_again.add(room.id)
+        else:
             self._catching_up.add(room.id)
             self._in_background(room, partial(self._read_missing, room))
 
@@ -213,9 +253,11 @@ class Hub:
         try:
             is_behind = True
             while is_behind and self._rooms.get(room.id) is room:
-                is_behind = await self._read_some(room)
+                self._behind_again.discard(room.id)
+                is_behind = await self._read_some(room) or room.id in self._behind_again
         finally:
             self._catching_up.discard(room.id)
+            self._behind_again.discard(room.id)
 
     async def _read_some(self, room: Room) -> bool:
         """Deliver some of what is missing; say whether there may be more."""
@@ -266,3 +308,7 @@ class Hub:
             except (Refusal, StorageError) as error:
                 logger.warning("chat_room_waits", room_id=str(room.id), error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
+
+
+def _is_abandoned(room: Room, now: float) -> bool:
+    return not room.visitors and room.empty_since is not None and now - room.empty_since > EMPTY_SECONDS

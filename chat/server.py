@@ -89,7 +89,7 @@ class ChatServer:
             closed = self._keepalive.tick()
             if closed:
                 logger.info("chat_silent_closed", count=closed)
-            self._hub.tick(loop.time())
+            await self._hub.tick(loop.time())
 
     def close(self) -> None:
         self._is_draining = True

@@ -5,14 +5,15 @@ hash of a node that dies ends with its time to live. A set names the nodes.
 """
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 from uuid import UUID
 
 from chat.presence import Presence
 from chat.redis_relay.frames import encode_presence
 from chat.redis_relay.outbox import Outbox
 from chat.redis_relay.peers import SILENT_SECONDS, Peers
+from chat.slices import sliced
 
 NODES: Final = "mediaserver:chat:nodes"
 ALIVE: Final = b""
@@ -24,8 +25,6 @@ CHUNK: Final = 100
 _REMOVE_DEAD: Final = """
 if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('SREM', KEYS[2], ARGV[1]) end
 """
-
-ItemT = TypeVar("ItemT")
 
 
 class PresenceBoard:
@@ -85,7 +84,7 @@ class PresenceBoard:
 
     async def write(self) -> None:
         """Write down what changed, then tell it."""
-        for rooms in _chunks(list(self._changed)):
+        for rooms in sliced(list(self._changed), CHUNK):
             encoded = {room_id: self._encode(room_id) for room_id in rooms}
             async with self._redis.pipeline(transaction=False) as pipeline:
                 self._write(pipeline, encoded)
@@ -123,7 +122,7 @@ class PresenceBoard:
         self, peers: Peers, node: str, start: int, rooms: Sequence[UUID], now: float
     ) -> None:
         key, member = _key(node, start), _member(node, start)
-        for chunk in _chunks(rooms):
+        for chunk in sliced(rooms, CHUNK):
             stamps = peers.stamps(node)
             life, *pages = await self._redis.hmget(key, [ALIVE, *(room_id.bytes for room_id in chunk)])
             if life is None:
@@ -170,8 +169,3 @@ def _newest(members: Iterable[bytes]) -> dict[str, int]:
         if start.isdecimal() and node:
             nodes[node] = max(int(start), nodes.get(node, 0))
     return nodes
-
-
-def _chunks(items: Sequence[ItemT]) -> Iterator[Sequence[ItemT]]:
-    for first in range(0, len(items), CHUNK):
-        yield items[first : first + CHUNK]

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import AsyncMock
 from uuid import UUID
 
 import msgspec
@@ -14,18 +15,21 @@ import pytest
 from chat.attendance import Attendance
 from chat.connection import Connection
 from chat.errors import Refusal
-from chat.hub import Hub
+from chat.fanout import Ticker
+from chat.hub import ROOMS_AT_ONCE, Hub
 from chat.moderation.service import Moderation
+from chat.moderation.terms import CompiledTerms
 from chat.ports import Identity, Watchers
 from chat.relay import LocalRelay
 from chat.room import Role, Room, Visitor
 from chat.tasks import Tasks
 from storage.database import Database
+from storage.errors import DatabaseUnavailable
 from storage.ids import new_id
 from storage.repositories import Rooms, Users
 from storage.repositories.blocked_terms import BlockedTerm, TermAction
 from storage.repositories.chat_log import ChatLog, Entry, LoggedEntry, NewEvent, NewMessage
-from storage.repositories.chat_rooms import ChatSettings
+from storage.repositories.chat_rooms import ChatRooms, ChatSettings
 from storage.repositories.rooms import RoomSettings
 from tests.chat.stand_ins import Handler, Transport, connected
 from tests.helpers.waiting import eventually
@@ -148,13 +152,71 @@ async def test_an_opened_room_knows_what_was_said_before(world: World):
 async def test_an_empty_room_is_forgotten_after_a_while(world: World):
     room, connection, _ = await world.enter()
     now = asyncio.get_running_loop().time()
-    world.hub.tick(now + 1000)
+    await world.hub.tick(now + 1000)
     assert world.hub.find(room.id) is room
     world.attendance.leave(room, connection, is_silent=False)
-    world.hub.tick(now + 1)
+    await world.hub.tick(now + 1)
     assert world.hub.find(room.id) is room
-    world.hub.tick(now + 1000)
+    await world.hub.tick(now + 1000)
     assert world.hub.find(room.id) is None
+
+
+async def test_many_rooms_do_not_hold_up_others(world: World):
+    """Each second, all rooms are looked at."""
+    await world.enter()
+    state = await ChatRooms(world.database).state(world.room_id)
+    assert state is not None
+    for _ in range(10 * ROOMS_AT_ONCE):
+        room = Room(replace(state, room_id=new_id()), CompiledTerms.build(()), Ticker())
+        world.hub._rooms[room.id] = room
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    taking = asyncio.create_task(take_turns())
+    await world.hub.tick(asyncio.get_running_loop().time())
+    taking.cancel()
+    assert turns >= 10
+
+
+async def test_the_relay_does_not_listen_for_a_room_that_could_not_be_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    heard: list[UUID] = []
+    monkeypatch.setattr(world.hub._relay, "opened", heard.append)
+    monkeypatch.setattr(world.hub._relay, "closed", heard.remove)
+    with pytest.raises(Refusal):
+        await world.hub.open(new_id())
+    with monkeypatch.context() as patch, pytest.raises(DatabaseUnavailable):
+        patch.setattr(ChatLog, "since", AsyncMock(side_effect=DatabaseUnavailable("gone")))
+        await world.hub.open(world.room_id)
+    assert heard == []
+    await world.hub.open(world.room_id)
+    assert heard == [world.room_id]
+
+
+async def test_what_is_missed_while_the_log_is_read_is_read_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    room, _, transport = await world.enter()
+    await world.stored(world.message("0"))
+    read = ChatLog.since
+
+    async def read_and_miss_another(log: ChatLog, room_id: UUID, offset: int, limit: int) -> Any:
+        entries = await read(log, room_id, offset, limit)
+        if offset == 0:
+            await world.stored(world.message("1"))
+            world.hub._catch_up(room)
+        return entries
+
+    monkeypatch.setattr(ChatLog, "since", read_and_miss_another)
+    world.hub.missed()
+    await eventually(lambda: room.offset == 2)
+    assert seen(room, transport) == [(1, "0"), (2, "1")]
 
 
 async def test_moderation_takes_effect_where_the_entry_is_delivered(world: World):
