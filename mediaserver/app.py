@@ -132,7 +132,15 @@ class Server:
             )
         )
         self._web = WebFront(
-            settings, self._media, authorizer, self._control, self._chat, client_address, database, self._lag
+            settings,
+            self._media,
+            authorizer,
+            self._control,
+            self._chat,
+            client_address,
+            database,
+            self._lag,
+            self._relay,
         )
 
     async def run(self, signals: Signals, first_start: FirstStart | None, demo_key: str | None) -> None:

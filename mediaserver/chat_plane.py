@@ -108,6 +108,11 @@ class ChatPlane:
         """Messages that are not stored yet."""
         return self._writer.waiting
 
+    @property
+    def relay_dropped(self) -> int:
+        """What other nodes were never told of, and have to read for themselves."""
+        return self._relay.dropped if isinstance(self._relay, RedisRelay) else 0
+
     def open_door(self, app: web.Application, sign_in: SignIn) -> ChatServer:
         """Serve ``/ws`` in ``app``, to whoever ``sign_in`` says they are."""
         chat = self._ground.settings.chat

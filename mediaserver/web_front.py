@@ -18,6 +18,7 @@ from mediaserver.observability.loop_lag import LoopLag
 from mediaserver.observability.metrics import (
     MetricSource,
     add_metrics_route,
+    bus_metrics,
     chat_metrics,
     counters_of,
     database_metrics,
@@ -30,6 +31,7 @@ from mediaserver.observability.metrics import (
 from mediaserver.room_board import HubRoomBoard
 from storage.database import Database
 from storage.errors import StorageError
+from storage.redis_bus import BusRelay
 
 
 class WebFront:
@@ -45,6 +47,7 @@ class WebFront:
         client_address: ClientAddress,
         database: Database,
         lag: LoopLag,
+        relay: BusRelay | None,
     ) -> None:
         self._media = media
         self._chat = chat
@@ -60,7 +63,7 @@ class WebFront:
         chat.open_door(app, control.chat_sign_in)
         add_health_routes(app, self._checks(settings, control))
         if settings.metrics.enabled:
-            add_metrics_route(app, self._metric_sources(lag))
+            add_metrics_route(app, self._metric_sources(lag, relay))
         self.port = 0
 
     async def start(self, settings: Settings) -> None:
@@ -83,7 +86,7 @@ class WebFront:
     async def close(self) -> None:
         await self._server.close()
 
-    def _metric_sources(self, lag: LoopLag) -> list[MetricSource]:
+    def _metric_sources(self, lag: LoopLag, relay: BusRelay | None) -> list[MetricSource]:
         media = self._media
         return [
             hub_metrics(media.hub),
@@ -94,6 +97,7 @@ class WebFront:
             counters_of("ingest", "RTMP publishers", lambda: media.ingest.counters),
             http_metrics(self._server),
             database_metrics(self._database),
+            bus_metrics(relay),
             loop_metrics(lag),
         ]
 

@@ -22,6 +22,7 @@ from mediaserver.hub.hub import Hub
 from mediaserver.hub.stream import StreamState
 from mediaserver.observability.loop_lag import LoopLag
 from storage.database import Database
+from storage.redis_bus import BusRelay
 
 GAUGE_PREFIXES = ("open_", "active_")
 
@@ -140,6 +141,19 @@ def chat_metrics(chat: ChatPlane) -> MetricSource:
         yield counter("chat_deliveries", "Frames written to connections of rooms.", counters.deliveries)
         yield counter("chat_bytes_sent", "Bytes written to connections of rooms.", counters.bytes_sent)
         yield counter("chat_slow_cut", "Connections closed for taking nothing.", counters.cut)
+        yield counter(
+            "chat_relay_dropped", "Entries that other nodes read for themselves.", chat.relay_dropped
+        )
+
+    return source
+
+
+def bus_metrics(relay: BusRelay | None) -> MetricSource:
+    """``relay`` is None on a node that is alone, which loses nothing."""
+
+    def source() -> Iterator[Metric]:
+        dropped = relay.dropped if relay is not None else 0
+        yield counter("bus_events_dropped", "Events that other nodes never heard of.", dropped)
 
     return source
 

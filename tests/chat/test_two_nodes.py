@@ -12,6 +12,7 @@ from storage.embedded import EmbeddedPostgres
 from tests.chat.clients import Chat, chatting
 from tests.chat.live_chat import FREE, Live, comes_true, unique
 from tests.chat.talkers import Talkers
+from tests.helpers.server_figures import metric
 from tests.helpers.server_process import ServerProcess
 from tests.helpers.waiting import eventually
 from tests.storage.test_shared_state import RedisServer
@@ -302,6 +303,8 @@ async def test_redis_is_lost_in_mid_message(nodes: Nodes) -> None:
             await eventually(lambda chat=chat: set(talkers.acked) <= set(chat.texts(room)), HEAL_SECONDS)
         assert at_a[1].texts(room) == at_b[1].texts(room)
         assert len(set(at_a[1].texts(room))) == len(at_a[1].texts(room))
+        dropped = "mediaserver_chat_relay_dropped_total"
+        assert await asyncio.to_thread(metric, nodes.a.server, dropped) == 0
 
 
 async def test_a_node_that_is_killed_loses_nothing_and_comes_back(nodes: Nodes) -> None:
