@@ -1,6 +1,6 @@
 """What a router supports: codecs with their payload types and feedback, and header extensions with ids.
 
-The ids and payload types are the router's own. mediasoup-client takes them over; others keep those of their offer.
+The ids and payload types are the router's own. A mediasoup-client takes them over; others offer theirs.
 """
 
 from __future__ import annotations

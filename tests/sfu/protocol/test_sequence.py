@@ -70,6 +70,40 @@ def test_old_drops_are_forgotten() -> None:
     assert rewriter.rewrite(1) is None
 
 
+MOVES = st.lists(st.tuples(st.sampled_from((1, 1, 1, 1, 2, 3, -1, -3, 0, 900)), st.booleans()), max_size=300)
+
+
+@given(st.integers(0, 0xFFFF), MOVES, st.sampled_from((16, 15)))
+def test_distances_are_those_without_the_dropped(
+    start: int, moves: list[tuple[int, bool]], bits: int
+) -> None:
+    mask = (1 << bits) - 1
+    start &= mask
+    rewriter = SequenceRewriter(7, bits)
+    assert rewriter.rewrite(start) == 7
+    newest = start
+    dropped: set[int] = set()
+    for step, keep in moves:
+        number = newest + step
+        if keep:
+            between = number - start - sum(start < other <= number for other in dropped)
+            usable = number not in dropped and 7 + between >= 7 and number >= newest - 4096
+            assert rewriter.rewrite(number & mask) == ((7 + between) & mask if usable else None)
+        else:
+            rewriter.drop(number & mask)
+            if step > 0:
+                dropped.add(number)
+        newest = max(newest, number)
+
+
+def test_a_long_run_in_order_wraps_and_still_knows_late_packets() -> None:
+    rewriter = SequenceRewriter(1)
+    outputs = [rewriter.rewrite(number & 0xFFFF) for number in range(100, 200_000)]
+    assert outputs == [number - 99 & 0xFFFF for number in range(100, 200_000)]
+    assert rewriter.rewrite(199_990 & 0xFFFF) == 199_891 & 0xFFFF
+    assert rewriter.rewrite(190_000 & 0xFFFF) is None
+
+
 @pytest.mark.parametrize("first", [-1, 0x8000])
 def test_the_first_output_is_in_the_lower_half(first: int) -> None:
     with pytest.raises(ValueError, match="below 32768"):
