@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import struct
-
 from sfu.protocol.errors import MalformedPacket
-from sfu.protocol.sequence import unwrap16
-
-_TWO_OCTETS = struct.Struct("!H")
+from sfu.protocol.payloads.picture_numbers import PictureNumberRewriter
 
 Buffer = bytes | bytearray | memoryview
 
@@ -86,43 +82,7 @@ def _read_picture_id(payload: Buffer, offset: int, found: Vp8Descriptor) -> int:
     return offset + found.picture_id_size
 
 
-class Vp8Rewriter:
-    """Keeps PictureID and TL0PICIDX running on over layer switches (RFC 7741 4.2)."""
+class Vp8Rewriter(PictureNumberRewriter):
+    """Keeps PictureID and TL0PICIDX running on over layer switches and drops (RFC 7741 4.2)."""
 
-    __slots__ = ("_highest_picture", "_highest_tl0", "_picture_offset", "_tl0_offset")
-
-    def __init__(self) -> None:
-        self._picture_offset = 0
-        self._tl0_offset = 0
-        self._highest_picture = -1
-        self._highest_tl0 = -1
-
-    def sync(self, descriptor: Vp8Descriptor) -> None:
-        """Let the picture of `descriptor`, the first of another stream, follow the last one sent."""
-        if self._highest_picture >= 0 and descriptor.picture_id >= 0:
-            self._picture_offset = self._highest_picture + 1 - descriptor.picture_id
-        if self._highest_tl0 >= 0 and descriptor.tl0picidx >= 0:
-            self._tl0_offset = self._highest_tl0 + 1 - descriptor.tl0picidx
-
-    def rewrite(self, payload: bytearray | memoryview, descriptor: Vp8Descriptor) -> None:
-        """Overwrite the numbers in `payload`, which keeps its size."""
-        if descriptor.picture_id_size == 2:
-            picture = (descriptor.picture_id + self._picture_offset) & 0x7FFF
-            _TWO_OCTETS.pack_into(payload, descriptor.picture_id_offset, picture | 0x8000)
-            self._highest_picture = _newer(picture, self._highest_picture, 15)
-        elif descriptor.picture_id_size:
-            picture = (descriptor.picture_id + self._picture_offset) & 0x7F
-            payload[descriptor.picture_id_offset] = picture
-            self._highest_picture = _newer(picture, self._highest_picture, 7)
-        if descriptor.tl0picidx_offset >= 0:
-            index = (descriptor.tl0picidx + self._tl0_offset) & 0xFF
-            payload[descriptor.tl0picidx_offset] = index
-            self._highest_tl0 = _newer(index, self._highest_tl0, 8)
-
-
-def _newer(value: int, highest: int, bits: int) -> int:
-    """Return the later of two numbers of `bits` bits that wrap."""
-    if highest < 0:
-        return value
-    shift = 16 - bits
-    return value if unwrap16(value << shift, highest << shift) > highest << shift else highest
+    __slots__ = ()

@@ -46,6 +46,27 @@ def test_short_picture_ids_keep_their_size() -> None:
     assert payload == b"\x90\x80\x00\x00"
 
 
+def test_a_dropped_picture_leaves_no_gap_and_is_not_sent_later() -> None:
+    rewriter = vp8.Vp8Rewriter()
+    assert _send(rewriter, 9, 0) == (9, 0)
+    for _ in range(2):
+        rewriter.drop(vp8.parse(_packet(10, 0)))
+    assert _send(rewriter, 11, 1) == (10, 1)
+    assert _send(rewriter, 11, 1) == (10, 1)
+    assert not rewriter.rewrite(_packet(10, 0), vp8.parse(_packet(10, 0)))
+    assert _send(rewriter, 13, 2) == (12, 2)
+
+
+def test_another_size_of_number_starts_anew() -> None:
+    rewriter = vp8.Vp8Rewriter()
+    assert _send(rewriter, 500, 0) == (500, 0)
+    short = bytearray(b"\x90\x80\x05\x00")
+    rewriter.drop(vp8.parse(short))
+    rewriter.sync(vp8.parse(short))
+    assert rewriter.rewrite(short, vp8.parse(short))
+    assert vp8.parse(short).picture_id == 5
+
+
 @pytest.mark.parametrize(
     "payload", [b"", b"\x10", b"\x80", b"\x90\x80", b"\x90\x80\x80", b"\x90\x40", b"\x90\x20"]
 )
