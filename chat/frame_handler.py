@@ -82,6 +82,7 @@ class ChatParts:
     admission: Admission
     visits: Visits
     limiter: RateLimiter
+    joins_per_window: int = JOINS_PER_WINDOW
 
 
 class FrameHandler:
@@ -132,7 +133,7 @@ class FrameHandler:
 
     async def _join(self, connection: Connection, body: JoinRoom) -> "Answer | None":
         user_id = connection.identity.user_id if connection.identity else None
-        await self._limit(connection, "join", JOINS_PER_WINDOW)
+        await self._limit(connection, "join", self._parts.joins_per_window)
         entrance = await self._parts.admission.admit(body.room_id, user_id)
         if entrance.room_id not in connection.rooms and len(connection.rooms) >= MAX_ROOMS:
             raise Refusal("too_many_rooms", f"A connection may be in {MAX_ROOMS} rooms at once.")

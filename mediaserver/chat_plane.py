@@ -165,6 +165,7 @@ class ChatPlane:
             RoomAdmission(ground.database, PlaybackAccess(ground.database)),
             visits,
             ground.state,
+            chat.joins_per_window,
         )
 
 

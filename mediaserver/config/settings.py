@@ -273,6 +273,9 @@ class ChatSettings(Group):
     max_connections: Count = 20_000
     """WebSocket connections to the chat at once."""
 
+    joins_per_window: Count = 60
+    """Times that one user, or one address without an account, may join rooms in 10 seconds."""
+
     messages_per_window: Count = 5
     """Messages that one user may write in 10 seconds, over all rooms."""
 
