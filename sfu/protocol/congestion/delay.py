@@ -1,0 +1,177 @@
+"""Overuse of the path, seen in the trend of the one-way delay (draft-ietf-rmcat-gcc-02 5.2 to 5.4).
+
+The slope is a least-squares line through the smoothed delay of the last groups of packets, as libwebrtc
+does it, in place of the draft's Kalman filter.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from enum import Enum
+from operator import itemgetter, mul
+
+from sfu.protocol.congestion.ledger import Report
+
+GROUP_LENGTH = 5_000
+"""Packets sent within this time are one group: their distances say more of the sender than of the path."""
+MAX_BURST = 100_000
+CLOCK_JUMP = 3_000_000
+"""Delay that changes by more from one group to the next is a clock that was set, not a queue."""
+
+WINDOW = 20
+SMOOTHING = 0.9
+GAIN = 4.0
+MAX_GROUPS = 60
+OVERUSE_TIME = 10.0
+THRESHOLD = 12.5
+MIN_THRESHOLD = 6.0
+MAX_THRESHOLD = 600.0
+THRESHOLD_UP = 0.0087
+THRESHOLD_DOWN = 0.039
+OUTLIER = 15.0
+MAX_ADAPTATION_TIME = 100.0
+
+_by_arrival = itemgetter(3)
+
+
+class Usage(Enum):
+    """What the delay says about the path."""
+
+    NORMAL = "normal"
+    OVERUSE = "overuse"
+    UNDERUSE = "underuse"
+
+
+class DelayDetector:
+    """Groups packets, follows the trend of their delay, and compares it with an adaptive threshold."""
+
+    __slots__ = ("_group", "_previous", "_trend")
+
+    def __init__(self) -> None:
+        self._trend = Trendline()
+        # First and last time of sending, first and last time of arrival.
+        self._group: tuple[int, int, int, int] | None = None
+        self._previous: tuple[int, int] | None = None
+
+    @property
+    def usage(self) -> Usage:
+        """What the last group showed."""
+        return self._trend.usage
+
+    def update(self, arrived: Iterable[Report]) -> Usage:
+        """Take what one feedback reported."""
+        group = self._group
+        for _, _, sent, arrival in sorted(arrived, key=_by_arrival):
+            if group is None:
+                group = (sent, sent, arrival, arrival)
+                continue
+            first_sent, last_sent, first_arrival, last_arrival = group
+            if sent < first_sent:
+                continue
+            together = sent - first_sent <= GROUP_LENGTH or (
+                # Held up together and let go together: as good as sent together.
+                0 <= arrival - last_arrival <= GROUP_LENGTH
+                and arrival - last_arrival < sent - last_sent
+                and arrival - first_arrival < MAX_BURST
+            )
+            if together and arrival - first_arrival < CLOCK_JUMP:
+                group = (first_sent, max(last_sent, sent), first_arrival, max(last_arrival, arrival))
+            else:
+                self._close(last_sent, last_arrival)
+                group = (sent, sent, arrival, arrival)
+        self._group = group
+        return self._trend.usage
+
+    def _close(self, sent: int, arrival: int) -> None:
+        previous = self._previous
+        self._previous = (sent, arrival)
+        if previous is None:
+            return
+        sent_after = sent - previous[0]
+        arrived_after = arrival - previous[1]
+        if abs(arrived_after - sent_after) > CLOCK_JUMP or arrived_after < 0:
+            self._trend = Trendline()
+        else:
+            self._trend.add(arrived_after / 1000, sent_after / 1000)
+
+
+class Trendline:
+    """Slope of the delay over the last groups, and what it means."""
+
+    __slots__ = (
+        "_accumulated",
+        "_arrivals",
+        "_clock",
+        "_delays",
+        "_groups",
+        "_over_count",
+        "_over_time",
+        "_slope",
+        "_smoothed",
+        "_threshold",
+        "usage",
+    )
+
+    def __init__(self) -> None:
+        self.usage = Usage.NORMAL
+        self._arrivals: deque[float] = deque(maxlen=WINDOW)
+        self._delays: deque[float] = deque(maxlen=WINDOW)
+        self._clock = 0.0
+        self._accumulated = 0.0
+        self._smoothed = 0.0
+        self._groups = 0
+        self._slope = 0.0
+        self._threshold = THRESHOLD
+        self._over_time = -1.0
+        self._over_count = 0
+
+    def add(self, arrived_after: float, sent_after: float) -> None:
+        """Take the distances in milliseconds of one group to the group before."""
+        self._groups = min(self._groups + 1, MAX_GROUPS)
+        self._clock += arrived_after
+        self._accumulated += arrived_after - sent_after
+        self._smoothed = SMOOTHING * self._smoothed + (1 - SMOOTHING) * self._accumulated
+        self._arrivals.append(self._clock)
+        self._delays.append(self._smoothed)
+        slope = self._slope
+        if len(self._arrivals) == WINDOW:
+            slope = _slope(self._arrivals, self._delays, self._slope)
+        self._judge(slope, sent_after, arrived_after)
+
+    def _judge(self, slope: float, sent_after: float, arrived_after: float) -> None:
+        # Few groups say little: the longer the window is filled, the more a slope counts.
+        trend = self._groups * slope * GAIN
+        if trend > self._threshold:
+            self._over_time = sent_after / 2 if self._over_time < 0 else self._over_time + sent_after
+            self._over_count += 1
+            if self._over_time > OVERUSE_TIME and self._over_count > 1 and slope >= self._slope:
+                self._over_time = 0.0
+                self._over_count = 0
+                self.usage = Usage.OVERUSE
+        else:
+            self._over_time = -1.0
+            self._over_count = 0
+            self.usage = Usage.UNDERUSE if trend < -self._threshold else Usage.NORMAL
+        self._slope = slope
+        self._adapt(abs(trend), arrived_after)
+
+    def _adapt(self, trend: float, elapsed: float) -> None:
+        """Let the threshold follow slowly, so that a loss-based flow beside does not starve this one."""
+        if trend > self._threshold + OUTLIER:
+            return
+        speed = THRESHOLD_DOWN if trend < self._threshold else THRESHOLD_UP
+        change = speed * (trend - self._threshold) * min(elapsed, MAX_ADAPTATION_TIME)
+        self._threshold = min(MAX_THRESHOLD, max(MIN_THRESHOLD, self._threshold + change))
+
+
+def _slope(times: deque[float], delays: deque[float], fallback: float) -> float:
+    """Return the slope of the least-squares line."""
+    count = len(times)
+    origin = times[0]
+    shifted = [time - origin for time in times]
+    total = sum(shifted)
+    squares: float = sum(map(mul, shifted, shifted))
+    products: float = sum(map(mul, shifted, delays))
+    divisor = count * squares - total * total
+    return (count * products - total * sum(delays)) / divisor if divisor > 0 else fallback
