@@ -44,6 +44,14 @@ def parse(payload: Buffer) -> Vp8Descriptor:
         raise MalformedPacket("VP8 descriptor beyond the packet") from error
 
 
+def is_keyframe(payload: Buffer) -> bool:
+    """Return whether a decoder can start at this packet; malformed payloads are no keyframes."""
+    try:
+        return _parse(payload).keyframe
+    except IndexError:
+        return False
+
+
 def _parse(payload: Buffer) -> Vp8Descriptor:
     """Read the fields in their order on the wire."""
     found = Vp8Descriptor()
