@@ -177,6 +177,23 @@ def parse(data: bytes) -> Message:
     return message
 
 
+def peek_fragment(data: bytes) -> bytes | None:
+    """Return our side's user name fragment of a check, without judging the rest of the message.
+
+    Whether it names anybody decides if a stranger's datagram is worth parsing and hashing.
+    """
+    offset = HEADER_SIZE
+    end = min(len(data), MAX_MESSAGE_SIZE)
+    for _ in range(MAX_ATTRIBUTES):
+        if offset + 4 > end:
+            break
+        kind, size = _ATTRIBUTE.unpack_from(data, offset)
+        if kind == USERNAME:
+            return data[offset + 4 : min(offset + 4 + size, end)].partition(b":")[0]
+        offset += 4 + size + (-size & 3)
+    return None
+
+
 def serialize(
     message_class: int,
     transaction_id: bytes,
