@@ -6,6 +6,7 @@ from typing import Final, Self
 
 from mediaserver.media.codecs.bits import BitReader, without_emulation_prevention
 from mediaserver.media.codecs.description import VideoDescription
+from mediaserver.media.codecs.nal_units import split_units
 from mediaserver.media.errors import CodecConfigError
 
 UNIT_IDR: Final = 5
@@ -21,10 +22,56 @@ MAX_NOMINAL_FRAME_RATE: Final = 240
 
 _HIGH_PROFILES: Final = frozenset((100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135))
 _EXTENDED_ASPECT_RATIO: Final = 255
+_SLICES: Final = (1, 2, UNIT_IDR)
+_SLICE_HEADER_SIZE: Final = 16
+"""Bytes that hold first_mb_in_slice and slice_type, emulation prevention included."""
+_BIDIRECTIONAL: Final = 1
 
 
 def unit_type(unit: bytes) -> int:
     return unit[0] & 0x1F
+
+
+def is_bidirectional(unit: bytes) -> bool:
+    """Whether ``unit`` is a B slice (H.264, 7.4.3). Malformed ones are not; the decoder judges them."""
+    if not unit or unit_type(unit) not in _SLICES:
+        return False
+    reader = BitReader(without_emulation_prevention(unit[1:_SLICE_HEADER_SIZE]))
+    try:
+        reader.unsigned_golomb()  # first_mb_in_slice
+        return reader.unsigned_golomb() % 5 == _BIDIRECTIONAL
+    except CodecConfigError:
+        return False
+
+
+class BFrameDetector:
+    """Watches one track for frames that are shown in another order than they are sent.
+
+    WebRTC has no word for that: its receivers show frames as they come. B slices alone prove nothing where
+    the encoder says that it does not reorder.
+    """
+
+    __slots__ = ("_length_size", "_may_reorder", "has_b_frames")
+
+    def __init__(self, record: bytes) -> None:
+        """``record`` is the track's avcC. Raises CodecConfigError."""
+        self.has_b_frames = False
+        self._length_size = AvcConfiguration.parse(record).length_size
+        self._may_reorder = describe(record).has_reordering
+
+    def add(self, sample: bytes) -> bool:
+        """Look at another frame; say whether any has been a B-frame by now."""
+        if self._may_reorder and not self.has_b_frames:
+            self.has_b_frames = self._has_bidirectional(sample)
+        return self.has_b_frames
+
+    def _has_bidirectional(self, sample: bytes) -> bool:
+        try:
+            units = split_units(sample, self._length_size)
+            first_slice = next((unit for unit in units if unit_type(unit) in _SLICES), b"")
+        except CodecConfigError:
+            return False
+        return is_bidirectional(first_slice)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,10 @@ from fractions import Fraction
 import pytest
 
 from mediaserver.media.codecs import VideoDescription, h264
-from mediaserver.media.codecs.h264 import AvcConfiguration
+from mediaserver.media.codecs.h264 import AvcConfiguration, BFrameDetector
 from mediaserver.media.errors import CodecConfigError
+from mediaserver.media.packet import Codec
+from tests.helpers.encoded import encode
 from tests.mediaserver.media.codecs import vectors
 
 RECORDS = [
@@ -107,3 +109,29 @@ def test_believes_a_frame_rate_only_if_it_can_be_one(
 )
 def test_knows_whether_frames_are_reordered(order_count: str, restriction: str, has_reordering: bool) -> None:
     assert _described(order_count, restriction=restriction).has_reordering is has_reordering
+
+
+@pytest.mark.parametrize("b_frames", [0, 2])
+def test_finds_b_frames(b_frames: int) -> None:
+    encoded = encode(Codec.H264, None, b_frames)
+    detector = BFrameDetector(encoded.tracks[0].config)
+    found = [detector.add(packet.payload) for packet in encoded.packets]
+    assert found[-1] == detector.has_b_frames == bool(b_frames)
+    assert not found[0], "a keyframe is none"
+
+
+def test_b_slices_without_reordering_are_no_b_frames() -> None:
+    sample = b"\x00\x00\x00\x02\x41\xa0"  # first_mb_in_slice 0, slice_type 1
+    assert h264.is_bidirectional(sample[4:])
+    assert BFrameDetector(vectors.H264_720P).add(sample)
+    assert not BFrameDetector(vectors.H264_1080P_BASELINE).add(sample)
+
+
+@pytest.mark.parametrize("unit", [b"", b"\x41", b"\x41\x00\x00\x00\x00\x00\x00", b"\x06\xa0", b"\x41\xe0"])
+def test_what_is_no_b_slice(unit: bytes) -> None:
+    assert not h264.is_bidirectional(unit)
+
+
+@pytest.mark.parametrize("sample", [b"", b"\x00", b"\x00\x00\x00\x09\x41\xa0", b"\x00\x00\x00\x00"])
+def test_malformed_samples_are_no_b_frames(sample: bytes) -> None:
+    assert not BFrameDetector(vectors.H264_720P).add(sample)
