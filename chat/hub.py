@@ -101,6 +101,15 @@ class Hub:
         room = self._rooms.get(room_id)
         return room.presence if room is not None else None
 
+    async def look_at_presence(self, room_id: UUID) -> RoomPresence:
+        """Who is in a room, though nobody be in it on this node."""
+        presence = self.presence_of(room_id)
+        if presence is None:
+            presence = RoomPresence()
+            for node, there in (await self._relay.elsewhere(room_id)).items():
+                presence.remote(node, there)
+        return presence
+
     async def open(self, room_id: UUID) -> Room:
         """The room, read from the database if nobody is in it yet. Raises Refusal, StorageError."""
         room = self._rooms.get(room_id)

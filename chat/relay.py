@@ -56,6 +56,9 @@ class Relay(Protocol):
         The first time, the sink is given what other nodes have told before.
         """
 
+    async def elsewhere(self, room_id: UUID) -> Mapping[str, Presence]:
+        """Who is in a room on other nodes, by their names, open here or not; as far as that can be known."""
+
 
 class LocalRelay:
     """For a node that is alone."""
@@ -76,3 +79,6 @@ class LocalRelay:
     def typing(self, room_id: UUID, people: Mapping[UUID, str]) -> None: ...
 
     def presence(self, room_id: UUID, presence: Presence) -> None: ...
+
+    async def elsewhere(self, room_id: UUID) -> Mapping[str, Presence]:
+        return {}

@@ -129,12 +129,9 @@ class HubPeople:
         self._hub = hub
 
     async def people(self, room_id: UUID, after: Chatter | None, limit: int) -> list[Chatter]:
-        """A room that nobody is in on this node is not known here."""
-        room = self._hub.find(room_id)
-        if room is None:
-            return []
+        presence = await self._hub.look_at_presence(room_id)
         last = Person(after.username, after.user_id) if after is not None else None
-        return [Chatter(each.user_id, each.username) for each in room.presence.people(last, limit)]
+        return [Chatter(each.user_id, each.username) for each in presence.people(last, limit)]
 
 
 @contextmanager

@@ -6,11 +6,12 @@ hash of a node that dies ends with its time to live. A set names the nodes.
 
 import itertools
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Final
 from uuid import UUID
 
 from chat.presence import Presence
-from chat.redis_relay.frames import encode_presence
+from chat.redis_relay.frames import INVALID, UnknownVersion, decode_presence, encode_presence
 from chat.redis_relay.outbox import Outbox
 from chat.redis_relay.peers import SILENT_SECONDS, Peers
 from chat.slices import sliced
@@ -104,12 +105,26 @@ class PresenceBoard:
             return
         rooms, self._unread = list(self._unread), set()
         try:
-            for node, start in _newest(await self._redis.smembers(NODES)).items():
+            for node, start in await self._nodes():
                 if node != self._node:
                     await self._read_node(peers, node, start, rooms, now)
         except BaseException:
             self._unread.update(self._own.keys() & rooms)
             raise
+
+    async def look_up(self, room_id: UUID) -> dict[str, Presence]:
+        """Who is in a room on the other nodes, open here or not. Pages of other versions are left out."""
+        nodes = [(node, start) for node, start in await self._nodes() if node != self._node]
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for node, start in nodes:
+                pipeline.hmget(_key(node, start), [ALIVE, room_id.bytes])
+            pages = await pipeline.execute()
+        found: dict[str, Presence] = {}
+        for (node, _), (life, page) in zip(nodes, pages, strict=True):
+            if life is not None and page is not None:
+                with suppress(UnknownVersion, *INVALID):
+                    found[node] = decode_presence(page)[1]
+        return found
 
     async def remove(self) -> None:
         """This node goes away."""
@@ -117,6 +132,9 @@ class PresenceBoard:
             pipeline.delete(self._key)
             pipeline.srem(NODES, _member(self._node, self._start))
             await pipeline.execute()
+
+    async def _nodes(self) -> list[tuple[str, int]]:
+        return list(_newest(await self._redis.smembers(NODES)).items())
 
     async def _read_node(
         self, peers: Peers, node: str, start: int, rooms: Sequence[UUID], now: float

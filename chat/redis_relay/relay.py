@@ -106,6 +106,14 @@ class RedisRelay:
             # The sink may not have known the room yet when others told of it.
             self._peers.forget_presence(room_id)
 
+    async def elsewhere(self, room_id: UUID) -> Mapping[str, Presence]:
+        try:
+            async with asyncio.timeout(self._timing.timeout_seconds):
+                return await self._board.look_up(room_id)
+        except LOST as error:
+            logger.warning("chat_presence_unknown", room_id=str(room_id), error=words(error))
+            return {}
+
     # Tasks
 
     async def run(self, sink: RelaySink) -> None:

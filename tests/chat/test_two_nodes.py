@@ -227,6 +227,21 @@ async def test_who_is_here_is_counted_once_over_both(nodes: Nodes) -> None:
         await one.heard("viewer-left", HEAL_SECONDS, username=people[1])
 
 
+async def test_who_is_here_is_known_where_nobody_is(nodes: Nodes) -> None:
+    ana = await nodes.a.person("ana")
+    async with nodes.room_with(2, 0) as (room, at_a, _):
+        people = sorted([(await chat.join(room))["you"]["username"] for chat in at_a])
+        at_b = ana.at(nodes.b.server.base_url)
+
+        async def are_known() -> bool:
+            chatters = await at_b.get("GET", f"/rooms/{room}/chatters")
+            return [each["username"] for each in chatters] == people
+
+        await comes_true(are_known, WITHIN_SECONDS)
+        [last] = await at_b.get("GET", f"/rooms/{room}/chatters?limit=1")
+        assert last["username"] == people[0]
+
+
 async def test_reactions_and_typing(nodes: Nodes) -> None:
     async with nodes.room_with(1, 1) as (room, [one], [other]):
         await one.tell("react", roomId=room, reaction="🎉")
@@ -261,6 +276,20 @@ async def test_a_ticket_of_one_node_opens_the_other(nodes: Nodes) -> None:
 # Faults
 
 
+async def relays_again(room: str, one: Chat, other: Chat) -> None:
+    """What is said is heard sooner than it would be found in the database."""
+
+    async def is_quick() -> bool:
+        said = await one.say(room, unique())
+        try:
+            await other.heard("new-message", 0.5, id=said["messageId"])
+        except TimeoutError:
+            return False
+        return True
+
+    await comes_true(is_quick, HEAL_SECONDS)
+
+
 async def test_redis_is_lost_and_comes_back(nodes: Nodes) -> None:
     async with nodes.room_with(1, 1) as (room, [one], [other]):
         await one.say(room, unique())
@@ -277,16 +306,8 @@ async def test_redis_is_lost_and_comes_back(nodes: Nodes) -> None:
         await one.heard("new-message", HEAL_SECONDS, id=last["messageId"])
         await other.heard("new-message", id=last["messageId"])
         assert one.all("new-message") == other.all("new-message")
-
-        async def is_quick() -> bool:
-            said = await one.say(room, unique())
-            try:
-                await other.heard("new-message", 0.5, id=said["messageId"])
-            except TimeoutError:
-                return False
-            return True
-
-        await comes_true(is_quick, HEAL_SECONDS)
+        await relays_again(room, one, other)
+        await relays_again(room, other, one)
 
 
 async def test_redis_is_lost_in_mid_message(nodes: Nodes) -> None:
@@ -303,6 +324,8 @@ async def test_redis_is_lost_in_mid_message(nodes: Nodes) -> None:
             await eventually(lambda chat=chat: set(talkers.acked) <= set(chat.texts(room)), HEAL_SECONDS)
         assert at_a[1].texts(room) == at_b[1].texts(room)
         assert len(set(at_a[1].texts(room))) == len(at_a[1].texts(room))
+        await relays_again(room, at_a[1], at_b[1])
+        await relays_again(room, at_b[1], at_a[1])
         dropped = "mediaserver_chat_relay_dropped_total"
         assert await asyncio.to_thread(metric, nodes.a.server, dropped) == 0
 
@@ -311,7 +334,7 @@ async def test_a_node_that_is_killed_loses_nothing_and_comes_back(nodes: Nodes) 
     async with nodes.room_with(1, 1) as (room, [one], [other]):
         start = await one.join(room)
         name = (await other.join(room))["you"]["username"]
-        await one.heard("viewer-joined", username=name)
+        await one.heard("viewer-joined", HEAL_SECONDS, username=name)
         said = await other.say(room, unique())
         await asyncio.to_thread(nodes.b.server.kill)
         await one.heard("new-message", id=said["messageId"])

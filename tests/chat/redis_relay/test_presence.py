@@ -41,6 +41,21 @@ async def test_presence_of_a_second_is_told_once(redis_server: RedisServer) -> N
         assert len(second.heard.presences) == 2
 
 
+async def test_who_is_elsewhere_is_known_of_rooms_that_are_not_open(
+    nodes: tuple[Node, Node], redis: Any, redis_server: RedisServer
+) -> None:
+    first, second = nodes
+    first.relay.opened(OTHER_ROOM)
+    first.relay.presence(OTHER_ROOM, SOMEBODY)
+    await until_equal(lambda: second.relay.elsewhere(OTHER_ROOM), {"a": SOMEBODY})
+    assert await first.relay.elsewhere(OTHER_ROOM) == {}
+    [page] = await keys(redis, "a")
+    await redis.hset(page, OTHER_ROOM.bytes, b"of another version")
+    assert await second.relay.elsewhere(OTHER_ROOM) == {}
+    redis_server.kill()
+    assert await second.relay.elsewhere(OTHER_ROOM) == {}
+
+
 async def test_a_room_that_is_closed_is_empty_for_the_others(nodes: tuple[Node, Node], redis: Any) -> None:
     first, second = nodes
     first.relay.presence(ROOM, SOMEBODY)
