@@ -7,9 +7,8 @@ does it, in place of the draft's Kalman filter.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from enum import Enum
-from operator import itemgetter, mul
 
 from sfu.protocol.congestion.ledger import Report
 
@@ -31,8 +30,6 @@ THRESHOLD_UP = 0.0087
 THRESHOLD_DOWN = 0.039
 OUTLIER = 15.0
 MAX_ADAPTATION_TIME = 100.0
-
-_by_arrival = itemgetter(3)
 
 
 class Usage(Enum):
@@ -59,10 +56,10 @@ class DelayDetector:
         """What the last group showed."""
         return self._trend.usage
 
-    def update(self, arrived: Iterable[Report]) -> Usage:
-        """Take what one feedback reported."""
+    def update(self, arrived: Sequence[Report]) -> Usage:
+        """Take what one feedback reported, in the order of arrival."""
         group = self._group
-        for _, _, sent, arrival in sorted(arrived, key=_by_arrival):
+        for _, _, sent, arrival in arrived:
             if group is None:
                 group = (sent, sent, arrival, arrival)
                 continue
@@ -96,15 +93,60 @@ class DelayDetector:
             self._trend.add(arrived_after / 1000, sent_after / 1000)
 
 
+class _Line:
+    """Least-squares line through the last points, by running sums."""
+
+    __slots__ = ("_added", "_origin", "_points", "_products", "_squares", "_times", "_values", "slope")
+
+    def __init__(self) -> None:
+        self.slope = 0.0
+        self._points: deque[tuple[float, float]] = deque()
+        self._origin = 0.0
+        self._added = 0
+        self._times = self._values = self._squares = self._products = 0.0
+
+    def add(self, time: float, value: float) -> None:
+        points = self._points
+        if len(points) == WINDOW:
+            old_time, old_value = points.popleft()
+            self._times -= old_time
+            self._values -= old_value
+            self._squares -= old_time * old_time
+            self._products -= old_time * old_value
+        time -= self._origin
+        points.append((time, value))
+        self._times += time
+        self._values += value
+        self._squares += time * time
+        self._products += time * value
+        if len(points) == WINDOW:
+            self._added += 1
+            if self._added == WINDOW:
+                self._start_anew()
+            divisor = WINDOW * self._squares - self._times * self._times
+            if divisor > 0:
+                self.slope = (WINDOW * self._products - self._times * self._values) / divisor
+
+    def _start_anew(self) -> None:
+        """Sum up afresh from a new origin: running sums of growing numbers lose their last digits."""
+        shift = self._points[0][0]
+        self._origin += shift
+        self._added = 0
+        self._points = points = deque((time - shift, value) for time, value in self._points)
+        self._times = sum(time for time, _ in points)
+        self._values = sum(value for _, value in points)
+        self._squares = sum(time * time for time, _ in points)
+        self._products = sum(time * value for time, value in points)
+
+
 class Trendline:
     """Slope of the delay over the last groups, and what it means."""
 
     __slots__ = (
         "_accumulated",
-        "_arrivals",
         "_clock",
-        "_delays",
         "_groups",
+        "_line",
         "_over_count",
         "_over_time",
         "_slope",
@@ -115,8 +157,7 @@ class Trendline:
 
     def __init__(self) -> None:
         self.usage = Usage.NORMAL
-        self._arrivals: deque[float] = deque(maxlen=WINDOW)
-        self._delays: deque[float] = deque(maxlen=WINDOW)
+        self._line = _Line()
         self._clock = 0.0
         self._accumulated = 0.0
         self._smoothed = 0.0
@@ -132,12 +173,8 @@ class Trendline:
         self._clock += arrived_after
         self._accumulated += arrived_after - sent_after
         self._smoothed = SMOOTHING * self._smoothed + (1 - SMOOTHING) * self._accumulated
-        self._arrivals.append(self._clock)
-        self._delays.append(self._smoothed)
-        slope = self._slope
-        if len(self._arrivals) == WINDOW:
-            slope = _slope(self._arrivals, self._delays, self._slope)
-        self._judge(slope, sent_after, arrived_after)
+        self._line.add(self._clock, self._smoothed)
+        self._judge(self._line.slope, sent_after, arrived_after)
 
     def _judge(self, slope: float, sent_after: float, arrived_after: float) -> None:
         # Few groups say little: the longer the window is filled, the more a slope counts.
@@ -158,20 +195,9 @@ class Trendline:
 
     def _adapt(self, trend: float, elapsed: float) -> None:
         """Let the threshold follow slowly, so that a loss-based flow beside does not starve this one."""
-        if trend > self._threshold + OUTLIER:
+        distance = trend - self._threshold
+        if distance > OUTLIER or (distance < 0 and self._threshold == MIN_THRESHOLD):
             return
-        speed = THRESHOLD_DOWN if trend < self._threshold else THRESHOLD_UP
-        change = speed * (trend - self._threshold) * min(elapsed, MAX_ADAPTATION_TIME)
+        speed = THRESHOLD_DOWN if distance < 0 else THRESHOLD_UP
+        change = speed * distance * min(elapsed, MAX_ADAPTATION_TIME)
         self._threshold = min(MAX_THRESHOLD, max(MIN_THRESHOLD, self._threshold + change))
-
-
-def _slope(times: deque[float], delays: deque[float], fallback: float) -> float:
-    """Return the slope of the least-squares line."""
-    count = len(times)
-    origin = times[0]
-    shifted = [time - origin for time in times]
-    total = sum(shifted)
-    squares: float = sum(map(mul, shifted, shifted))
-    products: float = sum(map(mul, shifted, delays))
-    divisor = count * squares - total * total
-    return (count * products - total * sum(delays)) / divisor if divisor > 0 else fallback

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 
 from sfu.protocol.congestion.delay import DelayDetector, Usage
 from sfu.protocol.congestion.ledger import Report
@@ -18,6 +19,8 @@ FEEDBACK_TIMEOUT = 1_000_000
 TIMEOUT_FACTOR = 0.8
 MAX_ROUND_TRIP = 3_000_000
 DEFAULT_ROUND_TRIP = 100_000
+
+_by_arrival = itemgetter(3)
 
 
 class BandwidthEstimator:
@@ -75,7 +78,8 @@ class BandwidthEstimator:
         self._transport_wide = True
         self._answered = now
         if arrived:
-            self._measure_round_trip(now - max(report[2] for report in arrived))
+            arrived = sorted(arrived, key=_by_arrival)
+            self._measure_round_trip(now - arrived[-1][2])
             self.acknowledged.update(arrived)
             self._delay.update(arrived)
             self._rate.update(self._delay.usage, self.acknowledged.bitrate, self.round_trip, now)

@@ -51,7 +51,7 @@ class Pacer(Generic[Item]):
 
         If not, they are to be given to `queue`, and `release` is to be called.
         """
-        if self.queued_bytes:
+        if self._waiting or self._urgent:
             return False
         busy = self._busy_until
         busy = (busy if busy > now else now) + (size * self._scale >> 10)
@@ -81,7 +81,7 @@ class Pacer(Generic[Item]):
         released: list[Item] = []
         scale = min(self._scale, (MAX_DELAY << 10) // max(1, self.queued_bytes))
         busy = max(self._busy_until, now)
-        while self.queued_bytes and busy - now <= SLICE:
+        while busy - now <= SLICE and (self._urgent or self._waiting):
             size, item = (self._urgent or self._waiting).popleft()
             self.queued_bytes -= size
             busy += size * scale >> 10
@@ -91,7 +91,7 @@ class Pacer(Generic[Item]):
 
     def next_release(self, now: int) -> int | None:
         """Return when `release` has something again, None while nothing waits."""
-        if not self.queued_bytes:
+        if not len(self):
             return None
         return max(now, self._busy_until - SLICE)
 

@@ -44,15 +44,13 @@ class AcknowledgedRate:
         self._bytes = 0
 
     def update(self, arrived: Sequence[Report]) -> None:
-        """Take what one feedback reported."""
-        if not arrived:
-            return
-        newest = max(report[3] for report in arrived)
+        """Take what one feedback reported, in the order of arrival."""
+        newest = arrived[-1][3]
         reports = self._reports
         if reports and not 0 <= newest - reports[-1][0] < MAX_RATE_GAP:
             reports.clear()
             self._bytes = 0
-        size = sum(report[1] for report in arrived)
+        size = sum([report[1] for report in arrived])
         # The first report of the window only says when it starts; its bytes came before.
         if reports:
             self._bytes += size
