@@ -6,6 +6,7 @@ What comes is kept in ``frames``. That entries of a room come in order and once 
 import asyncio
 import itertools
 import json
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Protocol, Self
@@ -23,6 +24,8 @@ JSON: Final = "chat.v1.json"
 MSGPACK: Final = "chat.v1.msgpack"
 IN_ORDER: Final = frozenset((NEW_MESSAGE, *EVENT_FIELDS))
 PATIENCE_SECONDS: Final = 15.0
+FRAMES_PER_SECOND: Final = 60
+"""Well under what the server closes a connection for."""
 
 Frame = dict[str, Any]
 
@@ -131,6 +134,8 @@ class Chat:
         self._is_text = is_text
         self._numbers = itertools.count(1)
         self._last: dict[str, int] = {}
+        self._turn = asyncio.Lock()
+        self._sent: deque[float] = deque(maxlen=FRAMES_PER_SECOND)
         self._reading = asyncio.create_task(self._read())
 
     # Saying
@@ -139,9 +144,15 @@ class Chat:
         await self.send({"t": kind, "d": body})
 
     async def send(self, frame: Any) -> None:
-        await self.wire.send(
-            json.dumps(frame, ensure_ascii=False) if self._is_text else msgspec.msgpack.encode(frame)
-        )
+        """No faster than the server allows."""
+        async with self._turn:
+            now = asyncio.get_running_loop().time()
+            if len(self._sent) == FRAMES_PER_SECOND:
+                await asyncio.sleep(self._sent[0] + 1 - now)
+            self._sent.append(asyncio.get_running_loop().time())
+            await self.wire.send(
+                json.dumps(frame, ensure_ascii=False) if self._is_text else msgspec.msgpack.encode(frame)
+            )
 
     async def ask(self, kind: str, **body: Any) -> Frame:
         """The frame that answers this one."""
