@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 
 from sfu.protocol.errors import MalformedPacket
 
@@ -91,18 +92,26 @@ def _locate(packet: Buffer, size: int, first: int, header: RtpHeader) -> None:
 
 
 def extensions(packet: Buffer, header: RtpHeader) -> dict[int, tuple[int, int]]:
-    """Return (offset, length) of each header extension by its id; unknown profiles have none."""
-    if header.extension_profile == ONE_BYTE_PROFILE:
-        return _one_byte_extensions(packet, header.extension_offset, header.extension_size)
-    if header.extension_profile & TWO_BYTE_PROFILE_MASK == TWO_BYTE_PROFILE:
-        return _two_byte_extensions(packet, header.extension_offset, header.extension_size)
-    return {}
+    """Return (offset, length) of each header extension by its id; unknown profiles have none.
+
+    Of extensions with the same id, the last counts.
+    """
+    elements = _elements(packet, header.extension_profile, header.extension_offset, header.extension_size)
+    return {identifier: (offset, length) for identifier, offset, length in elements}
 
 
-def _one_byte_extensions(packet: Buffer, offset: int, size: int) -> dict[int, tuple[int, int]]:
+def _elements(packet: Buffer, profile: int, offset: int, size: int) -> list[tuple[int, int, int]]:
+    """Return (id, offset of the value, its length) of each element of an extension block."""
+    if profile == ONE_BYTE_PROFILE:
+        return _one_byte_elements(packet, offset, offset + size)
+    if profile & TWO_BYTE_PROFILE_MASK == TWO_BYTE_PROFILE:
+        return _two_byte_elements(packet, offset, offset + size)
+    return []
+
+
+def _one_byte_elements(packet: Buffer, offset: int, end: int) -> list[tuple[int, int, int]]:
     """RFC 8285 4.2: id 0 is padding, id 15 ends the list."""
-    found = {}
-    end = offset + size
+    found = []
     while offset < end:
         octet = packet[offset]
         offset += 1
@@ -115,15 +124,14 @@ def _one_byte_extensions(packet: Buffer, offset: int, size: int) -> dict[int, tu
         if offset + length > end:
             raise MalformedPacket("one-byte header extension beyond its block")
         if identifier:
-            found[identifier] = (offset, length)
+            found.append((identifier, offset, length))
         offset += length
     return found
 
 
-def _two_byte_extensions(packet: Buffer, offset: int, size: int) -> dict[int, tuple[int, int]]:
+def _two_byte_elements(packet: Buffer, offset: int, end: int) -> list[tuple[int, int, int]]:
     """RFC 8285 4.3: id 0 is padding, lengths may be 0."""
-    found = {}
-    end = offset + size
+    found = []
     while offset < end:
         identifier = packet[offset]
         offset += 1
@@ -132,7 +140,7 @@ def _two_byte_extensions(packet: Buffer, offset: int, size: int) -> dict[int, tu
         if offset == end or offset + 1 + packet[offset] > end:
             raise MalformedPacket("two-byte header extension beyond its block")
         length = packet[offset]
-        found[identifier] = (offset + 1, length)
+        found.append((identifier, offset + 1, length))
         offset += 1 + length
     return found
 
@@ -172,6 +180,26 @@ def replace_extensions(packet: Buffer, header: RtpHeader, values: list[tuple[int
     result += block
     result += packet[header.payload_offset :]
     return result
+
+
+def remap(buffer: bytearray | memoryview, start: int, id_map: Mapping[int, int]) -> None:
+    """Give header extensions other ids, in place, in the parsed packet that starts at `start`.
+
+    An extension without a new id, or with one that its form has no room for, becomes padding. Where packets
+    of one shape go to many, `extension_plan` does the same without looking at each again.
+    """
+    if not buffer[start] & 0x10:
+        return
+    block = start + HEADER_SIZE + 4 * (buffer[start] & 0x0F)
+    profile, words = _EXTENSION.unpack_from(buffer, block)
+    one_byte = profile == ONE_BYTE_PROFILE
+    for old, value, length in _elements(buffer, profile, block + 4, 4 * words):
+        head = value - 1 if one_byte else value - 2
+        identifier = id_map.get(old, 0)
+        if 0 < identifier < (15 if one_byte else 256):
+            buffer[head] = identifier << 4 | length - 1 if one_byte else identifier
+        else:
+            buffer[head : value + length] = bytes(value + length - head)
 
 
 def write_abs_send_time(packet: bytearray | memoryview, offset: int, now: float) -> None:

@@ -19,7 +19,7 @@ _TESTS: dict[str, KeyframeTest] = {
 def keyframe_test(mime_type: str) -> KeyframeTest | None:
     """Return what tells keyframes by their payload; None for audio and for codecs unknown here.
 
-    With end-to-end encryption the payload descriptors of VP8 and VP9 stay readable, the units of H.264 and AV1
-    need not: there the dependency descriptor tells.
+    With end-to-end encryption the payload descriptors of VP8 and VP9 stay readable, the units of H.264 and
+    AV1 need not: there the dependency descriptor tells.
     """
     return _TESTS.get(mime_type.lower())

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from sfu.protocol import rtp
 from sfu.protocol.errors import MalformedPacket
+from tests.sfu.protocol.packets import packet_with, values_of
 
 FIXED = struct.pack("!BBHLL", 0x90, 0xE0, 7, 90_000, 0xDECAFBAD)
 EXTENSION_LISTS = st.dictionaries(st.integers(1, 255), st.binary(max_size=40), max_size=8).map(
@@ -111,6 +112,39 @@ def test_an_empty_value_is_refused(read: object) -> None:
     assert callable(read)
     with pytest.raises(MalformedPacket):
         read(b"", 0, 0)
+
+
+@given(EXTENSION_LISTS, st.dictionaries(st.integers(1, 255), st.integers(0, 255)), st.integers(0, 9))
+def test_ids_are_remapped_in_place(
+    values: list[tuple[int, bytes]], id_map: dict[int, int], start: int
+) -> None:
+    packet = packet_with(values)
+    buffer = bytearray(start) + packet
+    rtp.remap(buffer, start, id_map)
+    one_byte = rtp.parse(packet).extension_profile == rtp.ONE_BYTE_PROFILE
+    kept = {old: id_map[old] for old, _ in values if 0 < id_map.get(old, 0) < (15 if one_byte else 256)}
+    found = values_of(buffer[start:])
+    assert set(found) == set(kept.values())
+    assert all(
+        value in [dict(values)[old] for old in kept if kept[old] == new] for new, value in found.items()
+    )
+    assert buffer[:start] + buffer[-7:] == bytes(start) + b"payload"
+    assert len(buffer) == start + len(packet)
+
+
+def test_a_repeated_extension_does_not_keep_its_id() -> None:
+    packet = bytearray(FIXED + b"\xbe\xde\x00\x01\x10a\x10b")
+    assert values_of(packet) == {1: b"b"}
+    rtp.remap(packet, 0, {1: 2})
+    assert packet[16:] == b"\x20a\x20b"
+    rtp.remap(packet, 0, {})
+    assert packet[16:] == bytes(4)
+
+
+def test_remapping_leaves_an_unknown_profile_alone() -> None:
+    packet = bytearray(FIXED + b"\x12\x34\x00\x01abcd")
+    rtp.remap(packet, 0, {6: 1})
+    assert packet == FIXED + b"\x12\x34\x00\x01abcd"
 
 
 @pytest.mark.parametrize("value", [(0, b"a"), (256, b"a"), (1, bytes(256))])
