@@ -144,7 +144,11 @@ class Moderation:
         is_shadow: bool = False,
         address: str = "",
     ) -> Ban:
-        """For ever without ``seconds``. Takes the place of a ban before. Raises ``user_not_found``."""
+        """For ever without ``seconds``. Takes the place of a ban before, unless that one is stronger.
+
+        What holds now is returned: a timeout changes nothing for somebody under a ban or a shadow ban, who
+        would otherwise be free when it is over. Raises ``user_not_found``.
+        """
         if seconds is not None and not MIN_TIMEOUT_SECONDS <= seconds <= MAX_TIMEOUT_SECONDS:
             raise Refusal("bad_frame", f"seconds: {MIN_TIMEOUT_SECONDS} to {MAX_TIMEOUT_SECONDS}.")
         async with self._deed(actor, room_id, address) as doing:
@@ -152,6 +156,8 @@ class Moderation:
             until = doing.now + timedelta(seconds=seconds) if seconds is not None else None
             people = ChatPeople(doing.transaction)
             ban = await people.ban(room_id, user_id, actor, until, is_shadow, reason)
+            if ban is None:
+                return await self._standing_ban(doing, target)
             self._say_ban(doing, target, ban, seconds)
             details = {"seconds": seconds, "isShadow": is_shadow, "reason": reason}
             await doing.audit("chat.ban", "user", user_id, details)
@@ -250,6 +256,12 @@ class Moderation:
         target = await doing.person(user_id)
         require_power_over(doing.actor, target)
         return target
+
+    async def _standing_ban(self, doing: Deed, target: RoomPerson) -> Ban:
+        ban = await ChatPeople(doing.transaction).find_ban(doing.room_id, target.user_id)
+        if ban is None:
+            raise Refusal("unavailable", "The ban before ended at this moment; try again.", retry_after=1)
+        return ban
 
     async def _require_power_over_author(self, doing: Deed, message: StoredMessage) -> None:
         """Of people who are gone, and of one's own, everything may be deleted."""

@@ -100,7 +100,10 @@ class PinnedMessage(Body):
 
 
 class NewBan(Body):
-    """Of one user, by id or name; for ever without ``durationSec``. Of a shadow ban they do not learn."""
+    """Of one user, by id or name; for ever without ``durationSec``. Of a shadow ban they do not learn.
+
+    What ends takes the place neither of a ban without end nor of a shadow ban: the answer is what holds.
+    """
 
     user_id: UUID | None = None
     username: Annotated[str, Meta(min_length=1, max_length=64, pattern=LINE_PATTERN)] | None = None

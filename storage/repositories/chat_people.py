@@ -8,7 +8,6 @@ from typing import Final
 from uuid import UUID
 
 from storage.database import Executor, Row
-from storage.errors import InvalidValue
 from storage.repositories.chat_log import MAKE_ROOMS, Mention, checked_text
 from storage.repositories.users import Role, UserState
 
@@ -59,6 +58,9 @@ _USERNAME: Final = re.compile(r"[A-Za-z0-9_]{3,30}")
 _ROOM_FIRST: Final = "(SELECT FROM chat_rooms WHERE room_id = $1 FOR KEY SHARE) AS room"
 """As one who deletes the room: neither then waits for the other for ever."""
 _RUNS: Final = "(until IS NULL OR until > now())"
+_STAYS: Final = """$3::timestamptz IS NOT NULL
+    AND (chat_bans.until IS NULL OR (chat_bans.until > now() AND chat_bans.is_shadow AND NOT $4))"""
+"""Of a ban when another comes: what ends takes the place of neither what does not nor a shadow ban."""
 _BAN: Final = """room_id, user_id, username, until, is_shadow, reason, chat_bans.created_by,
     chat_bans.created_at"""
 
@@ -91,8 +93,11 @@ class ChatPeople:
         until: datetime | None = None,
         is_shadow: bool = False,
         reason: str = "",
-    ) -> Ban:
-        """Takes the place of a ban before. Raises InvalidValue: nobody, no such room, an end in the past."""
+    ) -> Ban | None:
+        """Takes the place of a ban before; None if that one is stronger, and stays (see ``_STAYS``).
+
+        Raises InvalidValue: nobody, no such room, an end in the past.
+        """
         checked_text("chat_bans_reason_valid", reason)
         await self._database.execute(MAKE_ROOMS, [room_id])
         row = await self._database.fetch_row(
@@ -101,6 +106,7 @@ class ChatPeople:
                     VALUES ($1, $2, $3, $4, $5, $6)
                     ON CONFLICT (room_id, user_id) DO UPDATE SET until = $3, is_shadow = $4, reason = $5,
                         created_by = $6, created_at = now()
+                    WHERE NOT ({_STAYS})
                     RETURNING *)
                 SELECT {_BAN} FROM chat_bans JOIN users ON users.id = user_id""",
             room_id,
@@ -110,9 +116,17 @@ class ChatPeople:
             reason,
             by,
         )
-        if row is None:
-            raise InvalidValue("chat_bans_user_known")
-        return _ban(row)
+        return _ban(row) if row else None
+
+    async def find_ban(self, room_id: UUID, user_id: UUID) -> Ban | None:
+        """One that runs."""
+        row = await self._database.fetch_row(
+            f"""SELECT {_BAN} FROM chat_bans JOIN users ON users.id = user_id
+                WHERE room_id = $1 AND user_id = $2 AND {_RUNS}""",
+            room_id,
+            user_id,
+        )
+        return _ban(row) if row else None
 
     async def unban(self, room_id: UUID, user_id: UUID) -> Ban | None:
         """What is lifted by it, if it still ran."""
@@ -157,6 +171,8 @@ class ChatPeople:
             user_id,
             by,
         )
+        if added is not None:
+            await self._tell_relation(room_id, user_id)
         return added is not None
 
     async def remove_moderator(self, room_id: UUID, user_id: UUID) -> bool:
@@ -167,7 +183,19 @@ class ChatPeople:
             room_id,
             user_id,
         )
+        if removed is not None:
+            await self._tell_relation(room_id, user_id)
         return removed is not None
+
+    async def _tell_relation(self, room_id: UUID, user_id: UUID) -> None:
+        """To every node, as triggers tell of follows: moderators may watch what others may not."""
+        await self._database.execute(
+            """SELECT pg_notify('mediaserver', json_build_object(
+                   'kind', 'relation', 'user_id', $2::uuid, 'owner_id', owner_id)::text)
+               FROM rooms WHERE id = $1""",
+            room_id,
+            user_id,
+        )
 
     async def moderators(self, room_id: UUID) -> list[ChatModerator]:
         """The newest first, MAX_MODERATORS_LISTED at most."""

@@ -206,6 +206,18 @@ async def test_who_may_not_stay_is_put_out_on_the_other_node(nodes: Nodes) -> No
         assert await chat.over(WITHIN_SECONDS) == 3000
 
 
+async def test_who_moderates_no_more_is_put_out_of_a_private_room(nodes: Nodes) -> None:
+    ana, person = await nodes.a.person("ana"), await nodes.a.newcomer()
+    room = await nodes.a.room(visibility="private")
+    await ana.get("PUT", f"/rooms/{room}/moderators/{person.id}")
+    async with nodes.a.chat(person) as one, nodes.b.chat(person) as other:
+        for chat in (one, other):
+            await chat.join(room)
+        await ana.get("DELETE", f"/rooms/{room}/moderators/{person.id}")
+        for chat in (one, other):
+            assert (await chat.heard("left", WITHIN_SECONDS))["code"] == "closed"
+
+
 # People
 
 

@@ -138,6 +138,50 @@ async def test_only_what_is_over_is_forgotten(database: Database) -> None:
     assert [ban.username for ban in await people.bans(room, 5)] == ["bob", "carol"]
 
 
+SHORT, LONG = timedelta(hours=1), timedelta(days=2)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "stays"),
+    [
+        ((None, False), (SHORT, False), True),
+        ((None, False), (SHORT, True), True),
+        ((None, True), (SHORT, False), True),
+        ((None, True), (SHORT, True), True),
+        ((SHORT, True), (LONG, False), True),
+        ((SHORT, True), (LONG, True), False),
+        ((SHORT, True), (None, False), False),
+        ((None, True), (None, False), False),
+        ((None, False), (None, True), False),
+        ((LONG, False), (SHORT, False), False),
+        ((LONG, False), (SHORT, True), False),
+    ],
+)
+async def test_what_ends_takes_the_place_of_nothing_stronger(
+    database: Database,
+    before: tuple[timedelta | None, bool],
+    after: tuple[timedelta | None, bool],
+    stays: bool,
+) -> None:
+    room, alice = await add_room(database), await add_user(database, "alice")
+    people, now = ChatPeople(database), datetime.now(UTC)
+    first, second = [
+        await people.ban(room, alice.id, MODERATOR, now + length if length else None, is_shadow)
+        for length, is_shadow in (before, after)
+    ]
+    assert (second is None) is stays
+    assert await people.find_ban(room, alice.id) == (first if stays else second)
+
+
+async def test_a_shadow_ban_that_is_over_stands_in_nobodys_way(database: Database) -> None:
+    room, alice = await add_room(database), await add_user(database, "alice")
+    people = ChatPeople(database)
+    await people.ban(room, alice.id, MODERATOR, soon(), is_shadow=True)
+    await expire(database)
+    assert await people.find_ban(room, alice.id) is None
+    assert await people.ban(room, alice.id, MODERATOR, soon()) is not None
+
+
 async def test_bans_come_in_pages(database: Database) -> None:
     room = await add_room(database)
     people = ChatPeople(database)

@@ -254,6 +254,16 @@ async def test_a_ban_takes_the_place_of_a_timeout(world: World) -> None:
     assert ban is not None and ban.until is None
 
 
+@pytest.mark.parametrize("is_shadow", [False, True])
+async def test_a_timeout_changes_nothing_for_who_is_banned(world: World, is_shadow: bool) -> None:
+    actor, alice = world.ids["owner"], world.ids["alice"]
+    ban = await world.moderation.ban(actor, world.room, alice, None, "spam", is_shadow)
+    said, audited = list(world.sink.events), await world.audited()
+    assert await world.moderation.ban(world.ids["moderator"], world.room, alice, 60) == ban
+    assert (await world.person("alice")).ban == ban
+    assert (world.sink.events, await world.audited()) == (said, audited)
+
+
 async def test_a_timeout_that_is_over_cannot_be_lifted(world: World) -> None:
     past = Moderation(
         world.database, world.sink, now=lambda: world.message("alice").created_at - timedelta(days=1)
