@@ -25,10 +25,10 @@ class CongestionController(Generic[Item]):
     """Ledger, estimate, probes and pacer of one transport.
 
     Per packet the sender calls `ledger.record` (or `record_batch`), per batch `pacer.admit`, and on a timer
-    `tick`. `wanted` is what the allocator would use if it could; probes are sent only to reach it.
+    `tick`; after each allocation `set_demand`.
     """
 
-    __slots__ = ("_plan", "_probe", "estimator", "ledger", "pacer", "wanted")
+    __slots__ = ("_allocated", "_plan", "_probe", "estimator", "ledger", "pacer", "wanted")
 
     def __init__(
         self,
@@ -41,6 +41,7 @@ class CongestionController(Generic[Item]):
         self.estimator = BandwidthEstimator(now, start, minimum, maximum)
         self.pacer: Pacer[Item] = Pacer(start)
         self.wanted = 0
+        self._allocated = 0
         self._plan = ProbePlan()
         self._probe: Probe | None = None
 
@@ -48,6 +49,18 @@ class CongestionController(Generic[Item]):
     def estimate(self) -> int:
         """Bits per second this transport may send."""
         return self.estimator.bitrate
+
+    def set_demand(self, allocated: int, wanted: int, *, adaptive: bool = True) -> None:
+        """Say what is being sent now and what would be sent if the estimate allowed it.
+
+        Probes are sent only to reach `wanted`. Nothing is paced below `allocated`, which essential streams
+        can bring above the estimate. Without a choice of layers, `adaptive` may be False: the estimate stays
+        as it is then, and feedback costs less.
+        """
+        self.wanted = wanted
+        self._allocated = allocated
+        self.estimator.adaptive = adaptive
+        self._pace()
 
     def feedback(self, packets: Iterable[tuple[int, int | None]], now: int) -> int:
         """Take a transport-wide feedback; return the new estimate."""
@@ -107,7 +120,10 @@ class CongestionController(Generic[Item]):
     def _changed(self, before: int, now: int) -> int:
         bitrate = self.estimator.bitrate
         if bitrate != before:
-            self.pacer.set_bitrate(bitrate)
+            self._pace()
             if bitrate < before:
                 self._plan.hold(now)
         return bitrate
+
+    def _pace(self) -> None:
+        self.pacer.set_bitrate(max(self.estimator.bitrate, self._allocated))

@@ -105,7 +105,8 @@ class _Line:
         self._added = 0
         self._times = self._values = self._squares = self._products = 0.0
 
-    def add(self, time: float, value: float) -> None:
+    def add(self, time: float, value: float) -> float:
+        """Return the slope with this point."""
         points = self._points
         if len(points) == WINDOW:
             old_time, old_value = points.popleft()
@@ -126,6 +127,7 @@ class _Line:
             divisor = WINDOW * self._squares - self._times * self._times
             if divisor > 0:
                 self.slope = (WINDOW * self._products - self._times * self._values) / divisor
+        return self.slope
 
     def _start_anew(self) -> None:
         """Sum up afresh from a new origin: running sums of growing numbers lose their last digits."""
@@ -169,35 +171,36 @@ class Trendline:
 
     def add(self, arrived_after: float, sent_after: float) -> None:
         """Take the distances in milliseconds of one group to the group before."""
-        self._groups = min(self._groups + 1, MAX_GROUPS)
+        if self._groups < MAX_GROUPS:
+            self._groups += 1
         self._clock += arrived_after
         self._accumulated += arrived_after - sent_after
-        self._smoothed = SMOOTHING * self._smoothed + (1 - SMOOTHING) * self._accumulated
-        self._line.add(self._clock, self._smoothed)
-        self._judge(self._line.slope, sent_after, arrived_after)
-
-    def _judge(self, slope: float, sent_after: float, arrived_after: float) -> None:
+        self._smoothed += (1 - SMOOTHING) * (self._accumulated - self._smoothed)
+        slope = self._line.add(self._clock, self._smoothed)
         # Few groups say little: the longer the window is filled, the more a slope counts.
         trend = self._groups * slope * GAIN
-        if trend > self._threshold:
-            self._over_time = sent_after / 2 if self._over_time < 0 else self._over_time + sent_after
-            self._over_count += 1
-            if self._over_time > OVERUSE_TIME and self._over_count > 1 and slope >= self._slope:
-                self._over_time = 0.0
-                self._over_count = 0
-                self.usage = Usage.OVERUSE
+        threshold = self._threshold
+        if trend > threshold:
+            self._rising(slope, sent_after)
         else:
             self._over_time = -1.0
             self._over_count = 0
-            self.usage = Usage.UNDERUSE if trend < -self._threshold else Usage.NORMAL
+            self.usage = Usage.UNDERUSE if trend < -threshold else Usage.NORMAL
         self._slope = slope
-        self._adapt(abs(trend), arrived_after)
+        distance = abs(trend) - threshold
+        if distance <= OUTLIER and (distance > 0 or threshold > MIN_THRESHOLD):
+            self._adapt(distance, arrived_after)
 
-    def _adapt(self, trend: float, elapsed: float) -> None:
+    def _rising(self, slope: float, sent_after: float) -> None:
+        self._over_time = sent_after / 2 if self._over_time < 0 else self._over_time + sent_after
+        self._over_count += 1
+        if self._over_time > OVERUSE_TIME and self._over_count > 1 and slope >= self._slope:
+            self._over_time = 0.0
+            self._over_count = 0
+            self.usage = Usage.OVERUSE
+
+    def _adapt(self, distance: float, elapsed: float) -> None:
         """Let the threshold follow slowly, so that a loss-based flow beside does not starve this one."""
-        distance = trend - self._threshold
-        if distance > OUTLIER or (distance < 0 and self._threshold == MIN_THRESHOLD):
-            return
         speed = THRESHOLD_DOWN if distance < 0 else THRESHOLD_UP
         change = speed * distance * min(elapsed, MAX_ADAPTATION_TIME)
         self._threshold = min(MAX_THRESHOLD, max(MIN_THRESHOLD, self._threshold + change))

@@ -37,6 +37,7 @@ class BandwidthEstimator:
         "_remb_at",
         "_transport_wide",
         "acknowledged",
+        "adaptive",
         "bitrate",
         "round_trip",
     )
@@ -51,6 +52,8 @@ class BandwidthEstimator:
         self.bitrate = start
         self.round_trip = DEFAULT_ROUND_TRIP
         self.acknowledged = AcknowledgedRate()
+        # Where there is nothing to choose (one stream of one layer), looking at the delay is a waste.
+        self.adaptive = True
         self._minimum = minimum
         self._maximum = maximum
         self._delay = DelayDetector()
@@ -81,8 +84,9 @@ class BandwidthEstimator:
             arrived = sorted(arrived, key=_by_arrival)
             self._measure_round_trip(now - arrived[-1][2])
             self.acknowledged.update(arrived)
-            self._delay.update(arrived)
-            self._rate.update(self._delay.usage, self.acknowledged.bitrate, self.round_trip, now)
+            if self.adaptive:
+                usage = self._delay.update(arrived)
+                self._rate.update(usage, self.acknowledged.bitrate, self.round_trip, now)
         fraction = self._loss.count(len(arrived), lost, now)
         if fraction is not None:
             self._limit_by_loss(fraction, now)
@@ -115,7 +119,7 @@ class BandwidthEstimator:
 
         `oldest_sent` is when the oldest packet left that was not reported on.
         """
-        if self._transport_wide and oldest_sent is not None:
+        if self._transport_wide and self.adaptive and oldest_sent is not None:
             silent_since = max(self._answered, oldest_sent)
             if now - silent_since >= FEEDBACK_TIMEOUT:
                 self._answered = now
@@ -123,6 +127,9 @@ class BandwidthEstimator:
         return self._combine(now)
 
     def _limit_by_loss(self, fraction: float, now: int) -> None:
+        if not self.adaptive:
+            self._loss.fraction = fraction
+            return
         delivered = self.acknowledged.bitrate
         self._loss.update(fraction, self.bitrate, delivered, self._maximum, self.round_trip, now)
 

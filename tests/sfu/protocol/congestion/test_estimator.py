@@ -74,6 +74,28 @@ def test_feedback_on_nothing_changes_nothing() -> None:
     assert controller.feedback([(9, 5), (10, None)], SECOND) == START_BITRATE
 
 
+def test_essential_streams_are_not_paced_below_their_rate() -> None:
+    controller: CongestionController[int] = CongestionController(0, 100_000)
+    assert not controller.pacer.admit(20_000, SECOND)
+    controller.set_demand(allocated=5_000_000, wanted=5_000_000)
+    assert controller.pacer.admit(20_000, SECOND)
+    controller.remb(50_000, SECOND)
+    assert controller.pacer.admit(20_000, 2 * SECOND)
+
+
+def test_without_a_choice_the_estimate_stays_and_losses_are_still_counted() -> None:
+    controller: CongestionController[int] = CongestionController(0)
+    controller.set_demand(allocated=600_000, wanted=600_000, adaptive=False)
+    for place in range(100):
+        now = SECOND + place * 20_000
+        sequence = controller.ledger.record(1200, now)
+        controller.feedback([(sequence, None if place % 3 == 0 else now * 2)], now + 10_000)
+        controller.tick(now)
+    assert controller.estimate == START_BITRATE
+    assert controller.estimator.loss > 0.3
+    assert controller.estimator.acknowledged.bitrate
+
+
 packets = st.lists(
     st.tuples(st.integers(0, 0xFFFF) | st.integers(0, 40), st.none() | st.integers(-(1 << 44), 1 << 44)),
     max_size=40,
