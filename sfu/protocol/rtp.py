@@ -185,8 +185,7 @@ def replace_extensions(packet: Buffer, header: RtpHeader, values: list[tuple[int
 def remap(buffer: bytearray | memoryview, start: int, id_map: Mapping[int, int]) -> None:
     """Give header extensions other ids, in place, in the parsed packet that starts at `start`.
 
-    An extension without a new id, or with one that its form has no room for, becomes padding. Where packets
-    of one shape go to many, `extension_plan` does the same without looking at each again.
+    An extension without a new id, or with one that its form has no room for, becomes padding.
     """
     if not buffer[start] & 0x10:
         return
