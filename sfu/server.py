@@ -86,13 +86,20 @@ class RtcServer:
             raise ValueError("this family has its socket already")
         datagrams, stream = _bind_both(host, port, is_ipv6)
         loop = asyncio.get_running_loop()
-        listener = await loop.create_server(self._connections.new, sock=stream, backlog=TCP_BACKLOG)
+        try:
+            listener = await loop.create_server(self._connections.new, sock=stream, backlog=TCP_BACKLOG)
+        except BaseException:
+            datagrams.close()
+            stream.close()
+            raise
         self._listeners.append(listener)
         self._sockets[is_ipv6] = datagrams
         loop.add_reader(datagrams, self._read, datagrams, loop)
         if self._ticker is None:
             self._ticker = loop.create_task(self._tick_forever(loop), name="rtc-ticker")
         bound_port: int = datagrams.getsockname()[1]
+        received = datagrams.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        log.info("rtc_listening", host=host, port=bound_port, receive_buffer=received)
         return bound_port
 
     def datagram_socket(self, host: str) -> socket.socket | None:

@@ -15,7 +15,7 @@ from sfu.mux import MAX_DATAGRAM_SIZE, Mux
 from sfu.protocol import stun
 from sfu.protocol.framing import FrameReader, frame
 from sfu.protocol.ice_lite import Address, IceCredentials, IceLiteAgent, IceState
-from sfu.server import RtcServer
+from sfu.server import RtcServer, _host
 from tests.helpers.waiting import eventually
 from tests.sfu.checks import LOCAL, OTHER, TRANSACTION, check
 
@@ -154,6 +154,13 @@ async def test_a_host_is_an_address_and_a_port_is_free(running: Running) -> None
         with pytest.raises(OSError, match="in use"):
             await running.server.start("127.0.0.1", taken.getsockname()[1])
     assert await running.server.start("127.0.0.1", 0)
+
+
+def test_a_link_local_peer_keeps_its_scope() -> None:
+    assert _host(("fe80::1", 5000, 0, 2)) == "fe80::1%2"
+    assert _host(("2001:db8::1", 5000, 0, 0)) == "2001:db8::1"
+    answer = stun.parse(stun.success(TRANSACTION, "fe80::1%2", 5000, b"key"))
+    assert answer.mapped_address() == ("fe80::1", 5000)
 
 
 async def test_a_burst_larger_than_one_wakeup_is_read_whole(running: Running) -> None:
