@@ -15,6 +15,8 @@ MAX_RETRIES = 10
 MAX_BATCH = 250
 """Numbers asked for at once: even without neighbours they fit one RTCP packet."""
 MAX_KEYFRAMES = 64
+EARLIER = 16
+"""Packets overtaken by the first one of a stream are let through this far back, but not asked for."""
 REORDERING_DELAY = 0.01
 """A gap younger than this is more often a reordered packet than a lost one."""
 DEFAULT_ROUND_TRIP = 0.1
@@ -53,6 +55,7 @@ class NackGenerator:
 
     __slots__ = (
         "_delay",
+        "_earlier",
         "_keyframe_needed",
         "_keyframes",
         "_missing",
@@ -69,6 +72,7 @@ class NackGenerator:
         self._delay = delay
         self._retry = RETRY_FACTOR * DEFAULT_ROUND_TRIP
         self._missing: dict[int, _Missing] = {}
+        self._earlier: set[int] = set()
         self._keyframes: deque[int] = deque(maxlen=MAX_KEYFRAMES)
         self.reset()
 
@@ -99,6 +103,7 @@ class NackGenerator:
         if newest < 0:
             # Room below for late packets, which have to stay positive.
             self._newest = sequence_number + 0x1_0000
+            self._earlier = set(range(self._newest - EARLIER, self._newest))
         elif not 0 < distance < 0x8000:
             return self._fill(unwrap16(sequence_number, newest))
         else:
@@ -131,6 +136,9 @@ class NackGenerator:
 
     def _fill(self, number: int) -> Arrival:
         entry = self._missing.pop(number, None)
+        if entry is None and number in self._earlier:
+            self._earlier.remove(number)
+            return Arrival.REORDERED
         if entry is None:
             return Arrival.DUPLICATE
         return Arrival.REPAIRED if entry.retries else Arrival.REORDERED

@@ -114,7 +114,9 @@ class SentHistory:
         self._allowance = float(MAX_RESENDS_PER_SECOND)
         self._refilled_at = 0.0
 
-    def sent(self, sequence_number: int, stream: int, source: int, timestamp: int, picture: int = 0) -> bool:
+    def sent(
+        self, sequence_number: int, stream: int, source: int, timestamp: int, now: float, picture: int = 0
+    ) -> bool:
         """Note an outgoing packet before it is protected; False: it went out before or is too old, drop it.
 
         `stream` and `source` say in which PacketRing it is and where; `picture` is whatever else the
@@ -132,6 +134,9 @@ class SentHistory:
             self._newest_timestamp = timestamp
         elif number <= newest - self._capacity or self._numbers[slot] == known:
             return False
+        else:
+            # The consumer has asked for it perhaps while the producer was repeating it: that is answered now.
+            self._remember(number, now)
         self._numbers[slot] = known
         self._sources[slot] = source & _MODULUS
         self._timestamps[slot] = timestamp

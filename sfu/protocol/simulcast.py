@@ -7,6 +7,7 @@ the picture's pace nor lip sync suffers. A producer with one stream is the same 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 
 from sfu.protocol.reception import SenderClock
@@ -15,6 +16,8 @@ from sfu.protocol.sequence import SequenceRewriter
 NONE = -1
 DROPPED = -1
 MAX_TEMPORAL = 7
+MAX_OVERTAKEN = 128
+"""Packets that are remembered for the case that they belong to a keyframe whose first packet is late."""
 MINIMUM_STEP = 0.003
 """A keyframe of the same picture that was sent from the other layer comes this much later."""
 MAX_DISAGREEMENT = 2.0
@@ -31,6 +34,7 @@ class LayerPacket:
         "layer",
         "layer_sync",
         "sequence_number",
+        "source",
         "start_of_frame",
         "temporal",
         "timestamp",
@@ -42,15 +46,20 @@ class LayerPacket:
         sequence_number: int = 0,
         timestamp: int = 0,
         *,
+        source: int = 0,
         keyframe: bool = False,
         start_of_frame: bool = True,
         temporal: int = 0,
         layer_sync: bool = False,
     ) -> None:
-        """`keyframe` is set on the first packet of a keyframe only; `layer_sync` is VP8's Y bit."""
+        """`keyframe` is set on the first packet of a keyframe only; `layer_sync` is VP8's Y bit.
+
+        `source` is where the layer's PacketRing keeps the packet.
+        """
         self.layer = layer
         self.sequence_number = sequence_number
         self.timestamp = timestamp
+        self.source = source
         self.keyframe = keyframe
         self.start_of_frame = start_of_frame
         self.temporal = temporal
@@ -61,7 +70,8 @@ class SimulcastForwarder:
     """The state of one consumer: the layers it gets and wants, its numbers and timestamps.
 
     The caller adds `timestamp_offset` to the timestamp of what `forward` lets through, and after a packet
-    that set `switched` lets the codec's own numbers (VP8 PictureID) follow the last ones sent.
+    that set `switched` lets the codec's own numbers (VP8 PictureID) follow the last ones sent, and then
+    forwards the packets of `overtaken` (the `source` of each), which came before the keyframe's first one.
     """
 
     __slots__ = (
@@ -70,11 +80,13 @@ class SimulcastForwarder:
         "_clocks",
         "_last_at",
         "_last_timestamp",
+        "_overtaken",
         "_reference",
         "_rewriter",
         "_started",
         "current",
         "current_temporal",
+        "overtaken",
         "switched",
         "target",
         "target_temporal",
@@ -88,12 +100,14 @@ class SimulcastForwarder:
         self.target = NONE
         self.target_temporal = NONE
         self.switched = False
+        self.overtaken: list[int] = []
         self.timestamp_offset = 0
         self._clocks = clocks
         self._clock_rate = clock_rate
         self._rewriter = SequenceRewriter(first_sequence_number)
         self._reference = NONE
         self._aligned_offset = 0
+        self._overtaken: deque[tuple[int, int, int]] = deque(maxlen=MAX_OVERTAKEN)
         self._started = False
         self._last_timestamp = 0
         self._last_at = 0.0
@@ -106,9 +120,11 @@ class SimulcastForwarder:
         self.target_temporal = temporal
         if layer == NONE:
             self.current = self.current_temporal = NONE
+            self._overtaken.clear()
 
     def restart(self, layer: int) -> None:
         """The stream of `layer` begins anew (another SSRC, a jump): wait for its next keyframe."""
+        self._overtaken.clear()
         if self.current == layer:
             self.current = self.current_temporal = NONE
         if self._reference == layer:
@@ -123,7 +139,10 @@ class SimulcastForwarder:
         """Return the outgoing sequence number, or DROPPED."""
         self.switched = False
         if packet.layer != self.current:
-            if not packet.keyframe or not self._is_step(packet.layer):
+            if not self._is_step(packet.layer):
+                return DROPPED
+            if not packet.keyframe:
+                self._overtaken.append((packet.layer, packet.sequence_number, packet.source))
                 return DROPPED
             self._switch(packet, now)
         temporal = packet.temporal
@@ -177,6 +196,12 @@ class SimulcastForwarder:
         self.current_temporal = self.target_temporal
         self._rewriter.sync(packet.sequence_number)
         self.switched = True
+        self.overtaken = [
+            source
+            for layer, number, source in self._overtaken
+            if layer == packet.layer and (number - packet.sequence_number) & 0xFFFF < 0x8000
+        ]
+        self._overtaken.clear()
 
     def _align(self, packet: LayerPacket, now: float) -> None:
         """Set the offset so that the picture keeps its time, but comes after all that were sent.

@@ -54,6 +54,14 @@ def test_an_answer_is_told_from_a_duplicate() -> None:
     assert generator.receive(100, 0.1) is Arrival.DUPLICATE
 
 
+def test_packets_overtaken_by_the_first_one_pass_once_and_are_not_asked_for() -> None:
+    generator = _started(5)
+    assert generator.due(LATER) == []
+    assert generator.receive(65535, 0.0) is Arrival.REORDERED
+    assert generator.receive(65535, 0.0) is Arrival.DUPLICATE
+    assert generator.receive((5 - nack.EARLIER - 1) & 0xFFFF, 0.0) is Arrival.DUPLICATE
+
+
 def test_retries_are_spaced_by_the_round_trip_and_end() -> None:
     generator = _started()
     generator.set_round_trip(0.2)

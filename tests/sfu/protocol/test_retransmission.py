@@ -25,7 +25,7 @@ def _history(count: int, first: int = 0, step: int = 3000, capacity: int = 2500)
     history = SentHistory(90_000, capacity)
     for position in range(count):
         number = (first + position) & 0xFFFF
-        assert history.sent(number, 1, 1000 + position, step * position & 0xFFFF_FFFF)
+        assert history.sent(number, 1, 1000 + position, step * position & 0xFFFF_FFFF, 0.0)
     return history
 
 
@@ -59,28 +59,28 @@ def test_the_ring_is_found_by_the_lower_half_of_long_numbers() -> None:
 
 def test_a_number_is_sent_once() -> None:
     history = _history(10, 65_530)
-    assert not any(history.sent((65_530 + step) & 0xFFFF, 1, 0, 0) for step in range(10))
-    assert history.sent(4, 1, 0, 0)
+    assert not any(history.sent((65_530 + step) & 0xFFFF, 1, 0, 0, 0.0) for step in range(10))
+    assert history.sent(4, 1, 0, 0, 0.0)
 
 
 def test_a_number_is_known_again_only_after_the_wrap() -> None:
     history = SentHistory(90_000, 10)
-    assert all(history.sent(step & 0xFFFF, 0, step, 0) for step in range(70_000))
-    assert not history.sent(70_000 - 10 & 0xFFFF, 0, 0, 0)
-    assert not history.sent(70_000 - 11 & 0xFFFF, 0, 0, 0)
+    assert all(history.sent(step & 0xFFFF, 0, step, 0, 0.0) for step in range(70_000))
+    assert not history.sent(70_000 - 10 & 0xFFFF, 0, 0, 0, 0.0)
+    assert not history.sent(70_000 - 11 & 0xFFFF, 0, 0, 0, 0.0)
 
 
 def test_late_packets_fit_in() -> None:
     history = _history(1)
-    assert history.sent(5, 1, 5, 0)
-    assert history.sent(3, 1, 3, 0)
-    assert not history.sent(3, 1, 3, 0)
-    assert [sent.source for sent in history.answer([3, 4, 5], 0.0, ROUND_TRIP)] == [3, 5]
+    assert history.sent(5, 1, 5, 0, 0.0)
+    assert history.sent(3, 1, 3, 0, 0.0)
+    assert not history.sent(3, 1, 3, 0, 0.0)
+    assert [sent.source for sent in history.answer([3, 4, 5], 1.0, ROUND_TRIP)] == [3, 5]
 
 
 def test_a_nack_is_answered_with_what_was_sent() -> None:
     history = SentHistory(90_000, pictures=True)
-    history.sent(10, 2, 77, 4711, 0x1234)
+    history.sent(10, 2, 77, 4711, 0.0, 0x1234)
     assert history.answer([9, 10, 11], 0.0, ROUND_TRIP) == [(10, 2, 77, 4711, 0x1234)]
     assert history.newest() == (10, 2, 77, 4711, 0x1234)
 
@@ -90,6 +90,14 @@ def test_nothing_is_repeated_that_may_be_on_its_way() -> None:
     assert len(history.answer([1, 1, 1], 1.0, ROUND_TRIP)) == 1
     assert history.answer([1], 1.05, ROUND_TRIP) == []
     assert len(history.answer([1], 1.1, ROUND_TRIP)) == 1
+
+
+def test_a_packet_that_came_late_is_not_repeated_for_a_nack_that_it_crossed() -> None:
+    history = _history(1)
+    history.sent(2, 1, 2, 0, 1.0)
+    history.sent(1, 1, 1, 0, 1.0)
+    assert history.answer([1], 1.05, ROUND_TRIP) == []
+    assert len(history.answer([1], 1.2, ROUND_TRIP)) == 1
 
 
 def test_what_is_too_old_to_play_is_not_repeated() -> None:

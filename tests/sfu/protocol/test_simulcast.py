@@ -114,6 +114,18 @@ def test_the_switching_packet_is_told() -> None:
     assert told == [True] + [False] * 17
 
 
+def test_a_keyframe_whose_first_packet_is_late_is_sent_whole() -> None:
+    forwarder, producer = _forwarder(first=10), Producer()
+    forwarder.set_target(2)
+    before, keyframe = producer.frame(set())[6:], producer.frame({2})[6:]
+    packets = before + keyframe[1:] + keyframe[:1]
+    for source, packet in enumerate(packets):
+        packet.source = source
+        number = forwarder.forward(packet, 0.0)
+    assert (number, forwarder.switched, forwarder.overtaken) == (10, True, [3, 4])
+    assert [forwarder.forward(packets[source], 0.0) for source in forwarder.overtaken] == [11, 12]
+
+
 def _sent_times(forwarder: SimulcastForwarder, packets: list[LayerPacket], now: float) -> list[int]:
     return [
         packet.timestamp + forwarder.timestamp_offset & MODULUS
