@@ -117,3 +117,12 @@ def test_an_idle_transport_keeps_its_estimate() -> None:
     for second in range(30):
         controller.tick(call.now + second * 1_000_000)
     assert controller.estimate == before
+
+
+def test_two_calls_share_a_link() -> None:
+    link = Link(2_000_000)
+    first, second = Call(link, wanted=MUCH), Call(link, wanted=MUCH)
+    first.run(30, lambda: second.run(0.001))
+    shares = first.mean(20), second.mean(20)
+    assert min(shares) > 0.25 * link.bitrate
+    assert 0.8 * link.bitrate < sum(shares) < 1.15 * link.bitrate
