@@ -7,7 +7,7 @@ from uuid import UUID
 import structlog
 
 from chat.bodies import frame_of, settings_of
-from chat.protocol.frames import DENIED, MessageHeld
+from chat.protocol.frames import DENIED, SHADOW_DELETED, MessageHeld
 from chat.room import Role, Room
 from storage.repositories.chat_log import LoggedEntry, NewEvent, NewMessage
 
@@ -82,6 +82,18 @@ def _message_denied(room: Room, data: Data) -> None:
     room.say_to(own, "message-held", MessageHeld(room.id, UUID(data["messageId"]), "denied"))
 
 
+def _shadow_deleted(room: Room, data: Data) -> None:
+    """For its author alone it was there."""
+    user_id = data["userId"]
+    body = {
+        "roomId": room.id,
+        "offset": room.offset,
+        "messageId": data["messageId"],
+        "deletedBy": user_id,
+    }
+    room.say_to(room.connections_of(UUID(user_id)), "message-deleted", body)
+
+
 def _unpinned(room: Room, _: Data) -> None:
     room.pinned = None
 
@@ -97,6 +109,7 @@ _EFFECTS: Final[Mapping[str, Callable[[Room, Data], None]]] = {
     "shadow-banned": _person_changed,
     "shadow-unbanned": _person_changed,
     DENIED: _message_denied,
+    SHADOW_DELETED: _shadow_deleted,
     "moderator-added": _moderator_added,
     "moderator-removed": _moderator_removed,
 }

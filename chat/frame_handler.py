@@ -288,10 +288,14 @@ class FrameHandler:
     # Moderation
 
     async def _delete(self, connection: Connection, body: DeleteMessage) -> "Answer | None":
-        identity = _moderating(connection)
+        identity = _signed_in(connection)
         room = self._room(connection, body.room_id)
         await self._parts.moderation.delete_message(
-            identity.user_id, room.id, body.message_id, connection.address
+            identity.user_id,
+            room.id,
+            body.message_id,
+            connection.address,
+            only_own=not identity.may_moderate,
         )
         return Answer("ack", Ack(room.id, body.message_id, room.offset))
 

@@ -172,7 +172,7 @@ class Room:
             [each for each, visitor in self.visitors.items() if visitor.role.is_moderator], kind, body
         )
 
-    def say_to(self, connections: Iterable[Connection], kind: str, body: ServerBody) -> None:
+    def say_to(self, connections: Iterable[Connection], kind: str, body: ServerBody | dict[str, Any]) -> None:
         frame = Outgoing(kind, body)
         for connection in connections:
             connection.write(frame.wire(connection.encoding))

@@ -12,16 +12,17 @@ from uuid import UUID
 
 from chat.bodies import settings_data
 from chat.errors import Refusal
-from chat.moderation.authority import require_moderator, require_owner, require_power_over
+from chat.moderation.authority import may_moderate, require_moderator, require_owner, require_power_over
 from chat.moderation.deeds import Deed, ModerationSink, deed, room_not_found, whole
 from chat.moderation.terms import CompiledTerms
-from chat.protocol.frames import DENIED, rfc3339
+from chat.protocol.frames import DENIED, SHADOW_DELETED, rfc3339
 from storage.database import Database
 from storage.repositories.blocked_terms import BlockedTerm, BlockedTerms
 from storage.repositories.chat_log import ChatLog, LoggedEntry
 from storage.repositories.chat_messages import ChatMessages, MessageState, StoredMessage
 from storage.repositories.chat_people import Ban, ChatModerator, ChatPeople, RoomPerson
 from storage.repositories.chat_rooms import ChatRooms, ChatSettings
+from storage.repositories.users import UserState
 
 MIN_TIMEOUT_SECONDS: Final = 1
 MAX_TIMEOUT_SECONDS: Final = 14 * 24 * 3600
@@ -49,20 +50,40 @@ class Moderation:
     # Messages
 
     @whole
-    async def delete_message(self, actor: UUID, room_id: UUID, message_id: UUID, address: str = "") -> None:
-        """Raises ``message_not_found``, also for one that is deleted already."""
+    async def delete_message(
+        self, actor: UUID, room_id: UUID, message_id: UUID, address: str = "", only_own: bool = False
+    ) -> None:
+        """Of one's own, or, unless ``only_own``, as a moderator.
+
+        Raises ``message_not_found``, also for one that is deleted already.
+        """
         async with self._deed(actor, room_id, address) as doing:
-            require_moderator(doing.actor, doing.now)
             messages = ChatMessages(doing.transaction)
             message = await messages.find(room_id, message_id)
-            if message is None or message.state is not MessageState.VISIBLE:
+            is_own = message is not None and message.user_id == actor
+            if not is_own or doing.actor.state is not UserState.ACTIVE:
+                require_moderator(doing.actor, doing.now)
+                if only_own:
+                    raise Refusal("not_a_moderator", "The API key is not for moderating.")
+            if message is None or not await self._delete(doing, messages, message):
                 raise _message_not_found()
-            await self._require_power_over_author(doing, message)
-            if not await messages.delete(room_id, message_id, actor):
-                raise _message_not_found()
-            doing.say("message-deleted", {"messageId": str(message_id), "deletedBy": str(actor)})
-            await doing.audit("chat.delete", "message", message_id, {"userId": str(message.user_id)})
         self._sink.logged(doing.logged)
+
+    async def _delete(self, doing: Deed, messages: ChatMessages, message: StoredMessage) -> bool:
+        """Whether it was there. Authors who moderate nothing are not audited."""
+        about = {"messageId": str(message.id)}
+        actor = doing.actor.user_id
+        if message.state is MessageState.SHADOWED and message.user_id == actor:
+            # Who was told that it is not there would know of the ban.
+            doing.say(SHADOW_DELETED, about | {"userId": str(actor)})
+            return await messages.delete_shadowed(message.room_id, message.id, actor)
+        if message.state is not MessageState.VISIBLE:
+            return False
+        await self._require_power_over_author(doing, message)
+        doing.say("message-deleted", about | {"deletedBy": str(actor)})
+        if may_moderate(doing.actor, doing.now):
+            await doing.audit("chat.delete", "message", message.id, {"userId": str(message.user_id)})
+        return await messages.delete(message.room_id, message.id, actor)
 
     @whole
     async def clear(self, actor: UUID, room_id: UUID, address: str = "") -> None:

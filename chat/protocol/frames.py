@@ -254,8 +254,10 @@ EVENT_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Events of a room's log besides messages, with the fields of their bodies beside roomId and offset."""
 
-HELD, DENIED = "held-added", "held-denied"
-HIDDEN_EVENTS: Final = frozenset(("shadow-banned", "shadow-unbanned", "blocked-terms-changed", HELD, DENIED))
+HELD, DENIED, SHADOW_DELETED = "held-added", "held-denied", "shadow-deleted"
+HIDDEN_EVENTS: Final = frozenset(
+    ("shadow-banned", "shadow-unbanned", SHADOW_DELETED, "blocked-terms-changed", HELD, DENIED)
+)
 """Events of the log that take effect on every node and are sent to nobody as they are."""
 
 

@@ -82,7 +82,7 @@ class ChatRoutes:
                 "DELETE",
                 f"{_ROOM}/messages/{{mid}}",
                 self.delete,
-                "Delete a message",
+                "Delete a message: one's own, or as a moderator",
                 errors=(NO_ROOM, NO_MESSAGE, NO_MODERATOR, CANNOT_MODERATE),
                 **moderating,
             ),

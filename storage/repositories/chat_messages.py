@@ -115,6 +115,19 @@ class ChatMessages:
         )
         return deleted is not None
 
+    async def delete_shadowed(self, room_id: UUID, message_id: UUID, by: UUID) -> bool:
+        """Whether it was shown to its author until now."""
+        deleted = await self._database.fetch_value(
+            """UPDATE chat_messages SET deleted_at = now(), deleted_by = $3
+               FROM (SELECT FROM chat_rooms WHERE room_id = $1 FOR KEY SHARE) AS room
+               WHERE id = $2 AND room_id = $1 AND deleted_at IS NULL AND state = 'shadowed'
+               RETURNING true""",
+            room_id,
+            message_id,
+            by,
+        )
+        return deleted is not None
+
     async def clear(self, room_id: UUID, by: UUID) -> int:
         """Show none of the messages until now. How many there were, as far as MAX_COUNTED.
 

@@ -115,7 +115,8 @@ async def test_every_frame(live: Live, dial: Dial, subprotocol: str) -> None:
         await ben.tell("typing", roomId=room)
         assert (await ana.heard("typing", roomId=room))["users"] == [{"userId": ben_id, "username": "ben"}]
         assert (
-            await ben.refused("delete-message", roomId=room, messageId=said["messageId"]) == "not_a_moderator"
+            await ben.refused("delete-message", roomId=room, messageId=reply["messageId"])
+            == "not_a_moderator"
         )
         assert (await ana.ask("delete-message", roomId=room, messageId=said["messageId"]))["t"] == "ack"
         assert (await ben.heard("message-deleted"))["messageId"] == said["messageId"]

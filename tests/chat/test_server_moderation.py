@@ -227,6 +227,33 @@ async def test_held_messages_are_let_through_or_not(live: Live) -> None:
         assert ids[1] not in [body["id"] for body in mia.all("new-message")]
 
 
+async def test_whose_own_message_it_is_may_delete_it(live: Live) -> None:
+    room = await live.room()
+    async with live.inside("ben", room) as ben, live.inside("mia", room) as mia:
+        for number in range(2):
+            said = await ben.say(room, unique())
+            if number == 0:
+                answer = await ben.ask("delete-message", roomId=room, messageId=said["messageId"])
+                assert answer["t"] == "ack"
+            else:
+                await (await live.person("ben")).get("DELETE", f"/rooms/{room}/messages/{said['messageId']}")
+            deleted = await mia.heard("message-deleted", messageId=said["messageId"])
+            assert deleted["deletedBy"] == (await live.person("ben")).id
+
+
+async def test_who_deletes_under_a_shadow_ban_sees_it_done_and_nobody_else(live: Live) -> None:
+    room, ben = await live.room(), await live.person("ben")
+    await (await live.person("ana")).get("POST", f"/rooms/{room}/bans", {"userId": ben.id, "shadow": True})
+    async with live.inside("ben", room) as chat, live.inside("mia", room) as mia:
+        said = (await chat.ask("chat-message", roomId=room, message=unique()))["d"]
+        answer = await chat.ask("delete-message", roomId=room, messageId=said["messageId"])
+        assert answer["t"] == "ack"
+        await chat.heard("message-deleted", messageId=said["messageId"], deletedBy=ben.id)
+        await mia.settle()
+        assert not mia.all("message-deleted")
+        chat.faults.clear()
+
+
 # Moderators, and what they remove
 
 

@@ -16,6 +16,7 @@ from storage.repositories.chat_log import NewMessage
 from storage.repositories.chat_messages import ChatMessages, MessageState
 from storage.repositories.chat_people import ChatPeople
 from storage.repositories.chat_rooms import ChatRooms, ChatSettings, LinkPolicy
+from storage.repositories.users import Users, UserState
 from tests.chat.moderation.world import World, make_world
 from tests.helpers.waiting import eventually
 
@@ -137,13 +138,52 @@ async def test_a_message_is_deleted_once(world: World) -> None:
         ("owner", "staff", "cannot_moderate"),
         ("staff", "moderator", None),
         ("staff", "owner", "cannot_moderate"),
-        ("alice", "alice", "not_a_moderator"),
+        ("alice", "alice", None),
+        ("alice", "moderator", "not_a_moderator"),
     ],
 )
 async def test_whose_messages_may_be_deleted(world: World, actor: str, author: str, code: str | None) -> None:
     message_id = await world.say(author)
     deleted = world.moderation.delete_message(world.ids[actor], world.room, message_id)
     assert await code_of(deleted) == code
+
+
+async def test_members_delete_what_they_said_unaudited(world: World) -> None:
+    message_id, alice = await world.say("alice"), world.ids["alice"]
+    await world.moderation.ban(world.ids["owner"], world.room, alice, None)
+    audited = await world.audited()
+    await world.moderation.delete_message(alice, world.room, message_id, only_own=True)
+    assert world.sink.events[-1] == (
+        "message-deleted",
+        {"messageId": str(message_id), "deletedBy": str(alice)},
+    )
+    assert await world.audited() == audited
+    again = world.moderation.delete_message(alice, world.room, message_id)
+    assert await code_of(again) == "message_not_found"
+
+
+async def test_who_is_suspended_deletes_nothing(world: World) -> None:
+    message_id = await world.say("alice")
+    await Users(world.database).set_state(world.ids["alice"], UserState.SUSPENDED)
+    deleted = world.moderation.delete_message(world.ids["alice"], world.room, message_id)
+    assert await code_of(deleted) == "not_a_moderator"
+
+
+async def test_an_api_key_that_is_not_for_moderating_deletes_only_what_is_its_owners(world: World) -> None:
+    message_id = await world.say("alice")
+    deleted = world.moderation.delete_message(world.ids["owner"], world.room, message_id, only_own=True)
+    assert await code_of(deleted) == "not_a_moderator"
+
+
+async def test_who_deletes_a_shadowed_message_does_not_learn_of_the_ban(world: World) -> None:
+    message, alice = world.message("alice"), world.ids["alice"]
+    await ChatMessages(world.database).add(message, MessageState.SHADOWED)
+    deleted = world.moderation.delete_message(world.ids["owner"], world.room, message.id)
+    assert await code_of(deleted) == "message_not_found"
+    await world.moderation.delete_message(alice, world.room, message.id)
+    assert world.sink.events == [("shadow-deleted", {"messageId": str(message.id), "userId": str(alice)})]
+    again = world.moderation.delete_message(alice, world.room, message.id)
+    assert await code_of(again) == "message_not_found"
 
 
 async def test_a_held_message_is_not_deleted_but_denied(world: World) -> None:
