@@ -180,14 +180,14 @@ class Mux:
             self.counters.dropped_oversized += 1
             return []
         first = data[0] if size else -1
-        if 0 <= first <= 3:
-            return self._receive_stun(data, address, now)
-        entry = self._bound.get(address)
-        if entry is None:
-            self.counters.dropped_unbound += 1
-            return []
         try:
-            self._dispatch(entry.endpoint, first, size, data, address)
+            if 0 <= first <= 3:
+                return self._receive_stun(data, address, now)
+            entry = self._bound.get(address)
+            if entry is None:
+                self.counters.dropped_unbound += 1
+            else:
+                self._dispatch(entry.endpoint, first, size, data, address)
         except Exception:
             self._note_error(now)
         return []

@@ -12,6 +12,7 @@ from sfu.protocol import stun
 from sfu.protocol.ice_lite import (
     CONSENT_TIMEOUT,
     Address,
+    CheckResult,
     IceCredentials,
     IceEvent,
     IceLiteAgent,
@@ -149,6 +150,27 @@ def test_an_endpoint_that_raises_costs_nobody_else_a_packet() -> None:
         mux.receive(RTP, HERE, 1.0)
         mux.receive(RTP, THERE, 1.0)
     assert mux.counters.endpoint_errors == 3 and len(sound.got) == 3
+
+
+class BrokenAgent(IceLiteAgent):
+    """An agent that fails at everything once its address is known."""
+
+    def check(self, message: stun.Message, address: Address, now: float) -> CheckResult:
+        if now > 1.0:
+            raise RuntimeError("broken agent")
+        return super().check(message, address, now)
+
+    def tick(self, now: float) -> None:
+        raise RuntimeError("broken agent")
+
+
+def test_an_agent_that_raises_keeps_nobody_elses_consent() -> None:
+    broken, sound = Recorder(LOCAL), Recorder(OTHER)
+    broken.ice = BrokenAgent(LOCAL, 0.0)
+    mux = _bound(broken, sound)
+    assert mux.receive(check(), HERE, 2.0) == [] and mux.receive(check(OTHER), THERE, 2.0)
+    mux.tick(2.0 + CONSENT_TIMEOUT)
+    assert sound.ice.state is IceState.DISCONNECTED and mux.counters.endpoint_errors == 2
 
 
 def test_an_address_follows_who_proves_it_last() -> None:
