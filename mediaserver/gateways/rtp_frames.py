@@ -22,6 +22,8 @@ MAX_MISORDER: Final = 3000
 MAX_FRAME_PACKETS: Final = 8192
 MAX_FRAME_BYTES: Final = 8 * 1024 * 1024
 
+_ROUND: Final = 1 << 16
+
 
 class RtpPayload:
     """One packet; ``sequence`` and ``timestamp`` are unwrapped, ``received_at`` in seconds."""
@@ -76,9 +78,13 @@ class ReorderBuffer:
         if self._next is None:
             self._next, self._timestamp = sequence_number, timestamp
         sequence = unwrap16(sequence_number, self._next)
-        if sequence < self._next and not self._began_anew(sequence):
-            self.late += 1
-            return []
+        if sequence < self._next:
+            if not self._began_anew(sequence):
+                self.late += 1
+                return []
+            self._held.clear()
+            # Another round of the numbers, so that what is given out still rises.
+            self._next = sequence = sequence + _ROUND
         self._timestamp = unwrap32(timestamp, self._timestamp)
         held = RtpPayload(sequence, self._timestamp, marker, payload, now)
         self._held.setdefault(sequence, held)
@@ -110,8 +116,7 @@ class ReorderBuffer:
         is_restart = self._suspect is not None and sequence == self._suspect + 1
         self._suspect = sequence if self._next - sequence > MAX_MISORDER else None
         if is_restart and self._suspect is not None:
-            self._held.clear()
-            self._next, self._suspect = sequence, None
+            self._suspect = None
             return True
         return False
 
