@@ -14,7 +14,9 @@ from sfu.protocol.retransmission import PacketRing, RtxEncoder, SentHistory
 ROUND_TRIP = 0.1
 
 
-def _packet(number: int = 7, payload: bytes = b"payload", padding: int = 0, extensions: bytes = b"") -> bytes:
+def packet_of(
+    number: int = 7, payload: bytes = b"payload", padding: int = 0, extensions: bytes = b""
+) -> bytes:
     fixed = bytes((0x80 | (0x20 if padding else 0) | (0x10 if extensions else 0), 0xE0))
     fixed += number.to_bytes(2, "big") + (90_000).to_bytes(4, "big") + (42).to_bytes(4, "big")
     tail = bytes(padding - 1) + bytes((padding,)) if padding else b""
@@ -130,7 +132,7 @@ def test_senseless_sizes_are_refused() -> None:
 
 
 def test_rtx_is_what_aiortc_makes_of_it() -> None:
-    packet = _packet(513)
+    packet = packet_of(513)
     encoder = RtxEncoder(97, 43, 100)
     written = encoder.encode(packet, rtp.parse(packet))
     theirs = wrap_rtx(RtpPacket.parse(packet), payload_type=97, sequence_number=100, ssrc=43)
@@ -141,17 +143,17 @@ def test_rtx_is_what_aiortc_makes_of_it() -> None:
 @given(st.integers(0, 0xFFFF), st.binary(max_size=60), st.integers(0, 20), st.booleans())
 def test_rtx_survives_a_round_trip(number: int, payload: bytes, padding: int, extended: bool) -> None:
     extensions = rtp.serialize_extensions([(3, b"abc")]) if extended else b""
-    packet = _packet(number, payload, padding, extensions)
+    packet = packet_of(number, payload, padding, extensions)
     written = RtxEncoder(97, 43, 0).encode(packet, rtp.parse(packet))
     header = rtp.parse(written)
     assert (header.ssrc, header.payload_type, header.padding) == (43, 97, 0)
     assert rtp.extensions(written, header) == rtp.extensions(packet, rtp.parse(packet))
-    assert retransmission.decode(written, header, 96, 42) == _packet(number, payload, 0, extensions)
+    assert retransmission.decode(written, header, 96, 42) == packet_of(number, payload, 0, extensions)
 
 
 def test_no_rtx_packet_has_the_number_of_another() -> None:
     encoder = RtxEncoder(97, 43, 0x7FFF)
-    packet = _packet()
+    packet = packet_of()
     header = rtp.parse(packet)
     numbers = []
     for step in range(1000):
@@ -174,6 +176,6 @@ def test_a_probe_is_padding_with_its_transport_number() -> None:
 
 
 def test_rtx_without_an_original_number_is_malformed() -> None:
-    packet = _packet(1, b"x")
+    packet = packet_of(1, b"x")
     with pytest.raises(MalformedPacket):
         retransmission.decode(packet, rtp.parse(packet), 96, 42)
