@@ -28,7 +28,7 @@ from chat.relay import RelaySink
 
 logger = structlog.get_logger("mediaserver.chat")
 
-SILENT_SECONDS: Final = 30.0
+SILENT_SECONDS: Final = 15.0
 """A node that is not heard of for so long is gone."""
 MAX_PEERS: Final = 1000
 
@@ -93,7 +93,7 @@ class Peers:
         for node, peer in list(self._peers.items()):
             if now - peer.heard_at >= self._silent_seconds:
                 logger.warning("chat_node_gone", node=node)
-                self._forget(node)
+                self._died(node)
 
     def take_strangers(self) -> bool:
         """Whether a node was heard of which it is not known what it has told before."""
@@ -163,11 +163,16 @@ class Peers:
         """None for a start of the node that is over, or one node too many: its presence does not count."""
         peer = self._peers.get(node)
         if peer is not None and start > peer.start:
-            self._forget(node)
+            self._died(node)
             peer = None
         if peer is None and len(self._peers) < MAX_PEERS:
             peer = self._peers[node] = _Peer(start, now)
         return peer if peer is not None and peer.start == start else None
+
+    def _died(self, node: str) -> None:
+        """Without a farewell: what it stored last, nobody may have been told of."""
+        self._forget(node)
+        self._call(self._sink.missed)
 
     def _forget(self, node: str) -> None:
         for room_id in self._peers.pop(node).stamps:

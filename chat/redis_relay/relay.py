@@ -32,7 +32,7 @@ class Timing:
 
     tell_seconds: float = 1.0
     """Presence that changed is told so often."""
-    refresh_seconds: float = 10.0
+    refresh_seconds: float = 5.0
     """A node lets the others hear that it lives at least so often."""
     silent_seconds: float = SILENT_SECONDS
     """A node that is not heard of for so long is gone."""

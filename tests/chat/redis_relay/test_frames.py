@@ -354,8 +354,10 @@ def test_a_silent_node_is_gone_after_a_while(peers: Peers, sink: Memory) -> None
     peers.received(encode_frame(Frame("a", START, 2, [])), 20)
     peers.expire(20 + SILENT_SECONDS - 1)
     assert sink.present() == {"a": SOMEBODY}
+    assert sink.missed_count == 0
     peers.expire(20 + SILENT_SECONDS)
     assert sink.present() == {}
+    assert sink.missed_count == 1, "what it stored last, nobody may have been told of"
     tell(peers, 2, SOMEBODY, 3, now=60)
     assert sink.present() == {"a": SOMEBODY}
 
@@ -375,7 +377,7 @@ def test_a_node_that_started_anew_is_not_counted_twice(peers: Peers, sink: Memor
     tell(peers, 1, SOMEBODY, 2, start=START + 1)
     tell(peers, 101, Presence(9, 9, tells_who=False), 101, start=START)
     assert sink.present() == {"a": SOMEBODY}
-    assert sink.missed_count == 0
+    assert sink.missed_count == 1, "it died without a farewell"
 
 
 def test_entries_of_a_start_that_is_over_still_count(outbox: Outbox, peers: Peers, sink: Memory) -> None:

@@ -164,7 +164,7 @@ async def _members(redis: Any) -> set[bytes]:
 
 
 async def _is_fresh(redis: Any, key: bytes) -> bool:
-    return bool(await redis.pttl(key) > 20_000)
+    return bool(await redis.pttl(key) > 10_000)
 
 
 async def _heard(channel: Any) -> dict[str, Any]:
