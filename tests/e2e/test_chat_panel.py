@@ -1,14 +1,12 @@
 """The chat beside the player, in Chromium: reading, writing, moderating, coming back, and a flood."""
 
-import asyncio
-import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 
-import aiohttp
 import pytest
 
+from tests.e2e.chatting import FLOOD_MESSAGES, PASSWORD, chatting, flood
 from tests.e2e.conftest import publishing_pattern
 from tests.e2e.watching import Room, Watcher
 from tests.helpers.chromium import Chromium, Page
@@ -17,23 +15,17 @@ from tests.helpers.server_process import ServerProcess
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-PASSWORD: Final = "a good password"
 UNLIMITED: Final = {
     "MEDIASERVER_CHAT__CONNECTIONS_PER_MINUTE": "1000",
     "MEDIASERVER_CHAT__MESSAGES_PER_WINDOW": "10000",
     "MEDIASERVER_API__AUTHENTICATIONS_PER_WINDOW": "1000",
 }
-JSON_PROTOCOL: Final = "chat.v1.json"
 TEXTS: Final = "[...document.querySelectorAll('.chat-words')].map((words) => words.textContent)"
 EVENTS: Final = "[...document.querySelectorAll('.chat-event')].map((line) => line.textContent)"
 NOTE: Final = "document.getElementById('chat-note').textContent"
 IS_CONNECTED: Final = "document.getElementById('side-panel').dataset.state === 'open'"
 OVERFLOW: Final = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
-FLOOD_CONNECTIONS: Final = 8
-FLOOD_PER_CONNECTION: Final = 50
-"""A second: 400 messages in all, under what one connection may send."""
-FLOOD_SECONDS: Final = 8
 SMOOTH_SHARE: Final = 0.9
 WATCH_VIDEO: Final = """(() => {
     const video = document.getElementById('video');
@@ -73,51 +65,6 @@ async def page(room: Room, chromium: Chromium) -> Page:
     await page.go(room.watch_url)
     await page.wait_for(IS_CONNECTED)
     return page
-
-
-class Chatter:
-    """Somebody in the chat with another client."""
-
-    def __init__(self, room: Room, http: aiohttp.ClientSession, token: str) -> None:
-        self.room = room
-        self._http = http
-        self._headers = {"Authorization": f"Bearer {token}"}
-        self._number = 1
-
-    async def say(self, message: str, **more: Any) -> str:
-        """Returns the message's id."""
-        async with self.connection() as socket:
-            return str((await self.ask(socket, "chat-message", message=message, **more))["messageId"])
-
-    async def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> None:
-        url = f"{self.room.server.base_url}/api/v1{path}"
-        async with self._http.request(method, url, json=body, headers=self._headers) as response:
-            assert response.ok, await response.text()
-
-    @contextlib.asynccontextmanager
-    async def connection(self) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-        url = f"{self.room.server.base_url}/ws"
-        async with self._http.ws_connect(url, protocols=[JSON_PROTOCOL], headers=self._headers) as socket:
-            await self.ask(socket, "join-room")
-            yield socket
-
-    async def ask(self, socket: aiohttp.ClientWebSocketResponse, kind: str, **body: Any) -> dict[str, Any]:
-        number = self._number = self._number + 1
-        await socket.send_json({"t": kind, "id": number, "d": {"roomId": self.room.id, **body}})
-        while True:
-            frame = await socket.receive_json(timeout=10)
-            if frame.get("id") == number:
-                assert frame["t"] != "error", frame
-                return dict(frame["d"])
-
-
-@contextlib.asynccontextmanager
-async def chatting(room: Room, name: str) -> AsyncIterator[Chatter]:
-    async with aiohttp.ClientSession() as http:
-        body = {"username": name, "password": PASSWORD}
-        async with http.post(f"{room.server.base_url}/api/v1/auth/login", json=body) as response:
-            token = (await response.json())["data"]["accessToken"]
-        yield Chatter(room, http, token)
 
 
 async def test_shows_what_is_said_as_text(room: Room, page: Page) -> None:
@@ -324,12 +271,12 @@ async def test_a_flood_does_not_disturb_the_video(room: Room, watcher: Watcher) 
         await page.wait_for(IS_CONNECTED)
         await watcher.wait_playing(frames=90)
         await page.evaluate(WATCH_VIDEO)
-        sent = await _flood(oli)
+        sent = await flood(oli)
         await page.wait_for(f"{TEXTS}.at(-1)?.startsWith('last')")
         assert await page.evaluate("stalls") == []
         assert await page.evaluate(PLAYED_SHARE) > SMOOTH_SHARE
         assert await page.evaluate("most") <= 200
-        assert sent == FLOOD_CONNECTIONS * FLOOD_PER_CONNECTION * FLOOD_SECONDS
+        assert sent == FLOOD_MESSAGES
     assert page.problems == []
 
 
@@ -346,31 +293,6 @@ async def test_panel_fits(room: Room, page: Page, width: int, height: int) -> No
         "['side-panel', 'chat-send'].map((id) => document.getElementById(id).getBoundingClientRect().right)"
     )
     assert send < panel <= width
-
-
-async def _flood(chatter: Chatter) -> int:
-    """Send for a while, paced by the clock of this process; returns how many were said."""
-
-    async def send(number: int) -> int:
-        count = 0
-        async with chatter.connection() as socket:
-            start = asyncio.get_running_loop().time()
-            drain = asyncio.create_task(_drain(socket))
-            for count in range(1, FLOOD_PER_CONNECTION * FLOOD_SECONDS + 1):
-                body = {"roomId": chatter.room.id, "message": f"{number} says {count} and a little more"}
-                await socket.send_json({"t": "chat-message", "d": body})
-                await asyncio.sleep(start + count / FLOOD_PER_CONNECTION - asyncio.get_running_loop().time())
-            drain.cancel()
-        return count
-
-    sent = sum(await asyncio.gather(*(send(number) for number in range(FLOOD_CONNECTIONS))))
-    await chatter.say("last of all")
-    return sent
-
-
-async def _drain(socket: aiohttp.ClientWebSocketResponse) -> None:
-    async for _ in socket:
-        pass
 
 
 def _create_user(server: ServerProcess, name: str, role: str) -> None:
