@@ -105,7 +105,8 @@ class StreamReception:
     def receive(self, sequence_number: int, timestamp: int, size: int, now: float) -> int:
         """Count a packet; return its unwrapped number, DROPPED for one from nowhere (RFC 3550 A.1).
 
-        After a jump two packets in a row are a restarted sender: `restarts` grows, numbers begin anew.
+        After a jump two packets in a row are a restarted sender: `restarts` grows, numbers begin anew. The
+        stream's NackGenerator, PacketRing and the consumers' SimulcastForwarders have to be told.
         """
         highest = self._highest
         if highest < 0:

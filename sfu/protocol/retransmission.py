@@ -31,10 +31,12 @@ _MODULUS = 0xFFFF_FFFF
 class PacketRing:
     """The newest packets of one producer stream, as they came; all its consumers share them."""
 
-    __slots__ = ("_capacity", "_newest", "_numbers", "_packets")
+    __slots__ = ("_base", "_capacity", "_newest", "_numbers", "_packets")
 
     def __init__(self, capacity: int = VIDEO_PACKETS) -> None:
         self._capacity = capacity
+        # Room below for late packets, which have to stay positive.
+        self._base = 0x1_0000
         self._newest = -1
         self._numbers = [-1] * capacity
         self._packets: list[bytes] = [b""] * capacity
@@ -43,7 +45,7 @@ class PacketRing:
         """Keep `packet`; return the unwrapped number it is found by."""
         newest = self._newest
         if newest < 0:
-            newest = self._newest = sequence_number + 0x1_0000
+            newest = self._newest = sequence_number + self._base
         number = newest + ((sequence_number - newest + 0x8000) & 0xFFFF) - 0x8000
         if number > newest:
             self._newest = number
@@ -57,10 +59,12 @@ class PacketRing:
         """Return the packet of an unwrapped number (or its lower 32 bits), if it is still there."""
         number = unwrap32(number, self._newest)
         slot = number % self._capacity
-        return self._packets[slot] if self._numbers[slot] == number else None
+        return self._packets[slot] if number >= 0 and self._numbers[slot] == number else None
 
     def clear(self) -> None:
-        """Let go of every packet: the stream was restarted. Numbers keep growing over it."""
+        """Let go of every packet: the stream was restarted. No unwrapped number comes back after that."""
+        self._base = ((self._newest >> 16) + 2) << 16
+        self._newest = -1
         self._numbers = [-1] * self._capacity
         self._packets = [b""] * self._capacity
 

@@ -136,7 +136,10 @@ class SimulcastForwarder:
         return self.target if self.target != self.current else NONE
 
     def forward(self, packet: LayerPacket, now: float) -> int:
-        """Return the outgoing sequence number, or DROPPED."""
+        """Return the outgoing sequence number, or DROPPED.
+
+        What is dropped of the `current` layer was left out for its temporal layer: no gap in the numbers.
+        """
         self.switched = False
         if packet.layer != self.current:
             if not self._is_step(packet.layer):

@@ -44,9 +44,18 @@ def test_the_ring_takes_late_packets_but_not_for_newer_ones() -> None:
     assert ring.find(ring.store(105, b"105")) == b"105"
     assert ring.find(ring.store(99, b"99")) is None
     assert ring.find(first + 9) == b"109"
+
+
+@pytest.mark.parametrize("restart", [100, 109, 30_000, 50_000])
+def test_a_cleared_ring_never_gives_an_old_number_another_packet(restart: int) -> None:
+    ring = PacketRing(10)
+    assert ring.find(0xFFFF_FFFF) is None
+    old = [ring.store(number, b"old") for number in range(100, 110)]
     ring.clear()
-    assert ring.find(first) is None
-    assert ring.find(ring.store(109, b"again")) == b"again"
+    new = [ring.store((restart + step) & 0xFFFF, b"new") for step in (5, 0, 1, 2, 3, 4)]
+    assert [ring.find(number) for number in old] == [None] * 10
+    assert [ring.find(number) for number in new] == [b"new"] * 6
+    assert min(new) > max(old)
 
 
 def test_the_ring_is_found_by_the_lower_half_of_long_numbers() -> None:
