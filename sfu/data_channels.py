@@ -183,8 +183,6 @@ class SctpAssociation:
         """Tell the peer and end; does nothing a second time."""
         with contextlib.suppress(ConnectionError):
             await self._sctp.stop()
-        if self._worker is not None:
-            self._worker.cancel()
         self.closed()
 
     def has_room(self, size: int) -> bool:
@@ -193,9 +191,13 @@ class SctpAssociation:
 
     def closed(self) -> None:
         """Take SCTP's end."""
-        if not self._is_closed:
-            self._is_closed = True
-            self._listener.on_association_closed()
+        if self._is_closed:
+            return
+        self._is_closed = True
+        # the worker itself finds out by itself
+        if self._worker is not None and self._worker is not asyncio.current_task():
+            self._worker.cancel()
+        self._listener.on_association_closed()
 
     async def _work(self, start: Coroutine[Any, Any, None]) -> None:
         """Feed aiortc, and let the loop breathe between datagrams."""

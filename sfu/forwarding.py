@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from pylibsrtp._binding import ffi  # type: ignore[import-not-found]
 
@@ -28,14 +28,19 @@ _TWO_OCTETS = struct.Struct("!H")
 class PayloadRewriter(Protocol):
     """Rewrites the payload of a consumer's packet in place, such as VP8's picture numbers."""
 
-    def rewrite(self, buffer: bytearray, start: int, end: int) -> int:
-        """Change what is between `start` and `end`, not its length; return what `SentHistory` keeps."""
+    def rewrite(self, buffer: bytearray, start: int, end: int) -> int | None:
+        """Change what is between `start` and `end`, not its length; return what `SentHistory` keeps.
+
+        None keeps the packet from the consumer, whose numbers then have a gap.
+        """
 
 
 class SentHistory(Protocol):
     """Remembers what a consumer was sent, for retransmission."""
 
-    def sent(self, sequence_number: int, stream: int, source: int, timestamp: int, picture: int = 0) -> bool:
+    def sent(
+        self, sequence_number: int, stream: int, source: int, timestamp: int, now: float, picture: int = 0
+    ) -> bool:
         """Note a packet; False if it must not go out (sent before)."""
 
 
@@ -61,11 +66,15 @@ class ConsumerState:
         path: SendingPath,
         ssrc: int,
         payload_type: int,
-        rewrite: Callable[[int], int | None],
+        rewrite: Callable[[Any], int | None],
         plan: ExtensionPlan,
         mid: bytes = b"",
     ) -> None:
-        """`rewrite` gives the outgoing number for an incoming one, None for a packet to leave out."""
+        """`rewrite` takes a packet's `detail` in the batch, by default its number, and gives its new number.
+
+        None and -1 leave the packet out. It is asked for all packets of a batch before anything else of
+        this object is read, so it may set `timestamp_offset`.
+        """
         if len(mid) != plan.mid_size:
             raise ValueError(f"the plan has room for a mid of {plan.mid_size} bytes")
         self.path = path
@@ -99,6 +108,8 @@ class Forwarder:
         `now` is seconds of a monotonic clock, the same as everywhere in this transport's congestion control.
         """
         total = len(batch.packets)
+        if total <= MAX_BATCH:
+            return self._forward_part(batch, range(total), consumers, now)
         parts = [range(first, min(first + MAX_BATCH, total)) for first in range(0, total, MAX_BATCH)]
         return sum(self._forward_part(batch, indices, consumers, now) for indices in parts)
 
@@ -106,7 +117,7 @@ class Forwarder:
         self, batch: Batch, indices: range, consumers: Sequence[ConsumerState], now: float
     ) -> int:
         """Forward what the buffer holds at a time."""
-        time, microseconds = _abs_send_time(now), int(now * 1_000_000)
+        time = _abs_send_time(now)
         layouts: dict[tuple[ExtensionPlan, int], Layout] = {}
         sent = 0
         for consumer in consumers:
@@ -117,12 +128,16 @@ class Forwarder:
             layout = layouts.get(key)
             if layout is None:
                 layout = layouts[key] = Layout(batch, indices, *key, self._pointer, time)
-            numbers = [consumer.rewrite(number) for number in layout.sequences]
-            if None in numbers:
-                kept = [index for index, number in zip(indices, numbers, strict=True) if number is not None]
-                layout = Layout(batch, kept, *key, self._pointer, time)
-            known = [number for number in numbers if number is not None]
-            sent += self._send(consumer, srtp, layout, known, microseconds)
+            numbers = [consumer.rewrite(detail) for detail in layout.details]
+            if None in numbers or -1 in numbers:
+                chosen = [
+                    (index, number) for index, number in zip(indices, numbers, strict=True) if _leaves(number)
+                ]
+                if not chosen:
+                    continue
+                layout = Layout(batch, [index for index, _ in chosen], *key, self._pointer, time)
+                numbers = [number for _, number in chosen]
+            sent += self._send(consumer, srtp, layout, cast("list[int]", numbers), now)
         return sent
 
     def send_packet(self, path: SendingPath, plan: ExtensionPlan, packet: bytearray, now: float) -> int:
@@ -147,14 +162,16 @@ class Forwarder:
         srtp: SrtpSession,
         layout: Layout,
         numbers: list[int],
-        microseconds: int,
+        now: float,
     ) -> int:
         """Send what `layout` holds under `numbers`."""
         path, view = consumer.path, self._view
         ledger = path.ledger
-        transport = 0 if ledger is None else ledger.record_batch(layout.protected_sizes, microseconds)
+        transport = 0
+        if ledger is not None:
+            transport = ledger.record_batch(layout.protected_sizes, int(now * 1_000_000))
         self._buffer[: layout.end] = layout.template
-        refused = self._fill(consumer, srtp, layout, numbers, transport)
+        refused = self._fill(consumer, srtp, layout, numbers, transport, now)
         consumer.packets += len(numbers) - len(refused)
         if refused:
             return self._send_singly(path, layout, refused)
@@ -170,6 +187,7 @@ class Forwarder:
         layout: Layout,
         numbers: list[int],
         transport: int,
+        now: float,
     ) -> Sequence[int]:
         """Rewrite and protect the copy in the buffer; return the indices of what must not leave."""
         buffer, length, pack = self._buffer, self._length, _FIXED.pack_into
@@ -179,7 +197,7 @@ class Forwarder:
         has_transport = consumer.plan.transport_sequence and consumer.path.ledger is not None
         history, rewriter = consumer.history, consumer.payload_rewriter
         refused: list[int] | tuple[()] = ()
-        picture = 0
+        picture: int | None = 0
         for index, position in enumerate(layout.positions):
             number, size = numbers[index], layout.sizes[index]
             timestamp = layout.timestamps[index] + shift & 0xFFFF_FFFF
@@ -191,13 +209,17 @@ class Forwarder:
                 buffer[offset : offset + mid_size] = mid
             if rewriter is not None:
                 picture = rewriter.rewrite(buffer, layout.payload_offsets[index], position + size)
-            if history is not None and not history.sent(
-                number, layout.stream, layout.sources[index], timestamp, picture
-            ):
-                refused = [*refused, index]
-                continue
             length[0] = size
-            if protect(context, layout.pointers[index], length):
+            if (
+                picture is None
+                or (
+                    history is not None
+                    and not history.sent(
+                        number, layout.stream, layout.sources[index], timestamp, now, picture
+                    )
+                )
+                or protect(context, layout.pointers[index], length)
+            ):
                 refused = [*refused, index]
         return refused
 
@@ -210,6 +232,10 @@ class Forwarder:
             for index, (position, size) in enumerate(places)
             if index not in refused
         )
+
+
+def _leaves(number: int | None) -> bool:
+    return number is not None and number != -1
 
 
 def _abs_send_time(now: float) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Final
@@ -18,6 +19,37 @@ MAX_MID_SIZE: Final = 16
 MAX_LAID_OUT_SIZE: Final = rtp.MAX_PACKET_SIZE + 2 * MAX_EXTENSIONS_SIZE + 64
 """A packet with its extensions in the longer form, those added here, and SRTP's tag."""
 
+_BLOCK_HEAD = struct.Struct("!HH")
+
+
+class _Form:
+    """The plan's own extensions in the one-byte or two-byte form, and where they stand behind the header."""
+
+    __slots__ = ("head_size", "mid", "prefix", "time", "transport_sequence")
+
+    def __init__(self, own: Sequence[tuple[int, int]], head_size: int) -> None:
+        """`own` is id and length of time, transport-wide number and mid; id 0 is left out."""
+        self.head_size = head_size
+        prefix = b""
+        places = []
+        for identifier, length in own:
+            places.append(_BLOCK_HEAD.size + len(prefix) + head_size)
+            prefix += self.element(identifier, bytes(length)) if identifier else b""
+        self.prefix = prefix
+        self.time, self.transport_sequence, self.mid = places
+
+    def element(self, identifier: int, value: bytes) -> bytes:
+        """Return one extension."""
+        if self.head_size == 1:
+            return bytes((identifier << 4 | len(value) - 1,)) + value
+        return bytes((identifier, len(value))) + value
+
+    def block(self, elements: bytes) -> bytes:
+        """Return the whole block with its head."""
+        words = (len(elements) + 3) // 4
+        profile = rtp.ONE_BYTE_PROFILE if self.head_size == 1 else rtp.TWO_BYTE_PROFILE
+        return (_BLOCK_HEAD.pack(profile, words) + elements).ljust(_BLOCK_HEAD.size + 4 * words, b"\0")
+
 
 class ExtensionPlan:
     """Which extensions of a producer's packets a peer gets under which ids, and its own ones; 0 is none.
@@ -26,7 +58,7 @@ class ExtensionPlan:
     for all consumers that share it.
     """
 
-    __slots__ = ("abs_send_time", "mid", "mid_size", "renumbered", "transport_sequence")
+    __slots__ = ("_long", "_short", "abs_send_time", "mid", "mid_size", "renumbered", "transport_sequence")
 
     def __init__(
         self,
@@ -41,25 +73,41 @@ class ExtensionPlan:
         self.mid_size = mid_size
         self.abs_send_time = abs_send_time
         self.transport_sequence = transport_sequence
+        own = [(abs_send_time, 3), (transport_sequence, 2), (self.mid, mid_size)]
+        self._long = _Form(own, 2)
+        self._short = _Form(own, 1) if max(identifier for identifier, _ in own) < 15 else None
 
     def apply(self, packet: bytes, header: rtp.RtpHeader, mid: bytes) -> bytearray:
         """Return `packet` with the peer's extensions, time and transport-wide number still to be written."""
-        return rtp.replace_extensions(packet, header, self._values(packet, header, mid))
-
-    def _values(self, packet: bytes, header: rtp.RtpHeader, mid: bytes) -> list[tuple[int, bytes]]:
-        """What differs from peer to peer stands first, where its place is easy to tell."""
-        values = []
-        if self.abs_send_time:
-            values.append((self.abs_send_time, bytes(3)))
-        if self.transport_sequence:
-            values.append((self.transport_sequence, bytes(2)))
+        result, form = self.lay_out(packet, header, rtp.extensions(packet, header))
         if self.mid:
-            values.append((self.mid, mid))
-        renumbered = self.renumbered
-        for identifier, (offset, length) in rtp.extensions(packet, header).items():
-            if identifier in renumbered:
-                values.append((renumbered[identifier], bytes(packet[offset : offset + length])))
-        return values
+            offset = rtp.HEADER_SIZE + 4 * header.csrc_count + form.mid
+            result[offset : offset + self.mid_size] = mid
+        return result
+
+    def lay_out(
+        self, packet: bytes, header: rtp.RtpHeader, places: dict[int, tuple[int, int]]
+    ) -> tuple[bytearray, _Form]:
+        """Return `packet` with the peer's extensions, its own ones first and all zero, and their form."""
+        values = [
+            (self.renumbered[identifier], packet[offset : offset + length])
+            for identifier, (offset, length) in places.items()
+            if identifier in self.renumbered
+        ]
+        form = self._short
+        if form is None or any(identifier > 14 or not 0 < len(value) <= 16 for identifier, value in values):
+            form = self._long
+        elements = form.prefix
+        for identifier, value in values:
+            elements += form.element(identifier, value)
+        fixed_end = rtp.HEADER_SIZE + 4 * header.csrc_count
+        result = bytearray(packet[:fixed_end])
+        result[0] &= 0xEF
+        if elements:
+            result[0] |= 0x10
+            result += form.block(elements)
+        result += packet[header.payload_offset :]
+        return result, form
 
 
 @lru_cache(maxsize=1024)
@@ -93,13 +141,15 @@ def extension_plan(
 class Batch:
     """Packets of one producer stream, plain and in order, usually one frame: they leave together."""
 
-    __slots__ = ("headers", "packets", "sources", "stream")
+    __slots__ = ("details", "headers", "packets", "places", "sources", "stream")
 
     def __init__(self, stream: int = 0) -> None:
         """`stream` and each packet's `source` are what a consumer's history is told (retransmission)."""
         self.stream = stream
+        self.details: list[Any] = []
         self.packets: list[bytes] = []
         self.headers: list[rtp.RtpHeader] = []
+        self.places: list[dict[int, tuple[int, int]]] = []
         self.sources: list[int] = []
 
     @classmethod
@@ -110,12 +160,22 @@ class Batch:
             batch.add(packet)
         return batch
 
-    def add(self, packet: bytes, source: int | None = None, header: rtp.RtpHeader | None = None) -> None:
-        """Append `packet`; raises MalformedPacket for one that must not be forwarded."""
+    def add(
+        self,
+        packet: bytes,
+        source: int | None = None,
+        header: rtp.RtpHeader | None = None,
+        detail: object = None,
+    ) -> None:
+        """Append `packet`; raises MalformedPacket for one that must not be forwarded.
+
+        `detail` is what each consumer's `rewrite` gets: what is known of the packet's layer, say.
+        """
         header = header or rtp.parse(packet)
         if header.extension_size > MAX_EXTENSIONS_SIZE:
             raise MalformedPacket(f"header extensions of {header.extension_size} bytes")
-        rtp.extensions(packet, header)
+        self.places.append(rtp.extensions(packet, header))
+        self.details.append(header.sequence_number if detail is None else detail)
         self.packets.append(packet)
         self.headers.append(header)
         self.sources.append(header.sequence_number if source is None else source)
@@ -128,6 +188,7 @@ class Layout:
     """
 
     __slots__ = (
+        "details",
         "end",
         "markers",
         "mid_offsets",
@@ -137,7 +198,6 @@ class Layout:
         "positions",
         "protected_sizes",
         "runs",
-        "sequences",
         "sizes",
         "sources",
         "stream",
@@ -150,57 +210,55 @@ class Layout:
         self, batch: Batch, indices: Sequence[int], plan: ExtensionPlan, tag: int, pointer: Any, time: bytes
     ) -> None:
         """`pointer` is the C address of the buffer the template is copied to; `time` abs-send-time."""
-        headers = [batch.headers[index] for index in indices]
         self.stream = batch.stream
-        self.sources = [batch.sources[index] for index in indices]
-        self.sequences = [header.sequence_number for header in headers]
-        self.timestamps = [header.timestamp for header in headers]
-        self.markers = [0x80 if header.marker else 0 for header in headers]
-        self.positions: list[int] = []
-        self.sizes: list[int] = []
-        self.transport_offsets: list[int] = []
+        self.details = [batch.details[index] for index in indices]
+        self.markers: list[int] = []
         self.mid_offsets: list[int] = []
+        self.payload_octets = 0
         self.payload_offsets: list[int] = []
+        self.positions: list[int] = []
+        self.protected_sizes: list[int] = []
+        self.sizes: list[int] = []
+        self.sources: list[int] = []
+        self.timestamps: list[int] = []
+        self.transport_offsets: list[int] = []
         template = bytearray()
-        for index, header in zip(indices, headers, strict=True):
-            self._append(template, batch.packets[index], header, plan, time)
+        for index in indices:
+            self._append(template, batch, index, plan, time)
+            self.protected_sizes.append(self.sizes[-1] + tag)
             template += bytes(tag)
-        self.template = bytes(template)
+        self.template = template
         self.end = len(template)
-        self.protected_sizes = [size + tag for size in self.sizes]
-        self.payload_octets = sum(
-            position + size - payload
-            for position, size, payload in zip(self.positions, self.sizes, self.payload_offsets, strict=True)
-        ) - sum(header.padding for header in headers)
         self.pointers = [pointer + position for position in self.positions]
         self.runs = runs(self.protected_sizes)
 
     def _append(
-        self, template: bytearray, packet: bytes, header: rtp.RtpHeader, plan: ExtensionPlan, time: bytes
+        self, template: bytearray, batch: Batch, index: int, plan: ExtensionPlan, time: bytes
     ) -> None:
         """Lay one packet out and note where in the whole its places are."""
-        laid_out = plan.apply(packet, header, bytes(plan.mid_size))
-        position = len(template)
-        offset = rtp.HEADER_SIZE + 4 * header.csrc_count + 4
-        one_byte = laid_out[offset - 4 : offset - 2] == b"\xbe\xde"
-        offset += 1 if one_byte else 2
-        between = 1 if one_byte else 2
-        if plan.abs_send_time:
-            laid_out[offset : offset + 3] = time
-            offset += 3 + between
-        self.transport_offsets.append(position + offset)
-        if plan.transport_sequence:
-            offset += 2 + between
-        self.mid_offsets.append(position + offset)
-        self.positions.append(position)
-        self.sizes.append(len(laid_out))
-        payload = len(laid_out) - (len(packet) - header.payload_offset)
-        self.payload_offsets.append(position + payload)
+        packet, header = batch.packets[index], batch.headers[index]
+        laid_out, form = plan.lay_out(packet, header, batch.places[index])
+        size, position = len(laid_out), len(template)
+        payload_size = len(packet) - header.payload_offset
+        extensions = position + rtp.HEADER_SIZE + 4 * header.csrc_count
         template += laid_out
+        if plan.abs_send_time:
+            template[extensions + form.time : extensions + form.time + 3] = time
+        self.markers.append(0x80 if header.marker else 0)
+        self.mid_offsets.append(extensions + form.mid)
+        self.payload_octets += payload_size - header.padding
+        self.payload_offsets.append(position + size - payload_size)
+        self.positions.append(position)
+        self.sizes.append(size)
+        self.sources.append(batch.sources[index])
+        self.timestamps.append(header.timestamp)
+        self.transport_offsets.append(extensions + form.transport_sequence)
 
 
 def runs(sizes: Sequence[int]) -> list[tuple[int, int, int]]:
     """Divide datagrams behind each other into (start, end, size): all of a size, the last may be less."""
+    if len(sizes) == 1:
+        return [(0, sizes[0], sizes[0])]
     result: list[tuple[int, int, int]] = []
     start = end = count = 0
     first = previous = 0

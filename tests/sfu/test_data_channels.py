@@ -11,6 +11,7 @@ from aiortc.rtcsctptransport import (
     RTCSctpTransport,
     serialize_packet,
 )
+from google_crc32c import value as crc32c
 
 from sfu.data_channels import (
     MAX_CLOSING_CHANNELS,
@@ -227,6 +228,23 @@ class TestLimits:
             chunk.stream_id, chunk.stream_seq, chunk.protocol, chunk.user_data = 2 * number, 0, 50, request
             pair.ours.receive(serialize_packet(5000, 5000, tag, chunk))
         await eventually(lambda: pair.listener.ended)
+
+    @pytest.mark.parametrize("size", [0, 4, 12, 16, 28, 1200, 2048])
+    async def test_any_bytes_after_a_good_header_end_nothing(self, pair: Pair, size: int) -> None:
+        header = serialize_packet(5000, 5000, pair.ours._sctp._local_verification_tag, DataChunk())[:8]
+        for kind in range(32):
+            body = bytes((kind, 3, 0, max(4, size - 12) & 0xFF)) + bytes(
+                index * 7 & 0xFF for index in range(size)
+            )
+            checked = bytearray(header + bytes(4) + body)
+            checked[8:12] = crc32c(bytes(checked)).to_bytes(4, "little")
+            pair.ours.receive(bytes(checked))
+        # one of the sizes makes a proper ABORT
+        await eventually(lambda: pair.ours._waiting.empty() or pair.listener.ended)
+        worker = pair.ours._worker
+        assert worker is not None and (not worker.done() or pair.listener.ended)
+        await pair.ours.close()
+        assert worker.cancelled() or not worker.done() or worker.exception() is None
 
     async def test_a_flood_is_dropped(self, pair: Pair) -> None:
         for _ in range(MAX_WAITING_DATAGRAMS + 5):

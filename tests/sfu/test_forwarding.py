@@ -187,6 +187,32 @@ class TestLeavingOut:
         assert numbers == [1, 2, 3]
         assert receiver.consumer.packets == 3
 
+    def test_numbers_can_depend_on_what_is_known_of_a_packet(self, receive: Receive) -> None:
+        """As the choice of layers does: it says -1, and when the timestamps change."""
+        receiver = receive()
+
+        def choose(layer: int) -> int:
+            receiver.consumer.timestamp_offset = 5
+            return 500 if layer == 1 else -1
+
+        receiver.consumer.rewrite = choose
+        batch = Batch()
+        for layer in (0, 1, 2):
+            batch.add(packet(layer), detail=layer)
+        assert FORWARDER.forward(batch, [receiver.consumer], NOW) == 1
+        (arrived,) = receiver.packets()
+        assert (rtp.parse(arrived).sequence_number, rtp.parse(arrived).timestamp) == (500, 95)
+
+    def test_what_the_payload_rewriter_refuses_stays(self, receive: Receive) -> None:
+        class Refusal:
+            def rewrite(self, buffer: bytearray, start: int, end: int) -> int | None:
+                return None if buffer[start + 3] == 2 else 0
+
+        receiver = receive()
+        receiver.consumer.payload_rewriter = Refusal()
+        assert forward([packet(1), packet(2), packet(3)], receiver) == 2
+        assert [rtp.parse(data).sequence_number for data in receiver.packets()] == [1, 3]
+
     def test_everything_left_out(self, receive: Receive) -> None:
         receiver = receive(rewrite=lambda _: None)
         receiver.path.ledger = Ledger()
