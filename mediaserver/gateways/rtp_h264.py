@@ -96,6 +96,7 @@ class H264Format:
         self._sequence_sets: dict[int, bytes] = {}
         self._picture_sets: dict[int, bytes] = {}
         self._config: bytes | None = None
+        self._is_config_stale = True
 
     @property
     def config(self) -> bytes | None:
@@ -118,18 +119,17 @@ class H264Format:
     def assemble(self, payloads: Sequence[bytes]) -> tuple[bytes, bool]:
         units = []
         is_keyframe = False
-        has_sets = False
         for unit in _units(payloads):
             kind = unit[0] & 0x1F
             if kind in _PARAMETER_SETS:
                 self._learn(unit)
-                has_sets = True
             if kind == h264.UNIT_IDR:
                 is_keyframe = True
             if kind not in _NOT_STORED:
                 units.append(unit)
-        if is_keyframe and (has_sets or self._config is None):
+        if is_keyframe and self._is_config_stale:
             self._config = self._record()
+            self._is_config_stale = False
         return join_units(units), is_keyframe
 
     def _learn(self, unit: bytes) -> None:
@@ -141,10 +141,14 @@ class H264Format:
         known = self._sequence_sets if is_sequence else self._picture_sets
         if number not in known and len(known) >= MAX_PARAMETER_SETS:
             raise MalformedPacket(f"more than {MAX_PARAMETER_SETS} H.264 parameter sets")
+        if known.pop(number, None) != unit:
+            self._is_config_stale = True
         known[number] = unit
 
     def _record(self) -> bytes:
-        sequence_sets, picture_sets = tuple(self._sequence_sets.values()), tuple(self._picture_sets.values())
+        # The newest goes first, since it is the one that descriptions are made of.
+        sequence_sets = tuple(reversed(self._sequence_sets.values()))
+        picture_sets = tuple(self._picture_sets.values())
         if not sequence_sets or not picture_sets or len(sequence_sets[0]) < 4:
             raise MalformedPacket("H.264 keyframe without parameter sets")
         profile, compatibility, level = sequence_sets[0][1:4]

@@ -105,6 +105,18 @@ def test_the_configuration_follows_the_parameter_sets() -> None:
     assert describe(payload_format.config).width == 1920
 
 
+def test_parameter_sets_may_come_before_their_frame() -> None:
+    payload_format = H264Format()
+    payload_format.assemble([SETS, b"\x65\x88"])
+    other = AvcConfiguration.parse(vectors.H264_1080P_BASELINE)
+    sets = [*other.sequence_parameter_sets, *other.picture_parameter_sets]
+    assert payload_format.assemble(sets) == (b"", False)
+    assert payload_format.config is not None
+    assert describe(payload_format.config).width == 1280, "they hold from the next keyframe on"
+    payload_format.assemble([b"\x65\x88"])
+    assert describe(payload_format.config).width == 1920
+
+
 def test_too_large_parameter_sets_go_one_by_one() -> None:
     payloads = H264Packetizer(RECORD, len(SPS)).packetize(_sample(b"\x65\x88"))
     assert payloads == [SPS, PPS, b"\x65\x88"]

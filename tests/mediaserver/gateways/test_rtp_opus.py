@@ -3,7 +3,7 @@
 import pytest
 
 from mediaserver.gateways.rtp_frames import RtpPayload
-from mediaserver.gateways.rtp_opus import MAX_PACKET, OPUS_HEAD, opus_frame
+from mediaserver.gateways.rtp_opus import MAX_PACKET, OPUS_HEAD, opus_frame, opus_payloads
 from mediaserver.media.codecs.opus import describe
 from mediaserver.media.packet import Codec
 from tests.mediaserver.transcode.clicks import encode, sound
@@ -28,3 +28,9 @@ def test_what_is_no_opus_is_no_frame(payload: bytes) -> None:
 
 def test_the_head_is_one() -> None:
     assert describe(OPUS_HEAD).channels == 2
+
+
+def test_a_sample_is_a_payload_if_it_fits() -> None:
+    assert opus_payloads(b"\xfc" * 1200) == [b"\xfc" * 1200]
+    assert opus_payloads(b"\xfc" * 1201) == []
+    assert opus_payloads(b"") == []
