@@ -20,6 +20,8 @@ class PictureNumbers(Protocol):
     picture_id: int
     picture_id_offset: int
     picture_id_size: int
+    size: int
+    """Of the whole descriptor."""
     tl0picidx: int
     tl0picidx_offset: int
 

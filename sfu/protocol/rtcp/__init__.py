@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sfu.protocol.errors import MalformedPacket
 from sfu.protocol.rtcp import framing
 from sfu.protocol.rtcp.feedback import (
     APPLICATION_LAYER,
@@ -40,6 +41,7 @@ __all__ = [
     "MAX_COMPOUND_SIZE",
     "MAX_NACK_NUMBERS",
     "MAX_STATUSES",
+    "MAX_TRANSPORT_FEEDBACKS",
     "NACK",
     "PAYLOAD_FEEDBACK",
     "PLI",
@@ -69,6 +71,9 @@ __all__ = [
     "split",
 ]
 
+MAX_TRANSPORT_FEEDBACKS = 4
+"""In one compound: each takes 24 bytes to speak of MAX_STATUSES packets."""
+
 Feedback = (
     Nack | PictureLossIndication | FullIntraRequest | ReceiverEstimatedMaximumBitrate | TransportFeedback
 )
@@ -77,7 +82,10 @@ Event = SenderReport | ReceiverReport | SourceDescription | Goodbye | ExtendedRe
 
 def parse(compound: bytes) -> list[Event]:
     """Return what a compound says; packets of unknown types and formats are skipped (RFC 3550 6.1)."""
-    return [event for packet in split(compound) if (event := read(packet)) is not None]
+    packets = split(compound)
+    if sum(packet[:2] == (RTP_FEEDBACK, TRANSPORT_FEEDBACK) for packet in packets) > MAX_TRANSPORT_FEEDBACKS:
+        raise MalformedPacket("RTCP of too many transport feedbacks")
+    return [event for packet in packets if (event := read(packet)) is not None]
 
 
 def read(packet: tuple[int, int, bytes]) -> Event | None:

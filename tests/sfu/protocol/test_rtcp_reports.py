@@ -189,6 +189,13 @@ def test_a_lying_packet_is_refused(packet_type: int, count: int, body: bytes) ->
         rtcp.parse(rtcp.join(packet_type, count, body))
 
 
+def test_a_compound_of_many_arrivals_is_refused() -> None:
+    feedback = rtcp.TransportFeedback(1, 2, 3, [(1, None)]).serialize()
+    assert len(rtcp.parse(feedback * rtcp.MAX_TRANSPORT_FEEDBACKS)) == rtcp.MAX_TRANSPORT_FEEDBACKS
+    with pytest.raises(MalformedPacket):
+        rtcp.parse(feedback * (rtcp.MAX_TRANSPORT_FEEDBACKS + 1))
+
+
 def test_what_is_unknown_is_skipped() -> None:
     unknown = rtcp.join(204, 0, bytes(8)) + rtcp.join(205, 7, bytes(8)) + rtcp.join(206, 7, bytes(8))
     other_application = rtcp.join(206, 15, bytes(8) + b"GOOG")

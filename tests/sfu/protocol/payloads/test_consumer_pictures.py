@@ -39,6 +39,18 @@ def test_numbers_run_on_over_drops_and_switches() -> None:
     assert _send(pictures, _vp8(77, 3))[0] == _vp8(0, 0)
 
 
+def test_every_packet_of_a_picture_gets_its_number() -> None:
+    pictures = _pictures("video/VP8")
+    _send(pictures, _vp8(9, 1))
+    pictures.drop(_vp8(10, 1))
+    expected = _vp8(10, 2)
+    for first in (0x90, 0x80, 0x80, 0x80):
+        sent, _ = _send(pictures, bytes((first,)) + _vp8(11, 2)[1:])
+        assert sent == bytes((first,)) + expected[1:]
+    pictures.sync(_vp8(11, 2))
+    assert _send(pictures, b"\x80" + _vp8(11, 2)[1:])[0] == b"\x80" + _vp8(11, 3)[1:]
+
+
 def test_vp9_in_flexible_mode_has_short_numbers_and_no_index() -> None:
     pictures = _pictures("video/vp9")
     assert _send(pictures, b"\xb8\x05\x00\x00")[0] == b"\xb8\x05\x00\x00"
