@@ -126,7 +126,8 @@ def _section(session: Block, block: Block, line: _MediaLine, mid: str, *, is_bun
     codecs: tuple[RtpCodecParameters, ...] = ()
     extensions: tuple[RtpHeaderExtension, ...] = ()
     encodings: tuple[RtpEncodingParameters, ...] = ()
-    if kind == "audio" or kind == "video":
+    # a closed section need not say more
+    if is_open and (kind == "audio" or kind == "video"):
         codecs, extensions = _media(block, line, kind)
         encodings = read_encodings(block) if direction.sends else ()
     source = read_source(block)
@@ -146,7 +147,7 @@ def _section(session: Block, block: Block, line: _MediaLine, mid: str, *, is_bun
         stream_id=source.stream_id,
         track_id=source.track_id,
         has_reduced_size=block.first("rtcp-rsize") is not None,
-        sctp=_sctp(block, line) if kind == "application" else None,
+        sctp=_sctp(block) if kind == "application" and is_open else None,
     )
 
 
@@ -173,7 +174,7 @@ def _direction(session: Block, block: Block) -> Direction:
     return Direction.SENDRECV
 
 
-def _sctp(block: Block, line: _MediaLine) -> SctpParameters:
+def _sctp(block: Block) -> SctpParameters:
     """RFC 8841 5, 6."""
     port, size = block.first("sctp-port"), block.first("max-message-size")
     if port is None:
