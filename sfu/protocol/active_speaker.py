@@ -144,7 +144,7 @@ class DominantSpeaker:
     def hear(self, producer_id: str, level: int, now: float) -> None:
         """Note the level (-dBov, 0 to 127) of one packet."""
         speaker = self._speakers.get(producer_id)
-        if speaker is not None and now >= speaker.changed_at:
+        if speaker is not None:
             speaker.hear(SILENCE - min(level, SILENCE), now)
 
     def decide(self, now: float) -> str | None:

@@ -57,6 +57,38 @@ def test_a_cough_takes_nothing() -> None:
         assert meeting.pass_time(0.6, "anna") == []
 
 
+def test_an_interjection_takes_nothing_from_one_who_has_spoken_longer() -> None:
+    meeting = Meeting("anna", "bert")
+    meeting.pass_time(3.0, "anna")
+    for _ in range(20):
+        assert meeting.pass_time(0.14, "bert") == []
+        assert meeting.pass_time(0.6, "anna") == []
+
+
+def test_nobody_takes_the_floor_in_a_moment_of_silence() -> None:
+    meeting = Meeting("anna", "bert")
+    meeting.pass_time(3.0, "anna")
+    # Decisions are made every 15 packets: every 15th is silent here.
+    for _ in range(10):
+        assert meeting.pass_time(0.28, "bert") == []
+        assert meeting.pass_time(0.02) == []
+
+
+@pytest.mark.parametrize(("starts_after", "from_second"), [(0, 1.0), (200, 75.0)])
+def test_a_loud_fan_is_no_speech(starts_after: int, from_second: float) -> None:
+    """Noise is known as such at once where it was there from the start, else after a while."""
+    observer = DominantSpeaker()
+    observer.add("anna", 0.0)
+    observer.add("fan", 0.0)
+    for packet in range(1, 5000):
+        now = packet * 0.02
+        observer.hear("anna", SPEECH[packet % 5] if packet % 400 < 200 else 100, now)
+        observer.hear("fan", 38 + packet % 3 if packet > starts_after else 80, now)
+        if packet % 15 == 0 and observer.decide(now) == "fan":
+            assert now < from_second
+    assert observer.dominant == "anna"
+
+
 def test_two_at_once_do_not_flap() -> None:
     meeting = Meeting("anna", "bert")
     meeting.pass_time(3.0, "anna")

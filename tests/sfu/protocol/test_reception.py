@@ -57,6 +57,15 @@ def test_duplicates_do_not_hide_losses() -> None:
     assert stream.duplicates == 1
 
 
+def test_a_whole_interval_lost_fits_its_byte() -> None:
+    stream = _fed([0])
+    stream.report(1.0)
+    stream.receive(10, 0, 1000, 2.0)
+    stream.duplicate()
+    report = stream.report(2.0)
+    assert report is not None and report.fraction_lost == 255
+
+
 def test_late_packets_count() -> None:
     stream = _fed([10, 12, 11, 9])
     report = stream.report(1.0)

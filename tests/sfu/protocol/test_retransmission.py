@@ -126,6 +126,12 @@ def test_a_flood_of_nacks_is_cut() -> None:
     assert history.refused > 0
 
 
+def test_no_allowance_is_saved_up() -> None:
+    history = _history(2500, step=0)
+    assert len(history.answer(list(range(2500)), 3600.0, 0.0)) == retransmission.MAX_RESENDS_PER_SECOND
+    assert history.answer(list(range(2500)), 1.0, 0.0) == [], "a clock that goes back brings none"
+
+
 def test_a_nack_before_anything_was_sent_is_harmless() -> None:
     history = SentHistory(90_000)
     assert history.answer(list(range(0, 65_536, 64)), 0.0, ROUND_TRIP) == []

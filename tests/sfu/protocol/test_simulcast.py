@@ -208,6 +208,34 @@ def test_temporal_layers_go_down_at_once_and_up_where_the_stream_allows() -> Non
     assert _layers_sent(forwarder, producer.frame(set(), temporal=2)) == set()
 
 
+def test_a_frame_is_sent_whole_or_not_at_all() -> None:
+    forwarder, producer = _forwarder(), Producer()
+    forwarder.set_target(0, 2)
+    _layers_sent(forwarder, producer.frame({0}))
+    frame = producer.frame(set(), temporal=2)[:3]
+    assert forwarder.forward(frame[0], 0.0) != DROPPED
+    forwarder.set_target(0, 0)
+    assert DROPPED not in [forwarder.forward(packet, 0.0) for packet in frame[1:]]
+    frame = producer.frame(set(), temporal=2, layer_sync=True)[:3]
+    assert forwarder.forward(frame[0], 0.0) == DROPPED
+    forwarder.set_target(0, 2)
+    assert {forwarder.forward(packet, 0.0) for packet in frame[1:]} == {DROPPED}
+
+
+@pytest.mark.parametrize("change", ["restart", "pause"])
+def test_what_came_before_a_restart_or_a_pause_belongs_to_no_later_keyframe(change: str) -> None:
+    forwarder = _forwarder()
+    forwarder.set_target(1)
+    forwarder.forward(LayerPacket(1, 11, 0, source=1), 0.0)
+    if change == "restart":
+        forwarder.restart(1)
+    else:
+        forwarder.set_target(NONE)
+        forwarder.set_target(1)
+    forwarder.forward(LayerPacket(1, 10, 0, keyframe=True), 0.0)
+    assert (forwarder.switched, forwarder.overtaken) == (True, [])
+
+
 def test_left_out_layers_leave_no_gap() -> None:
     forwarder, producer = _forwarder(first=0), Producer()
     forwarder.set_target(0, 0)
