@@ -55,6 +55,7 @@ def read_all(sockets: list[socket.socket], pipe: Connection) -> None:
     """Count datagrams on every socket until the other side says to stop; runs in another process."""
     received = 0
     buffer = bytearray(65536)
+    is_ending = False
     while True:
         idle = True
         for receiver in sockets:
@@ -65,9 +66,11 @@ def read_all(sockets: list[socket.socket], pipe: Connection) -> None:
                     idle = False
             except BlockingIOError:
                 continue
-        if idle and pipe.poll(0.001):
+        if idle and is_ending:
             pipe.send(received)
             return
+        # what was sent before the word to stop may have come behind this round
+        is_ending = idle and pipe.poll(0.001)
 
 
 def open_receivers(count: int) -> list[socket.socket]:
