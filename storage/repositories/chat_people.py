@@ -99,7 +99,7 @@ class ChatPeople:
         Raises InvalidValue: nobody, no such room, an end in the past.
         """
         checked_text("chat_bans_reason_valid", reason)
-        await self._database.execute(MAKE_ROOMS, [room_id])
+        await self._hold(room_id, user_id)
         row = await self._database.fetch_row(
             f"""WITH chat_bans AS (
                     INSERT INTO chat_bans (room_id, user_id, until, is_shadow, reason, created_by)
@@ -163,7 +163,7 @@ class ChatPeople:
 
     async def add_moderator(self, room_id: UUID, user_id: UUID, by: UUID) -> bool:
         """Whether that is new. Raises InvalidValue: nobody, or no such room."""
-        await self._database.execute(MAKE_ROOMS, [room_id])
+        await self._hold(room_id, user_id)
         added = await self._database.fetch_value(
             """INSERT INTO chat_moderators (room_id, user_id, added_by) VALUES ($1, $2, $3)
                ON CONFLICT DO NOTHING RETURNING true""",
@@ -186,6 +186,15 @@ class ChatPeople:
         if removed is not None:
             await self._tell_relation(room_id, user_id)
         return removed is not None
+
+    async def _hold(self, room_id: UUID, user_id: UUID) -> None:
+        """First the user, then the room, as one who deletes either: nobody waits for ever.
+
+        The foreign keys would take the room first, or, where a row is there already, not at all.
+        """
+        await self._database.execute("SELECT FROM users WHERE id = $1 FOR KEY SHARE", user_id)
+        await self._database.execute(MAKE_ROOMS, [room_id])
+        await self._database.execute("SELECT FROM chat_rooms WHERE room_id = $1 FOR KEY SHARE", room_id)
 
     async def _tell_relation(self, room_id: UUID, user_id: UUID) -> None:
         """To every node, as triggers tell of follows: moderators may watch what others may not."""
