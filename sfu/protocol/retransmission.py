@@ -20,7 +20,8 @@ MAX_AGE = 2.0
 """Seconds of the stream's own time after which a lost packet is of no use to a player."""
 MAX_RESENDS_PER_SECOND = 1000
 """A consumer that claims to have lost more is flooding, or its path is full."""
-MAX_REMEMBERED_RESENDS = 2 * VIDEO_PACKETS
+MAX_REMEMBERED_RESENDS = 512
+"""More than these are not on their way at once; each costs a consumer some 130 bytes."""
 MAX_PADDING = 255
 
 _FIXED = struct.Struct("!BBHLL")
