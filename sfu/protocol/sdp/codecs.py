@@ -129,12 +129,14 @@ def _feedback(block: Block) -> dict[int | None, list[RtcpFeedback]]:
 def read_extensions(block: Block, kind: Kind) -> tuple[RtpHeaderExtension, ...]:
     """Return the header extensions; encrypted ones and ids that are not yet given out are passed over."""
     found: dict[int, RtpHeaderExtension] = {}
+    uris: set[str] = set()
     for attribute in block.attributes:
         extension = _extension(attribute, kind) if attribute.name == "extmap" else None
-        if extension is None or any(known.uri == extension.uri for known in found.values()):
+        if extension is None or extension.uri in uris:
             continue
         if extension.preferred_id in found or len(found) == MAX_HEADER_EXTENSIONS:
             raise MalformedDescription(attribute.line, "extension ids twice, or too many of them")
+        uris.add(extension.uri)
         found[extension.preferred_id] = extension
     return tuple(found.values())
 

@@ -271,8 +271,8 @@ def test_refused_with_the_line(line: str) -> None:
         (small("a=extmap:1 urn:x", "a=extmap:1 urn:y"), "ids twice"),
         (small(*(["a=candidate:1 1 udp 1 192.0.2.1 9 typ host"] * 65)), "more than 64"),
         (small(*(["m=x 9 y z"] * 32)), "too many media sections"),
-        (small(*(["a=x"] * 4_001)), "too many lines"),
-        ("v=0\r\n" + "a" * 131_072, "longer than"),
+        (small(*(["a=x"] * 2_001)), "too many lines"),
+        ("v=0\r\n" + "a" * 65_536, "longer than"),
     ],
 )
 def test_refused(text: str, reason: str) -> None:
