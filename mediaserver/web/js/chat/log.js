@@ -126,6 +126,7 @@ export class ChatLog extends EventTarget {
 
   #read() {
     this.#isReading = true;
+    this.#askForBeginning();
     this.#schedule();
   }
 
@@ -145,7 +146,11 @@ export class ChatLog extends EventTarget {
     this.#older = [...items, ...this.#older].slice(0, MOST_LINES);
     this.#lines.prepend(...items.map((item) => buildLine(item, this.#context)));
     this.#cutEnd();
-    // Observers tell of changes only, and the beginning may be in sight still.
+    this.#askForBeginning();
+  }
+
+  /** Observers tell of changes only, and the beginning may be in sight still. */
+  #askForBeginning() {
     this.#beginning.unobserve(byId('chat-beginning'));
     this.#beginning.observe(byId('chat-beginning'));
   }
