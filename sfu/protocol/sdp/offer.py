@@ -18,7 +18,7 @@ from sfu.protocol.sdp.codecs import read_codecs, read_extensions
 from sfu.protocol.sdp.description import MediaSection, Offer, SectionKind
 from sfu.protocol.sdp.encodings import read_encodings, read_source
 from sfu.protocol.sdp.fragment import read_mid
-from sfu.protocol.sdp.lines import Block, MalformedDescription, integer, split
+from sfu.protocol.sdp.lines import Block, MalformedDescription, integer, split, words
 from sfu.protocol.sdp.transport import read_candidates, read_dtls, read_ice
 
 MAX_FORMATS: Final = 128
@@ -110,7 +110,7 @@ def _mids(blocks: list[Block]) -> list[str]:
 def _bundle(session: Block, mids: list[str]) -> set[str]:
     """Return the sections that share the transport: those of the group, or the first one (RFC 9143 7.1.1)."""
     for attribute in session.attributes:
-        semantics, *names = attribute.value.split() if attribute.name == "group" else ("",)
+        semantics, *names = words(attribute, 1) if attribute.name == "group" else ("",)
         if semantics == "BUNDLE" and names:
             if not set(names) <= set(mids):
                 raise MalformedDescription(attribute.line, "a group of sections that are not there")

@@ -255,6 +255,7 @@ def test_refused_with_the_line(line: str) -> None:
         (small("a=ice-ufrag:abc", "a=ice-pwd:" + "x" * 22), "not an ice-ufrag"),
         (small("a=ice-ufrag:abcd", "a=ice-pwd:" + "x" * 21), "not an ice-pwd"),
         (small("a=mid:0", without="a=mid").replace("BUNDLE 0", "BUNDLE 1"), "not there"),
+        (small(without="a=group").replace("t=0 0", "a=group:"), "fewer than 1"),
         (small("a=mid:<", without="a=mid"), "not a mid"),
         (small(*section("video 9 UDP/TLS/RTP/SAVPF 96", "mid:0")), "names two sections"),
         (small(*section("video 9 UDP/TLS/RTP/SAVPF 96 96", "mid:1")), "payload types twice"),
