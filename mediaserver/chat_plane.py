@@ -14,6 +14,7 @@ from aiohttp import web
 from chat.announcer import Announcer
 from chat.attendance import Attendance
 from chat.frame_handler import ChatParts, FrameHandler
+from chat.history import History
 from chat.hub import Hub
 from chat.moderation.external import FilterOptions, Guarded
 from chat.moderation.http_filter import HttpFilter
@@ -77,6 +78,7 @@ class ChatPlane:
         self.audience: Final = Audience(ground.streams, self.hub.presence_of, watchers)
         self._writer = LogWriter(database, self.hub)
         self.moderation: Final = Moderation(database, self.hub)
+        self._history = History(database, settings.chat.history_days)
         self._filter = _http_filter(settings.chat)
         visits = ChatVisits()
         self._review = SessionReview(visits.sessions, ground.check, ground.bus)
@@ -133,6 +135,7 @@ class ChatPlane:
             "chat_relay": lambda: self._relay.run(self.hub),
             "chat_connections": self._door.run,
             "chat_bans": self._forget_expired_bans,
+            "chat_history": self._history.run,
         }
 
     def drain(self) -> None:

@@ -279,6 +279,9 @@ class ChatSettings(Group):
     messages_per_window: Count = 5
     """Messages that one user may write in 10 seconds, over all rooms."""
 
+    history_days: Annotated[int, Field(ge=0, le=36_500)] = 90
+    """Messages are removed after so many days, but for those that are pinned; 0 keeps them for good."""
+
     filter_url: Annotated[str, AfterValidator(check_public_url)] | None = None
     """A classifier of your own. Every message is sent there as JSON, ``{"roomId", "userId", "username",
     "message"}``; it answers ``{"action": "allow" | "hold" | "refuse", "reason"?}``."""

@@ -146,6 +146,25 @@ class ChatMessages:
         )
         return cleared or 0
 
+    async def purge(self, before: datetime, limit: int) -> int:
+        """Remove messages that were written ``before``, in whatever state, the oldest first; how many.
+
+        Not those that are pinned, nor those that somebody else is busy with. The time is that of the ids.
+        """
+        removed: int = await self._database.fetch_value(
+            """WITH removed AS (
+                   DELETE FROM chat_messages WHERE ctid = ANY (ARRAY(
+                       SELECT ctid FROM chat_messages AS old WHERE id < $1
+                       AND NOT EXISTS (SELECT FROM chat_rooms
+                                       WHERE chat_rooms.room_id = old.room_id AND pinned_id = old.id)
+                       ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED))
+                   AND id < $1 RETURNING 1)
+               SELECT count(*) FROM removed""",
+            first_id(before),
+            limit,
+        )
+        return removed
+
     async def add(self, message: NewMessage, state: MessageState, hold_reason: str | None = None) -> None:
         """One that is not shown to all: held or shadowed. What is shown is written by ``ChatLog.append``.
 
@@ -213,6 +232,11 @@ class ChatMessages:
             by,
         )
         return denied is not None
+
+
+def first_id(at: datetime) -> UUID:
+    """No message that was written at that time or later has a smaller id (RFC 9562, UUIDv7)."""
+    return UUID(int=max(0, int(at.timestamp() * 1000)) << 80)
 
 
 def stored_message(row: Row) -> StoredMessage:
