@@ -46,6 +46,13 @@ class Ring:
     def find(self, message_id: UUID) -> Outgoing | None:
         return next((kept.frame for kept in self._kept if kept.message_id == message_id), None)
 
+    def messages_by(self, user_id: UUID) -> list[UUID]:
+        return [
+            kept.message_id
+            for kept in self._kept
+            if kept.message_id is not None and kept.frame.body.user_id == user_id
+        ]
+
     def forget(self, message_id: UUID) -> None:
         """The message was deleted."""
         self._kept = deque(kept for kept in self._kept if kept.message_id != message_id)

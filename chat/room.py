@@ -161,6 +161,13 @@ class Room:
         self.people_changes += 1
         self._people.clear()
 
+    def messages_by(self, user_id: UUID) -> list[UUID]:
+        """Those that are shown to who comes now."""
+        found = self.ring.messages_by(user_id)
+        if self.pinned is not None and self.pinned.user_id == user_id and self.pinned.id not in found:
+            found.append(self.pinned.id)
+        return found
+
     # Saying
 
     def say(self, kind: str, body: ServerBody | dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from chat.announcer import Announcer
 from chat.attendance import Attendance
+from chat.departures import Departures
 from chat.frame_handler import ChatParts, FrameHandler
 from chat.history import History
 from chat.hub import Hub
@@ -87,6 +88,7 @@ class ChatPlane:
         Announcer(
             database, self.hub, self._writer, LatestNotifications(database), self._short_tasks
         ).subscribe(ground.bus)
+        Departures(database, self.hub, self._short_tasks).subscribe(ground.bus)
 
     async def __aenter__(self) -> Self:
         if self._filter is not None:

@@ -357,6 +357,10 @@ class Outgoing:
     def kind(self) -> str:
         return self._answer.t
 
+    @property
+    def body(self) -> Any:
+        return self._answer.d
+
     def payload(self, encoding: Encoding) -> bytes:
         """The frame itself, as it also stands in ``missed``."""
         payload = self._payloads.get(encoding)

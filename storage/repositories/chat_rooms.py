@@ -139,6 +139,10 @@ class ChatRooms:
         rows = await self._database.fetch("SELECT id FROM rooms WHERE owner_id = $1", user_id)
         return [row["id"] for row in rows]
 
+    async def lock(self, room_id: UUID) -> None:
+        """Until the transaction ends, nobody else writes into the room's log."""
+        await self._database.execute("SELECT FROM chat_rooms WHERE room_id = $1 FOR NO KEY UPDATE", room_id)
+
     async def _require(self, room_id: UUID) -> None:
         if (
             await self._database.fetch_value("SELECT true FROM chat_rooms WHERE room_id = $1", room_id)

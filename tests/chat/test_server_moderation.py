@@ -254,6 +254,18 @@ async def test_who_deletes_under_a_shadow_ban_sees_it_done_and_nobody_else(live:
         chat.faults.clear()
 
 
+async def test_what_somebody_said_goes_with_the_account(live: Live) -> None:
+    room, leaving = await live.room(), await live.newcomer()
+    async with live.inside("mia", room) as mia:
+        async with live.chat(leaving) as chat:
+            await chat.join(room)
+            said = await chat.say(room, unique())
+            await leaving.get("DELETE", "/users/me", {"password": PASSWORD})
+            await mia.heard("message-deleted", messageId=said["messageId"])
+            assert await chat.over() == 3000
+        assert (await mia.join(room, history=10))["history"] == []
+
+
 # Moderators, and what they remove
 
 
