@@ -1,4 +1,4 @@
-"""Playback tokens: what a viewer shows at a delivery door.
+"""Tokens for one room: what a viewer shows at a delivery door, and what a publisher's are made like.
 
 A token is a short-lived JWT for one room. It says who was let in, not that they still may be: the doors check
 that anew, so a token need not be revoked. Its signature is checked once; after that it is known until it
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from uuid import UUID
 
 import jwt
@@ -50,8 +50,12 @@ class TokenFault(Enum):
     EXPIRED = "token_expired"
 
 
-class PlaybackGrants:
-    """Signs and verifies with a key of its own, derived from the installation's ``secret``."""
+class RoomGrants:
+    """Signs and verifies with a key of each purpose's own, derived from the installation's ``secret``."""
+
+    audience: ClassVar[str]
+    grant: ClassVar[str]
+    key_purpose: ClassVar[bytes]
 
     def __init__(
         self,
@@ -59,7 +63,7 @@ class PlaybackGrants:
         lifetime_seconds: float = LIFETIME_SECONDS,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._key = HKDF(SHA256(), KEY_BYTES, salt=None, info=b"mediaserver playback token").derive(secret)
+        self._key = HKDF(SHA256(), KEY_BYTES, salt=None, info=self.key_purpose).derive(secret)
         self._key_id = hashlib.sha256(self._key).hexdigest()[:KEY_ID_LENGTH]
         self._clock = clock
         self._known: dict[str, Grant] = {}
@@ -68,10 +72,10 @@ class PlaybackGrants:
     def sign(self, room_id: UUID, user_id: UUID | None) -> SignedGrant:
         expires_at = int(self._clock() + self.lifetime_seconds)
         claims: dict[str, Any] = {
-            "aud": AUDIENCE,
+            "aud": self.audience,
             "exp": expires_at,
             "room": str(room_id),
-            "grants": [PLAY],
+            "grants": [self.grant],
         }
         if user_id is not None:
             claims["sub"] = str(user_id)
@@ -111,18 +115,34 @@ class PlaybackGrants:
                 token,
                 self._key,
                 algorithms=[ALGORITHM],
-                audience=AUDIENCE,
+                audience=self.audience,
                 # Expiry is judged by the caller, for tokens that are known already as for new ones.
                 options={"require": ["aud", "exp", "room", "grants"], "verify_exp": False},
             )
-            return _grant(claims)
+            return _grant(claims, self.grant)
         # Whatever a forger put into the header or the claims; RecursionError comes of nested JSON.
         except (jwt.PyJWTError, ValueError, TypeError, AttributeError, RecursionError):
             return None
 
 
-def _grant(claims: dict[str, Any]) -> Grant | None:
-    if PLAY not in claims["grants"]:
+class PlaybackGrants(RoomGrants):
+    """Who may watch a room."""
+
+    audience = AUDIENCE
+    grant = PLAY
+    key_purpose = b"mediaserver playback token"
+
+
+class PublishGrants(RoomGrants):
+    """Who may publish to a room from a browser: by WHIP, and as its host by ``/rtc``."""
+
+    audience = "publish"
+    grant = "publish"
+    key_purpose = b"mediaserver publish token"
+
+
+def _grant(claims: dict[str, Any], grant: str) -> Grant | None:
+    if grant not in claims["grants"]:
         return None
     subject = claims.get("sub")
     user_id = UUID(subject) if subject is not None else None

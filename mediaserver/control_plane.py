@@ -18,7 +18,7 @@ from control_api.identity.web_session import ForgeryCheck, TableStorage
 from control_api.images import Images
 from control_api.mail import Mailer, mailer_of
 from control_api.outbound import Outbound, OutboundOptions
-from control_api.playback_grants import PlaybackGrants
+from control_api.playback_grants import PlaybackGrants, PublishGrants
 from control_api.ports import ChatModeration, ChatPresence
 from control_api.rate_limits import Budget, RateLimitOptions, RateLimits
 from control_api.room_schemas import RoomViews
@@ -32,6 +32,7 @@ from control_api.routes.creators import CreatorRoutes
 from control_api.routes.ingest import IngestRoutes
 from control_api.routes.notifications import NotificationsRoutes
 from control_api.routes.playback import PlaybackRoutes
+from control_api.routes.publish_tokens import PublishTokenRoutes
 from control_api.routes.push_subscriptions import PushSubscriptionsRoutes
 from control_api.routes.reports import ReportRoutes
 from control_api.routes.room_feeds import RoomFeedsRoutes
@@ -61,6 +62,7 @@ from control_api.services.notification_delivery import (
 from control_api.services.notification_kinds import Kind
 from control_api.services.notifications import Notifications
 from control_api.services.playback import PlaybackAccess, PlaybackBases, PlaybackService
+from control_api.services.publish_tokens import PublishTokens
 from control_api.services.push_subscriptions import PushSubscriptionService
 from control_api.services.reports import ReportService
 from control_api.services.room_feeds import RoomFeeds
@@ -243,13 +245,17 @@ class ControlPlane:
         digester = StreamKeyDigester(ground.secret)
         rooms = RoomsService(database, digester, ground.settings.api.rooms_per_user, self.objects)
         streams = StreamsService(database, rooms, self._live, HubStreamControl(ground.hub))
-        ingest = IngestService(rooms, self._monitor, ServerAddresses(ground.addresses))
+        addresses = ServerAddresses(ground.addresses)
+        ingest = IngestService(rooms, self._monitor, addresses)
+        publish_grants = PublishGrants(ground.secret, ground.settings.api.playback_token_seconds)
+        self.publish_tokens = PublishTokens(database, rooms, publish_grants, addresses)
         playback = PlaybackService(PlaybackAccess(database), ground.grants, self._live, self._bases)
         return [
             RoomFeedsRoutes(RoomFeeds(database), views),
             RoomsRoutes(rooms, views),
             StreamsRoutes(streams, views, self._monitor),
             IngestRoutes(ingest),
+            PublishTokenRoutes(self.publish_tokens),
             CategoriesRoutes(CategoriesService(database)),
             PlaybackRoutes(playback),
             ThumbnailsRoutes(ThumbnailsService(database, rooms, self.objects, self._images), views),
