@@ -1,0 +1,328 @@
+"""A room: who is in it, what they send, and who is told of it. No I/O and no clock: times are given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hmac import compare_digest
+from typing import Final
+
+from sfu.participant import Link, Participant, Role, granted_role
+from sfu.participant_media import MediaLimits, ParticipantMedia
+from sfu.protocol.parameters import Kind, RtpParameters
+from sfu.room_errors import Refusal
+from sfu.room_messages import (
+    ActiveSpeaker,
+    DataProducerClosed,
+    DataProducerInfo,
+    Message,
+    NewDataProducer,
+    NewProducer,
+    ParticipantChanged,
+    ParticipantJoined,
+    ParticipantLeft,
+    ProducerClosed,
+    ProducerInfo,
+    ProducerPaused,
+    ProducerResumed,
+    Removed,
+    VolumeEntry,
+    Volumes,
+)
+from sfu.room_ports import DataProducerPort, Grants, ProducerPort, RouterPort, VolumeInfo
+from sfu.room_stage import Stage
+
+CLOSE_REMOVED: Final = 4403
+CLOSE_REPLACED: Final = 4409
+MAX_BARRED: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class RoomOptions:
+    """`publishers` is how many may be on the stage, hosts included; `per_identity` for several tabs of one user.
+
+    `away_seconds` is how long a participant without connection stays, `last_speakers` how many are named.
+    """
+
+    participants: int = 200
+    publishers: int = 16
+    per_identity: int = 5
+    away_seconds: float = 30.0
+    invitation_seconds: float = 60.0
+    last_speakers: int = 9
+    media: MediaLimits = field(default_factory=MediaLimits)
+
+
+class Room:
+    """Implements room_ports.RouterEvents. `stage` holds the rules of who may publish."""
+
+    def __init__(self, room_id: str, router: RouterPort, options: RoomOptions) -> None:
+        self.id: Final = room_id
+        self.router: Final = router
+        self.options: Final = options
+        self._participants: dict[str, Participant] = {}
+        self._owners: dict[str, Participant] = {}
+        self._producing: Participant | None = None
+        self._speakers: list[str] = []
+        self._barred: dict[str, None] = {}
+        self.stage: Final = Stage(self, options.publishers, options.invitation_seconds)
+        router.add_listener(self)
+
+    # Who is in it
+
+    @property
+    def participants(self) -> Mapping[str, Participant]:
+        """Those in the room by id, the ones that are away included."""
+        return self._participants
+
+    def participant(self, participant_id: str) -> Participant:
+        """Return the participant of this id."""
+        found = self._participants.get(participant_id)
+        if found is None:
+            raise Refusal("participant_not_found", "There is nobody of this id in the room.")
+        return found
+
+    def join(self, grants: Grants, link: Link) -> Participant:
+        """Let somebody in. Raises Refusal: `removed`, `room_full`, `too_many_connections`."""
+        self._check_entrance(grants)
+        role = granted_role(grants)
+        if role is not Role.HOST and role.is_on_stage and self.stage.is_full:
+            role = Role.LISTENER
+        media = ParticipantMedia(self.router, self.options.media)
+        participant = Participant(grants, role, media, link)
+        media.on_data_producers_closed = self._data_producers_closed
+        self._tell_all(ParticipantJoined(participant=participant.info))
+        self._participants[participant.id] = participant
+        return participant
+
+    def _check_entrance(self, grants: Grants) -> None:
+        if grants.identity in self._barred and not grants.is_host:
+            raise Refusal("removed", "You were removed from this room.")
+        if len(self._participants) >= self.options.participants:
+            raise Refusal("room_full", "The room is full.", 10)
+        own = sum(other.grants.identity == grants.identity for other in self._participants.values())
+        if own >= self.options.per_identity:
+            raise Refusal("too_many_connections", "You are in this room too often already.")
+
+    def resume(self, resume_token: str, grants: Grants, link: Link) -> Participant | None:
+        """Give a participant its new connection; None if it is gone, or was somebody else.
+
+        A connection that it still has is closed: it may be dead without anybody knowing.
+        """
+        found = next((one for one in self if compare_digest(one.resume_token, resume_token)), None)
+        if found is None or found.grants.identity != grants.identity:
+            return None
+        previous, was_away = found.link, found.away_since is not None
+        found.link, found.away_since = link, None
+        if previous is not None:
+            previous.close(CLOSE_REPLACED, "resumed by another connection")
+        self.update(found, grants)
+        if was_away:
+            self._tell_all(ParticipantChanged(participant=found.info), found)
+        return found
+
+    def detach(self, participant: Participant, link: Link, now: float) -> None:
+        """Note that the connection is lost; the participant may come back."""
+        if participant.link is not link or participant.id not in self._participants:
+            return
+        participant.link, participant.away_since = None, now
+        self._tell_all(ParticipantChanged(participant=participant.info))
+
+    def update(self, participant: Participant, grants: Grants) -> None:
+        """Note what is granted now. Who may moderate no more steps down; the stage is left to moderators."""
+        before, participant.grants = participant.grants, grants
+        lost_host = participant.role is Role.HOST and not grants.is_host
+        lost_moderation = before.can_moderate and not grants.can_moderate and participant.role is Role.CO_HOST
+        if lost_host or lost_moderation:
+            self.stage.place(participant, granted_role(grants))
+
+    def leave(self, participant: Participant, reason: str = "left") -> None:
+        """Take a participant out with all that it sends and receives."""
+        if self._participants.pop(participant.id, None) is None:
+            return
+        participant.media.close()
+        if participant.id in self._speakers:
+            self._speakers.remove(participant.id)
+        self._tell_all(ParticipantLeft(participant_id=participant.id, reason=reason))
+
+    def remove(self, by: Participant, target: Participant) -> None:
+        """Let a moderator take somebody out, who may not come back as long as the room lives."""
+        by.check_moderates(target)
+        while len(self._barred) >= MAX_BARRED:
+            del self._barred[next(iter(self._barred))]
+        self._barred[target.grants.identity] = None
+        same = [one for one in self if one.grants.identity == target.grants.identity]
+        for one in same:
+            if one is target or one.role.rank < by.role.rank:
+                self.expel(one, "removed", by.id)
+
+    def expel(self, target: Participant, reason: str, by: str | None = None) -> None:
+        """Take somebody out who may be here no more."""
+        link = target.link
+        target.tell(Removed(by=by, reason=reason))
+        self.leave(target, reason)
+        if link is not None:
+            link.close(CLOSE_REMOVED, reason)
+
+    def expire(self, now: float) -> None:
+        """Take out who did not come back, and drop invitations that nobody answered. Call it each second."""
+        limit = now - self.options.away_seconds
+        gone = [one for one in self if one.away_since is not None and one.away_since <= limit]
+        for participant in gone:
+            self.leave(participant, "away")
+        self.stage.expire(now)
+
+    def close(self, code: int, reason: str) -> None:
+        """Take everybody out and let go of the router."""
+        for participant in list(self):
+            link = participant.link
+            participant.link = None
+            self.leave(participant)
+            if link is not None:
+                link.close(code, reason)
+        self.router.remove_listener(self)
+
+    def __iter__(self) -> Iterator[Participant]:
+        return iter(self._participants.values())
+
+    # What they send
+
+    def produce(
+        self,
+        participant: Participant,
+        transport_id: str,
+        kind: Kind,
+        parameters: RtpParameters,
+        *,
+        paused: bool = False,
+        app_data: Mapping[str, object] | None = None,
+        is_program: bool = False,
+    ) -> ProducerPort:
+        """Let a participant send a track to the others; `is_program` also to those who watch outside."""
+        self.stage.check_publishes(participant, kind)
+        if is_program:
+            self._check_program(participant, kind)
+        self._producing = participant
+        try:
+            producer = participant.media.produce(
+                transport_id, kind, parameters, paused=paused, app_data=app_data or {}, is_program=is_program
+            )
+        finally:
+            self._producing = None
+        self._owners[producer.id] = participant
+        return producer
+
+    def _check_program(self, participant: Participant, kind: Kind) -> None:
+        if participant.role is not Role.HOST:
+            raise Refusal("not_host", "Only the host's tracks can be the programme.")
+        if any(producer.is_program and producer.kind == kind for producer in self.router.producers.values()):
+            raise Refusal("program_taken", f"The programme has its {kind} already.")
+
+    def resume_producer(self, participant: Participant, producer_id: str) -> None:
+        """Let a paused track flow again, unless a moderator muted its kind."""
+        producer = participant.media.producer(producer_id)
+        self.stage.check_publishes(participant, producer.kind)
+        producer.resume()
+
+    def announce_data(self, participant: Participant, data_producer: DataProducerPort) -> None:
+        """Tell the others of a channel that they may consume."""
+        self._tell_all(
+            NewDataProducer(data_producer=_data_producer_info(participant, data_producer)), participant
+        )
+
+    def _data_producers_closed(self, closed: Iterable[DataProducerPort]) -> None:
+        for data_producer in closed:
+            for participant in self:
+                participant.media.forget_data_consumers(data_producer.id)
+            self._tell_all(DataProducerClosed(data_producer_id=data_producer.id))
+
+    def producer_infos(self) -> list[ProducerInfo]:
+        """What there is to consume."""
+        return [self._producer_info(producer) for producer in self.router.producers.values()]
+
+    def data_producer_infos(self) -> list[DataProducerInfo]:
+        """Which channels there are to consume."""
+        return [_data_producer_info(one, channel) for one in self for channel in one.media.data_producers]
+
+    def _producer_info(self, producer: ProducerPort) -> ProducerInfo:
+        return ProducerInfo(
+            producer_id=producer.id,
+            participant_id=self._owner_id(producer.id),
+            kind=producer.kind,
+            paused=producer.paused,
+            program=producer.is_program,
+            app_data=producer.app_data,
+        )
+
+    def _owner_id(self, producer_id: str) -> str | None:
+        owner = self._owners.get(producer_id)
+        return None if owner is None else owner.id
+
+    # What the router tells
+
+    def on_producer(self, producer: ProducerPort) -> None:
+        """Implement RouterEvents."""
+        if self._producing is not None:
+            self._owners[producer.id] = self._producing
+        self._tell_all(NewProducer(producer=self._producer_info(producer)), self._owners.get(producer.id))
+
+    def on_producer_closed(self, producer: ProducerPort) -> None:
+        """Implement RouterEvents."""
+        owner = self._owners.pop(producer.id, None)
+        if owner is not None:
+            owner.media.forget_producer(producer.id)
+        owner_id = None if owner is None else owner.id
+        self._tell_all(ProducerClosed(producer_id=producer.id, participant_id=owner_id))
+
+    def on_producer_paused(self, producer: ProducerPort) -> None:
+        """Implement RouterEvents."""
+        message = ProducerPaused if producer.paused else ProducerResumed
+        self._tell_all(message(producer_id=producer.id))
+
+    def on_active_speaker(self, producer_id: str | None) -> None:
+        """Implement RouterEvents."""
+        owner_id = None if producer_id is None else self._owner_id(producer_id)
+        if owner_id is not None and owner_id in self._participants:
+            others = (one for one in self._speakers if one != owner_id)
+            self._speakers = [owner_id, *others][: self.options.last_speakers]
+        self._tell_all(
+            ActiveSpeaker(producer_id=producer_id, participant_id=owner_id, speakers=tuple(self._speakers))
+        )
+
+    def on_volumes(self, volumes: Sequence[VolumeInfo]) -> None:
+        """Implement RouterEvents."""
+        entries = tuple(
+            VolumeEntry(
+                producer_id=one.producer_id,
+                participant_id=self._owner_id(one.producer_id),
+                volume=one.volume,
+            )
+            for one in volumes
+        )
+        self._tell_all(Volumes(volumes=entries))
+
+    # Telling
+
+    def tell_changed(self, participant: Participant) -> None:
+        """Tell everybody, the participant too, what it is now."""
+        self._tell_all(ParticipantChanged(participant=participant.info))
+
+    def tell_moderators(self, message: Message) -> None:
+        """Tell those who may invite, mute and remove."""
+        for participant in self:
+            if participant.role.can_moderate:
+                participant.tell(message)
+
+    def _tell_all(self, message: Message, but: Participant | None = None) -> None:
+        for participant in list(self):
+            if participant is not but:
+                participant.tell(message)
+
+
+def _data_producer_info(owner: Participant, data_producer: DataProducerPort) -> DataProducerInfo:
+    return DataProducerInfo(
+        data_producer_id=data_producer.id,
+        participant_id=owner.id,
+        label=data_producer.label,
+        protocol=data_producer.protocol,
+    )
