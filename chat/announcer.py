@@ -21,6 +21,7 @@ from chat.errors import Refusal
 from chat.hub import Hub
 from chat.ports import NotificationSource
 from chat.protocol.frames import NotificationBody, Outgoing
+from chat.room import Role, role_of
 from chat.tasks import Tasks
 from chat.writer import LogWriter
 from storage.bus import (
@@ -40,6 +41,7 @@ from storage.bus import (
 from storage.database import Database
 from storage.errors import StorageError
 from storage.repositories.chat_log import NewEvent
+from storage.repositories.chat_people import ChatPeople
 from storage.repositories.chat_rooms import ChatRooms
 from storage.repositories.users import Users
 
@@ -58,6 +60,7 @@ class Announcer:
     ) -> None:
         self._users = Users(database)
         self._rooms = ChatRooms(database)
+        self._people = ChatPeople(database)
         self._hub = hub
         self._writer = writer
         self._notifications = notifications
@@ -142,13 +145,31 @@ class Announcer:
     # What is known of people
 
     def _relation_changed(self, event: RoomRelationChanged) -> None:
+        user_id, owner_id = UUID(event.user_id), UUID(event.owner_id)
         for room in self._hub.rooms():
-            if str(room.owner_id) == event.owner_id:
-                room.forget_person(UUID(event.user_id))
+            if room.owner_id == owner_id:
+                room.forget_person(user_id)
 
     def _user_changed(self, event: UserChanged) -> None:
+        user_id = UUID(event.user_id)
         for room in self._hub.rooms():
-            room.forget_person(UUID(event.user_id))
+            room.forget_person(user_id)
+        if self._hub.connections_of(user_id):
+            self._tasks.start(self._renew_roles(user_id))
+
+    async def _renew_roles(self, user_id: UUID) -> None:
+        """Staff may have become somebody else, who must not go on seeing what only moderators see."""
+        for connection in self._hub.connections_of(user_id):
+            for room in list(connection.rooms.values()):
+                try:
+                    person = await self._people.person(room.id, user_id)
+                except StorageError as error:
+                    logger.warning("chat_role_not_renewed", user_id=str(user_id), error=str(error))
+                    person = None
+                visitor = room.visitors.get(connection)
+                if visitor is not None:
+                    # Of somebody who is not known now, or is gone, nothing more than of a member is assumed.
+                    visitor.role = role_of(person) if person is not None else Role.MEMBER
 
     def _changes_missed(self, _: ChangesMissed) -> None:
         for room in self._hub.rooms():

@@ -18,6 +18,7 @@ from chat.connection import Connection
 from chat.errors import Refusal
 from chat.hub import Hub
 from chat.moderation.emotes import is_emotes_only
+from chat.moderation.rules import is_shadowed
 from chat.moderation.screening import Action, Screened, Screening
 from chat.moderation.service import Moderation
 from chat.ports import Admission, Identity, RateLimiter, Visits
@@ -40,6 +41,7 @@ from chat.protocol.frames import (
     Ping,
     Pong,
     React,
+    ReactionBurst,
     ServerBody,
     Typing,
     You,
@@ -268,22 +270,29 @@ class FrameHandler:
         room = self._room(connection, body.room_id)
         if not is_emotes_only(body.reaction):
             raise Refusal("bad_frame", "d.reaction: an emoji, or a name such as :wave:")
-        await self._may_speak(room, identity)
+        is_heard = await self._is_heard(room, identity)
         await self._limit(connection, "react", REACTIONS_PER_WINDOW)
-        self._attendance.react(room, body.reaction)
+        if is_heard:
+            self._attendance.react(room, body.reaction)
+        else:
+            own = room.connections_of(identity.user_id)
+            room.say_to(own, "reaction-burst", ReactionBurst(room.id, {body.reaction: 1}))
         return None
 
     async def _type(self, connection: Connection, body: Typing) -> "Answer | None":
         identity = _signed_in(connection)
         room = self._room(connection, body.room_id)
-        await self._may_speak(room, identity)
+        is_heard = await self._is_heard(room, identity)
         await self._limit(connection, "typing", TYPING_PER_WINDOW)
-        self._attendance.type(room, identity)
+        if is_heard:
+            self._attendance.type(room, identity)
         return None
 
-    async def _may_speak(self, room: Room, identity: Identity) -> None:
+    async def _is_heard(self, room: Room, identity: Identity) -> bool:
+        """False for who is under a shadow ban. Raises Refusal for who may say nothing."""
         person = await self._person(room, identity.user_id)
         self._parts.screening.check_ban(person)
+        return not is_shadowed(person, datetime.now(UTC))
 
     # Moderation
 

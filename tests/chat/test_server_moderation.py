@@ -92,6 +92,39 @@ async def test_a_shadow_ban_is_seen_by_nobody(live: Live) -> None:
         second.faults.clear()
 
 
+async def test_reactions_and_typing_under_a_shadow_ban_are_seen_by_nobody_else(live: Live) -> None:
+    room, ben = await live.room(), await live.person("ben")
+    await (await live.person("ana")).get("POST", f"/rooms/{room}/bans", {"userId": ben.id, "shadow": True})
+    async with live.inside("ben", room) as chat, live.inside("mia", room) as mia:
+        await chat.tell("react", roomId=room, reaction="🎉")
+        await chat.tell("typing", roomId=room)
+        assert (await chat.heard("reaction-burst"))["reactions"] == {"🎉": 1}
+        await mia.tell("react", roomId=room, reaction="👋")
+        await mia.tell("typing", roomId=room)
+        assert (await mia.heard("reaction-burst"))["reactions"] == {"👋": 1}
+        assert [each["username"] for each in (await mia.heard("typing"))["users"]] == ["mia"]
+
+
+async def test_who_is_staff_no_more_does_not_go_on_seeing_held_messages(live: Live) -> None:
+    room, ana = await live.room(), await live.person("ana")
+    await ana.get("PUT", f"/rooms/{room}/chat-settings", {"links": "hold"})
+    former = await live.staff("former", "moderator")
+    async with live.chat(former) as chat, live.inside("ben", room) as ben, live.inside("ana", room) as owner:
+        await chat.join(room)
+        first = await ben.ask("chat-message", roomId=room, message=unique("https://example.com/"))
+        await chat.heard("message-held", messageId=first["d"]["messageId"])
+        await asyncio.to_thread(live.server.admin, "set-role", "--user", "former", "--role", "user")
+
+        async def sees_nothing() -> bool:
+            count = len(chat.all("message-held"))
+            sent = await ben.ask("chat-message", roomId=room, message=unique("https://example.com/"))
+            await owner.heard("message-held", messageId=sent["d"]["messageId"])
+            await chat.settle()
+            return len(chat.all("message-held")) == count
+
+        await comes_true(sees_nothing, WITHIN_SECONDS)
+
+
 async def test_a_ban_in_one_room_is_none_in_another(live: Live) -> None:
     rooms = [await live.room(), await live.room()]
     async with live.inside("ben", *rooms) as ben:
