@@ -1,0 +1,224 @@
+"""The sessions that WHIP and WHEP open: one transport each, known by an address that nobody guesses.
+
+Rules:
+
+* A session lives as long as its transport; whichever ends first ends the other.
+* A transport that is not connected for `connect_seconds`, at first or after it lost its peer, is closed.
+* The entity tag names the session's ICE credentials: a restart makes another one (RFC 9725 4.3.1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from msgspec.structs import replace
+
+from sfu.protocol.parameters import IceParameters
+from sfu.protocol.sdp import Endpoint as SdpEndpoint
+from sfu.protocol.sdp import Fragment, Offer, SectionAnswer, answer, serialize_fragment
+
+if TYPE_CHECKING:
+    from sfu.consumer import Consumer
+    from sfu.transport import TransportState, WebRtcTransport
+
+logger = structlog.get_logger("mediaserver.sfu.http")
+
+CONNECT_SECONDS: Final = 30.0
+MAX_SESSIONS: Final = 5_000
+
+_ID_BYTES: Final = 24
+_TAG_BYTES: Final = 12
+_MAX_SESSION_ID: Final = 2**62
+
+
+class HttpSession:
+    """One publisher or viewer; listens to its transport. `room_id` is the id, however it was asked for."""
+
+    def __init__(self, room_id: str, bearer: str | None, connect_seconds: float = CONNECT_SECONDS) -> None:
+        self.id = secrets.token_urlsafe(_ID_BYTES)
+        self.room_id: Final = room_id
+        self.entity_tag = _new_tag()
+        self.is_closed = False
+        self.on_end: list[Callable[[], None]] = []
+        """Called once each, when the session is over."""
+        self._bearer = _digest(bearer)
+        self._connect_seconds = connect_seconds
+        self._transport: WebRtcTransport | None = None
+        self._offer: Offer | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def transport(self) -> WebRtcTransport:
+        """The transport; there is one as soon as the session can be found by its id."""
+        if self._transport is None:
+            raise RuntimeError("the session has no transport yet")
+        return self._transport
+
+    def attach(self, transport: WebRtcTransport, offer: Offer) -> None:
+        """Live with `transport`, which is to be connected to the peer of `offer`."""
+        self._transport = transport
+        self._offer = offer
+        self._wait_for_peer()
+
+    def is_bearer(self, bearer: str | None) -> bool:
+        """Return whether the session was opened with the same token, or without one as now."""
+        return hmac.compare_digest(self._bearer, _digest(bearer))
+
+    def answer(self, sections: Sequence[SectionAnswer]) -> str:
+        """Return the answer to the session's offer."""
+        transport, offer = self.transport, self._known_offer()
+        endpoint = SdpEndpoint(
+            ice=transport.ice_parameters,
+            dtls=replace(transport.dtls_parameters, role=offer.answer_role),
+            candidates=transport.ice_candidates,
+        )
+        return answer(offer, sections, endpoint, session_id=secrets.randbelow(_MAX_SESSION_ID))
+
+    def names(self, mids: Sequence[str]) -> bool:
+        """Return whether the offer has sections of all of these names."""
+        return set(mids) <= {section.mid for section in self._known_offer().sections}
+
+    def is_restart(self, ice: IceParameters | None) -> bool:
+        """Return whether these are other credentials of the peer than those in use."""
+        known = self._known_offer().ice
+        return ice is not None and (ice.username_fragment, ice.password) != (
+            known.username_fragment,
+            known.password,
+        )
+
+    def restart_ice(self, ice: IceParameters) -> str:
+        """Take the peer's new credentials; return the fragment that says the server's."""
+        offer = self._known_offer()
+        credentials = self.transport.restart_ice()
+        self._offer = replace(offer, ice=ice)
+        self.entity_tag = _new_tag()
+        fragment = Fragment(
+            ice=credentials,
+            mids=tuple(section.mid for section in offer.sections if section.is_usable),
+            candidates=self.transport.ice_candidates,
+            has_ended_candidates=True,
+        )
+        # RFC 9725 4.3.3: the options of the answer stay
+        options = "a=ice-options:trickle\r\n" if offer.is_trickle else ""
+        return options + serialize_fragment(fragment)
+
+    def close(self) -> None:
+        """End the session and its transport; does nothing a second time."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._transport is not None:
+            self._transport.close()
+        for callback in self.on_end:
+            try:
+                callback()
+            except Exception:
+                logger.exception("session_end_failed", room_id=self.room_id)
+        self.on_end.clear()
+
+    def on_transport_state(self, transport: WebRtcTransport, state: TransportState) -> None:
+        """Wait for the peer while it is not connected; give up when it failed."""
+        if state.name == "FAILED":
+            self._close_soon()
+        elif state.name == "DISCONNECTED":
+            self._wait_for_peer()
+        elif state.name == "CONNECTED" and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def on_transport_closed(self, transport: WebRtcTransport) -> None:
+        """End with the transport."""
+        self.close()
+
+    def on_consumer_closed(self, consumer: Consumer) -> None:
+        """End with what is watched: there is no renegotiation over HTTP, so the player is to come again."""
+        self._close_soon()
+
+    def on_consumer_paused(self, consumer: Consumer) -> None:
+        """Nothing can be told to the peer."""
+
+    def on_consumer_layers(self, consumer: Consumer) -> None:
+        """Nothing can be told to the peer."""
+
+    def _known_offer(self) -> Offer:
+        if self._offer is None:
+            raise RuntimeError("the session has no offer yet")
+        return self._offer
+
+    def _wait_for_peer(self) -> None:
+        if self._timer is None and not self.is_closed:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._connect_seconds, self._give_up)
+
+    def _give_up(self) -> None:
+        logger.info("peer_not_connected", room_id=self.room_id, seconds=self._connect_seconds)
+        self.close()
+
+    def _close_soon(self) -> None:
+        # The core is in the middle of telling all of its listeners.
+        asyncio.get_running_loop().call_soon(self.close)
+
+
+class HttpSessions:
+    """The sessions of one protocol, by id and by room."""
+
+    def __init__(self, most: int = MAX_SESSIONS) -> None:
+        self.most = most
+        self._sessions: dict[str, HttpSession] = {}
+        self._rooms: dict[str, dict[str, HttpSession]] = {}
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there can be no more."""
+        return len(self._sessions) >= self.most
+
+    def add(self, session: HttpSession) -> None:
+        """Make a session findable until it ends."""
+        self._sessions[session.id] = session
+        self._rooms.setdefault(session.room_id, {})[session.id] = session
+        session.on_end.append(lambda: self._remove(session))
+
+    def find(self, session_id: str) -> HttpSession | None:
+        """Return the session of an id."""
+        return self._sessions.get(session_id)
+
+    def of_room(self, room_id: str) -> list[HttpSession]:
+        """Return a room's sessions, the oldest first."""
+        return list(self._rooms.get(room_id, {}).values())
+
+    def close_room(self, room_id: str) -> None:
+        """End a room's sessions."""
+        for session in self.of_room(room_id):
+            session.close()
+
+    def close(self) -> None:
+        """End all sessions."""
+        for session in list(self._sessions.values()):
+            session.close()
+
+    def _remove(self, session: HttpSession) -> None:
+        self._sessions.pop(session.id, None)
+        sessions = self._rooms.get(session.room_id, {})
+        sessions.pop(session.id, None)
+        if not sessions:
+            self._rooms.pop(session.room_id, None)
+
+
+def _digest(bearer: str | None) -> bytes:
+    """Keys are not kept: what is compared later is enough."""
+    return hashlib.sha256((bearer or "").encode("utf-8", "surrogateescape")).digest()
+
+
+def _new_tag() -> str:
+    return f'"{secrets.token_urlsafe(_TAG_BYTES)}"'

@@ -1,0 +1,126 @@
+"""WHIP (RFC 9725): `POST /whip/{room}` publishes a room's program, one audio and one video at most.
+
+A room has one publisher over WHIP. Whoever holds the room's key takes over: the earlier session ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import structlog
+from aiohttp import web
+
+from sfu import http_messages as messages
+from sfu.http_door import DoorOptions, HttpDoor, peer_of
+from sfu.http_messages import Problem
+from sfu.http_sessions import HttpSession
+from sfu.ports import PublishAccess, Refusal, Rooms
+from sfu.protocol.parameters import Direction, Kind, RtpCapabilities, RtpParameters
+from sfu.protocol.sdp import MediaSection, Offer, SectionAnswer, producer_parameters
+
+if TYPE_CHECKING:
+    from sfu.router import Router
+
+logger = structlog.get_logger("mediaserver.sfu.whip")
+
+PREFERRED_CODECS: Final = ("video/H264",)
+"""What every output of a program can carry comes before the offerer's own order."""
+DEFAULT_OPTIONS: Final = DoorOptions(posts_per_second=5.0, post_burst=20.0)
+
+
+class _Sent(NamedTuple):
+    kind: Kind
+    parameters: RtpParameters
+
+
+class Whip(HttpDoor):
+    """The routes of publishers; `close_room` ends a room's publisher, such as when another one takes over."""
+
+    def __init__(
+        self,
+        access: PublishAccess,
+        rooms: Rooms,
+        client_address: Callable[[web.Request], str],
+        options: DoorOptions = DEFAULT_OPTIONS,
+    ) -> None:
+        super().__init__("whip", options, client_address)
+        self._access = access
+        self._rooms = rooms
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return what belongs into the application."""
+        return [
+            web.route("*", "/whip/{room}", self.endpoint),
+            web.route("*", "/whip/{room}/session/{session}", self.session),
+        ]
+
+    async def _authorize(self, room: str, token: str | None, address: str) -> str | Refusal:
+        grant = await self._access.authorize_publish(room, token, address)
+        return grant if isinstance(grant, Refusal) else grant.room_id
+
+    async def _open(self, request: web.Request, address: str) -> tuple[HttpSession, str]:
+        bearer = messages.bearer_of(request)
+        room_id = await self._authorize(request.match_info["room"], bearer, address)
+        if isinstance(room_id, Refusal):
+            raise messages.refused(room_id)
+        text, offer = await self._read_offer(request)
+        session = HttpSession(room_id, bearer, self._options.connect_seconds)
+        try:
+            router = await self._rooms.router(room_id)
+            session.on_end.append(lambda: self._rooms.release(room_id))
+            return session, self._publish(session, router, text, offer)
+        except BaseException:
+            session.close()
+            raise
+
+    def _publish(self, session: HttpSession, router: Router, text: str, offer: Offer) -> str:
+        sent = _sent(text, offer, router.rtp_capabilities)
+        # The key is right and the offer too: the room is this publisher's from here on.
+        self.close_room(session.room_id)
+        transport = router.create_transport(session)
+        session.attach(transport, offer)
+        transport.connect(peer_of(offer))
+        for kind, parameters in sent:
+            transport.produce(kind, parameters, app_data={"source": "whip"}, is_program=True)
+        logger.info("whip_published", room_id=session.room_id, kinds=[one.kind for one in sent])
+        return session.answer([_answered(one.parameters) for one in sent])
+
+
+def _sent(text: str, offer: Offer, capabilities: RtpCapabilities) -> list[_Sent]:
+    """Return what is taken of an offer: the first section of each kind. Raises Problem."""
+    sent: dict[Kind, _Sent] = {}
+    for index, section in enumerate(offer.sections):
+        kind = _kind(section)
+        if kind is None or kind in sent:
+            continue
+        parameters = producer_parameters(section, capabilities, PREFERRED_CODECS)
+        if parameters is None:
+            detail = f"no codec of {kind} in common; known are {_codec_names(capabilities, kind)}"
+            line = messages.media_line(text, index)
+            raise Problem(HTTPStatus.NOT_ACCEPTABLE, "unsupported_media", detail, line=line)
+        sent[kind] = _Sent(kind, parameters)
+    if not sent:
+        raise Problem(
+            HTTPStatus.NOT_ACCEPTABLE,
+            "nothing_sent",
+            "no section sends audio or video",
+            line=messages.media_line(text, 0),
+        )
+    return list(sent.values())
+
+
+def _kind(section: MediaSection) -> Kind | None:
+    if not section.is_usable or not section.direction.sends:
+        return None
+    return section.kind if section.kind == "audio" or section.kind == "video" else None
+
+
+def _codec_names(capabilities: RtpCapabilities, kind: Kind) -> str:
+    names = [codec.mime_type.partition("/")[2] for codec in capabilities.codecs if codec.kind == kind]
+    return ", ".join(name for name in dict.fromkeys(names) if name != "rtx")
+
+
+def _answered(parameters: RtpParameters) -> SectionAnswer:
+    return SectionAnswer(mid=parameters.mid or "", direction=Direction.RECVONLY, parameters=parameters)
