@@ -230,6 +230,17 @@ class Authorizer:
             return UNAVAILABLE
         return _open_access(room) if _is_open(room) else grant
 
+    async def is_room(self, room_ref: str, room_id: str) -> bool:
+        """Whether an id or slug names the room with this id. Of the database, when it is away, no slug is."""
+        key = parse_room_ref(room_ref)
+        if key is None or isinstance(key, UUID):
+            return str(key) == room_id
+        try:
+            room = await self._room_refs.get(key)
+        except DatabaseUnavailable:
+            return False
+        return room is not None and str(room.id) == room_id
+
     async def may_not_watch(self, room_id: str, user_ids: Sequence[UUID | None]) -> Collection[UUID | None]:
         """Those of ``user_ids`` who may not watch the room now. Raises DatabaseUnavailable.
 

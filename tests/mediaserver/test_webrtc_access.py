@@ -1,0 +1,123 @@
+"""The stream key publishes to its own room only; who may watch is asked as everywhere."""
+
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import pytest
+
+from control_api.playback_grants import PlaybackGrants, PublishGrants
+from control_api.services.publish_tokens import PublishTokens
+from control_api.services.rooms import RoomsService
+from mediaserver.authorizer import Authorizer
+from mediaserver.config.settings import AuthorizationSettings
+from mediaserver.playback_sessions import PlaybackSessions
+from mediaserver.webrtc_access import WebRtcAccess
+from sfu.ports import PublishGrant, Refusal, RefusalReason, ViewGrant
+from storage.bus import Bus
+from storage.database import Database
+from storage.repositories import Rooms, StreamKeys, Users, UserState, Visibility
+from storage.stream_keys import StreamKeyDigester, new_stream_key
+from tests.control_api.rooms_world import FakeMedia
+
+DIGESTER = StreamKeyDigester(b"secret")
+GRANTS = PlaybackGrants(b"secret")
+PUBLISH_GRANTS = PublishGrants(b"secret")
+STALE_GRANTS = PublishGrants(b"secret", -1)
+ADDRESS = "192.0.2.1"
+
+
+class World:
+    """Two rooms of one owner, and the access to them."""
+
+    def __init__(self, database: Database, authorizer: Authorizer) -> None:
+        self.database = database
+        self.authorizer = authorizer
+        self.sessions = PlaybackSessions()
+        tokens = PublishTokens(database, RoomsService(database, DIGESTER), PUBLISH_GRANTS, FakeMedia())
+        self.access = WebRtcAccess(authorizer, self.sessions, tokens)
+        self.owner = self.room = self.other = UUID(int=0)
+        self.key = ""
+
+    async def populate(self) -> None:
+        self.owner = (await Users(self.database).add("alice", "a@example.com", "hash")).id
+        self.room = await Rooms(self.database).add(self.owner, "A room", "my-room")
+        self.other = await Rooms(self.database).add(self.owner, "Another", "other-room")
+        self.key = new_stream_key()
+        await StreamKeys(self.database).set(self.room, DIGESTER.digest(self.key))
+
+    async def publish(self, room: str, bearer: str | None) -> PublishGrant | tuple[RefusalReason, str]:
+        answer = await self.access.authorize_publish(room, bearer, ADDRESS)
+        return (answer.reason, answer.code) if isinstance(answer, Refusal) else answer
+
+    async def view(self, room: str, token: str | None = None) -> ViewGrant | tuple[RefusalReason, str]:
+        answer = await self.access.authorize_view(room, token, ADDRESS)
+        return (answer.reason, answer.code) if isinstance(answer, Refusal) else answer
+
+
+@pytest.fixture
+async def world(database: Database) -> AsyncIterator[World]:
+    bus = Bus()
+    async with Authorizer(database, DIGESTER, bus, AuthorizationSettings(cache_seconds=0), GRANTS) as who:
+        world = World(database, who)
+        await world.populate()
+        yield world
+
+
+@pytest.mark.parametrize("name", ["my-room", "id"])
+async def test_the_key_publishes_to_its_room(world: World, name: str) -> None:
+    room = str(world.room) if name == "id" else name
+    assert await world.publish(room, world.key) == PublishGrant(str(world.room))
+
+
+async def test_the_key_publishes_to_no_other_room(world: World) -> None:
+    refused = (RefusalReason.FORBIDDEN, "wrong_room")
+    assert await world.publish("other-room", world.key) == refused
+    assert await world.publish(str(world.other), world.key) == refused
+    assert await world.publish("no-such-room", world.key) == refused
+
+
+async def test_without_the_key_nothing_is_told_of_the_room(world: World) -> None:
+    for room in ("my-room", "no-such-room"):
+        assert await world.publish(room, None) == (RefusalReason.NEEDS_TOKEN, "token_required")
+        assert await world.publish(room, new_stream_key()) == (RefusalReason.NEEDS_TOKEN, "invalid_key")
+    assert await world.publish("not/a room", world.key) == (RefusalReason.NO_SUCH_ROOM, "no_such_room")
+
+
+async def test_a_publish_token_publishes_to_its_room_while_its_user_may(world: World) -> None:
+    token = PUBLISH_GRANTS.sign(world.room, world.owner).token
+    assert await world.publish("my-room", token) == PublishGrant(str(world.room))
+    assert await world.publish("other-room", token) == (RefusalReason.FORBIDDEN, "wrong_room")
+    await Users(world.database).set_state(world.owner, UserState.SUSPENDED)
+    assert await world.publish("my-room", token) == (RefusalReason.FORBIDDEN, "forbidden")
+
+
+async def test_other_tokens_do_not_publish(world: World) -> None:
+    stale = STALE_GRANTS.sign(world.room, world.owner).token
+    assert await world.publish("my-room", stale) == (RefusalReason.NEEDS_TOKEN, "token_expired")
+    for token in ("nonsense", GRANTS.sign(world.room, world.owner).token):
+        assert await world.publish("my-room", token) == (RefusalReason.NEEDS_TOKEN, "invalid_key")
+
+
+async def test_a_suspended_owner_does_not_publish(world: World) -> None:
+    await Users(world.database).set_state(world.owner, UserState.SUSPENDED)
+    assert await world.publish("my-room", world.key) == (RefusalReason.FORBIDDEN, "forbidden")
+
+
+async def test_open_rooms_are_watched_by_all_and_others_with_a_token(world: World) -> None:
+    assert await world.view("my-room") == ViewGrant(str(world.room))
+    assert await world.view("nowhere") == (RefusalReason.NO_SUCH_ROOM, "no_such_room")
+    await Rooms(world.database).set_visibility(world.room, Visibility.PRIVATE)
+    assert await world.view(str(world.room)) == (RefusalReason.NEEDS_TOKEN, "token_required")
+    token = GRANTS.sign(world.room, world.owner).token
+    assert await world.view(str(world.room), token) == ViewGrant(str(world.room), world.owner)
+
+
+async def test_a_viewer_is_counted_in_and_made_to_leave(world: World) -> None:
+    sessions = world.sessions
+    told: list[str] = []
+    gone = world.access.joined(ViewGrant("room", world.owner), lambda: told.append("leave"))
+    assert sessions.users("room") == [world.owner]
+    assert sessions.close("room", [world.owner]) == 1
+    assert told == ["leave"]
+    gone()
+    assert sessions.users("room") == []
