@@ -29,7 +29,7 @@ from chat.tasks import Tasks
 from chat.writer import LogWriter
 from control_api.routes.notifications import notification_view
 from control_api.services.playback import PlaybackAccess
-from mediaserver.audience import Audience, StreamWatchers
+from mediaserver.audience import Audience, LiveRooms, StreamWatchers
 from mediaserver.chat_ports import ChatVisits, RoomAdmission
 from mediaserver.config import Settings
 from mediaserver.config.settings import ChatSettings, FilterFailure
@@ -77,6 +77,7 @@ class ChatPlane:
         attendance = Attendance(self._relay, watchers)
         self.hub: Final = Hub(database, self._relay, attendance, self._short_tasks)
         self.audience: Final = Audience(ground.streams, self.hub.presence_of, watchers)
+        self._live_rooms = LiveRooms(ground.streams, self.hub)
         self._writer = LogWriter(database, self.hub)
         self.moderation: Final = Moderation(database, self.hub)
         self._history = History(database, settings.chat.history_days)
@@ -138,6 +139,8 @@ class ChatPlane:
             "chat_connections": self._door.run,
             "chat_bans": self._forget_expired_bans,
             "chat_history": self._history.run,
+            # A node that is alone has nobody to tell.
+            **({"chat_live_rooms": self._live_rooms.run} if self._ground.settings.redis_url else {}),
         }
 
     def drain(self) -> None:

@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+import aiohttp
 import pytest
 
+from mediaserver.demo import publish_test_pattern
 from storage.embedded import EmbeddedPostgres
 from tests.chat.clients import Chat, chatting
 from tests.chat.live_chat import FREE, Live, comes_true, unique
@@ -237,6 +239,22 @@ async def test_who_is_here_is_counted_once_over_both(nodes: Nodes) -> None:
             assert sorted(each["username"] for each in chatters) == sorted(people)
         await other.wire.close()
         await one.heard("viewer-left", HEAL_SECONDS, username=people[1])
+
+
+async def test_who_watches_is_counted_where_others_chat(nodes: Nodes) -> None:
+    """Nobody is in the chat on the node where the stream is."""
+    room, key = await asyncio.to_thread(nodes.a.server.create_room, "Live")
+    publishing = asyncio.create_task(publish_test_pattern(f"{nodes.a.server.rtmp_url}/{key}"))
+    try:
+        await asyncio.to_thread(nodes.a.server.wait_live, room)
+        stream = f"{nodes.a.server.base_url}/live/{room}.flv"
+        async with nodes.b.chat() as guest, aiohttp.ClientSession() as http, http.get(stream) as watched:
+            assert watched.status == 200
+            await guest.join(room)
+            await guest.first(lambda frame: frame["d"].get("viewerCount") == 2, HEAL_SECONDS)
+    finally:
+        publishing.cancel()
+        await asyncio.gather(publishing, return_exceptions=True)
 
 
 async def test_who_is_here_is_known_where_nobody_is(nodes: Nodes) -> None:
