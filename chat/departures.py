@@ -55,21 +55,22 @@ class Departures:
             return
         for rooms in sliced(self._hub.rooms(), ROOMS_AT_ONCE):
             for room in rooms:
-                shown = room.messages_by(user_id)
-                if shown:
-                    await self._remove(room, shown, user_id)
+                await self._remove(room, user_id)
             await asyncio.sleep(0)
 
-    async def _remove(self, room: Room, message_ids: list[UUID], user_id: UUID) -> None:
+    async def _remove(self, room: Room, user_id: UUID) -> None:
+        shown, offset = room.messages_by(user_id), room.offset
+        if not shown:
+            return
         async with self._database.transaction() as transaction:
             await ChatRooms(transaction).lock(room.id)
             log = ChatLog(transaction)
-            # What other nodes have said already may not have come here yet.
-            told = _deleted_in(await log.since(room.id, room.offset, MOST_SINCE))
+            # What others have said already may not have come here before.
+            told = _deleted_in(await log.since(room.id, offset, MOST_SINCE))
             now = datetime.now(UTC)
             events = [
                 NewEvent(room.id, DELETED, {"messageId": str(each), "deletedBy": str(user_id)}, now)
-                for each in message_ids
+                for each in shown
                 if str(each) not in told
             ]
             offsets = await log.append(events)
