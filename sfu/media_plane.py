@@ -1,0 +1,76 @@
+"""What all rooms share while media flows: forwarder, clock, counters, and what has packets to send."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from sfu.forwarding import Forwarder
+from sfu.protocol.reception import NTP_FRACTION
+
+log = structlog.get_logger("mediaserver.sfu")
+
+_NTP_EPOCH = 2_208_988_800
+"""Seconds from 1900 to 1970."""
+
+
+@dataclass(slots=True)
+class SfuCounters:
+    """What came of packets, since the start."""
+
+    packets_received: int = 0
+    bytes_received: int = 0
+    packets_forwarded: int = 0
+    received_early: int = 0
+    """Media before the handshake was over."""
+    received_malformed: int = 0
+    """Not to be decrypted or read, or of no stream that was announced."""
+    rtcp_malformed: int = 0
+    rtcp_limited: int = 0
+    nacks_sent: int = 0
+    keyframe_requests_sent: int = 0
+    retransmitted: int = 0
+    transports_failed: int = 0
+    flush_errors: int = 0
+
+
+class Flushable(Protocol):
+    """A stream with packets that wait for the end of the batch."""
+
+    def flush(self) -> None:
+        """Send them."""
+
+
+class MediaPlane:
+    """One per process. Times are seconds of `clock`, which is monotonic."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.forwarder = Forwarder()
+        self.counters = SfuCounters()
+        self._waiting: list[Flushable] = []
+        self._wall = time.time() - clock() + _NTP_EPOCH
+
+    def wait(self, stream: Flushable) -> None:
+        """Flush `stream` at the end of the batch; it must not be waiting already."""
+        self._waiting.append(stream)
+
+    def flush(self) -> None:
+        """Send what was gathered; what one stream raises costs the others nothing."""
+        if not self._waiting:
+            return
+        waiting, self._waiting = self._waiting, []
+        for stream in waiting:
+            try:
+                stream.flush()
+            except Exception:
+                self.counters.flush_errors += 1
+                log.warning("sfu_flush_failed", exc_info=True)
+
+    def ntp(self, now: float) -> int:
+        """Return the NTP time (32.32 fixed point) at `now`."""
+        return int((self._wall + now) * NTP_FRACTION)

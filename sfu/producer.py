@@ -1,0 +1,278 @@
+"""A source of one kind of media in a router, and those that this process makes itself (bridges)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final, Literal, Protocol
+
+from sfu.header_extensions import Batch
+from sfu.media_plane import MediaPlane
+from sfu.producer_stream import ProducerStream
+from sfu.protocol import rtp
+from sfu.protocol.codec_matching import scalability_mode
+from sfu.protocol.keyframe_requests import KeyframeRequests
+from sfu.protocol.parameters import Kind, RtpParameters
+from sfu.protocol.reception import NTP_FRACTION, SenderClock
+from sfu.taps import PacketSink, Tap, Taps, clock_report
+
+if TYPE_CHECKING:
+    from sfu.consumer import Consumer
+
+ProducerType = Literal["simple", "simulcast", "svc"]
+
+SCALABLE_CODECS: Final = frozenset(("video/vp9", "video/av1"))
+
+
+class ProducerOwner(Protocol):
+    """The router."""
+
+    def producer_closed(self, producer: Producer) -> None:
+        """Forget a producer."""
+
+    def producer_paused(self, producer: Producer) -> None:
+        """A producer paused or goes on."""
+
+
+class Producer:
+    """Shared by what comes from a peer and from this process; streams are simulcast's, lowest first."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        rtp_parameters: RtpParameters,
+        consumable_parameters: RtpParameters,
+        plane: MediaPlane,
+        owner: ProducerOwner,
+    ) -> None:
+        self.id = str(uuid.uuid4())
+        self.kind: Kind = kind
+        self.rtp_parameters = rtp_parameters
+        self.consumable_parameters = consumable_parameters
+        self.paused = False
+        self.is_program = False
+        self.app_data: Mapping[str, object] = {}
+        self.is_closed = False
+        self.streams: list[ProducerStream] = []
+        self.consumers: dict[str, Consumer] = {}
+        self.extension_ids = {extension.uri: extension.id for extension in rtp_parameters.header_extensions}
+        """Header extensions of the packets that come, by URI."""
+        self.type: ProducerType = _type_of(rtp_parameters)
+        self.keyframe_requests = KeyframeRequests()
+        self._plane = plane
+        self._owner = owner
+        self._taps = Taps(self.streams)
+        self._switched: list[Consumer] = []
+        self._report: tuple[int, float] | None = None
+        self._refreshes = False
+
+    @property
+    def taps(self) -> Sequence[Tap]:
+        """Those that get plain packets."""
+        return tuple(self._taps.taps)
+
+    def tap(self, sink: PacketSink) -> Tap:
+        """Give `sink` every packet from now on."""
+        tap = Tap(sink, self.request_keyframe, self._taps.remove)
+        self._taps.add(tap)
+        for stream in self.streams:
+            if stream.clock.known and (len(self.streams) == 1 or stream.index == self._taps.current):
+                sink.on_sender_report(*clock_report(stream))
+        return tap
+
+    def pause(self) -> None:
+        """Forward nothing until `resume`."""
+        self._set_paused(True)
+
+    def resume(self) -> None:
+        """Go on, with a keyframe."""
+        self._set_paused(False)
+
+    def _set_paused(self, paused: bool) -> None:
+        if self.paused == paused or self.is_closed:
+            return
+        self.paused = paused
+        for consumer in tuple(self.consumers.values()):
+            consumer.producer_changed()
+        self._owner.producer_paused(self)
+
+    def close(self) -> None:
+        """End it, its consumers and taps; does nothing a second time."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self._end()
+        for consumer in tuple(self.consumers.values()):
+            consumer.producer_closed()
+        self.consumers.clear()
+        self._taps.close()
+        self._owner.producer_closed(self)
+
+    def _end(self) -> None:
+        """Let go of where the packets come from."""
+
+    def request_keyframe(self, stream: int | None = None) -> None:
+        """Ask for a keyframe of a stream, at most once a second; by default of the one that taps get."""
+        if self.kind != "video" or self.is_closed:
+            return
+        index = self._main_stream() if stream is None else stream
+        if self.keyframe_requests.request(index, self._plane.clock()):
+            self._plane.counters.keyframe_requests_sent += 1
+            self._ask_keyframe(index)
+
+    def _main_stream(self) -> int:
+        if self._taps.current >= 0:
+            return self._taps.current
+        now = self._plane.clock()
+        return max((stream.index for stream in self.streams if stream.is_active(now)), default=0)
+
+    def _ask_keyframe(self, stream: int) -> None:
+        """Send the request to where the packets come from."""
+        raise NotImplementedError
+
+    def ask_due_keyframes(self, now: float) -> None:
+        """Repeat what was put off or not answered."""
+        for index in self.keyframe_requests.due(now):
+            self._plane.counters.keyframe_requests_sent += 1
+            self._ask_keyframe(index)
+
+    def add_consumer(self, consumer: Consumer) -> None:
+        """Forward to `consumer`, when it says what it wants."""
+        self.consumers[consumer.id] = consumer
+
+    def remove_consumer(self, consumer: Consumer) -> None:
+        """Forget `consumer`."""
+        if self.consumers.pop(consumer.id, None) is not None:
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Note anew which consumers want which stream."""
+        active = [consumer for consumer in self.consumers.values() if consumer.is_active]
+        for stream in self.streams:
+            stream.consumers = [
+                consumer.state for consumer in active if consumer.selection.wants(stream.index)
+            ]
+
+    def note_switch(self, consumer: Consumer) -> None:
+        """Let `consumer` be called when the batch has been sent."""
+        self._switched.append(consumer)
+
+    def forward(self, stream: ProducerStream, batch: Batch) -> None:
+        """Send a batch to consumers and taps."""
+        now = self._plane.clock()
+        if self._taps.taps:
+            self._taps.deliver(stream, batch, now)
+        if stream.consumers:
+            self._plane.counters.packets_forwarded += self._plane.forwarder.forward(
+                batch, stream.consumers, now
+            )
+        if self._switched:
+            switched, self._switched = self._switched, []
+            for consumer in switched:
+                consumer.after_switch(stream, now)
+            self.refresh()
+
+    def note_report(self, stream: ProducerStream, ntp: int, timestamp: int, now: float) -> None:
+        """Take a sender report of a stream, which its clock has already."""
+        self._report = (ntp, now)
+        self._taps.report(stream, ntp, timestamp)
+
+    def ntp(self, now: float) -> int | None:
+        """Return the NTP time (32.32 fixed point) at `now` by the producer's clock; None while unknown."""
+        if self._report is None:
+            return None
+        ntp, reported_at = self._report
+        return ntp + int((now - reported_at) * NTP_FRACTION)
+
+    def statistics(self) -> list[dict[str, object]]:
+        """Return one entry per stream."""
+        now = self._plane.clock()
+        return [self._stream_statistics(stream, now) for stream in self.streams]
+
+    def _stream_statistics(self, stream: ProducerStream, now: float) -> dict[str, object]:
+        return {
+            "id": f"{self.id}-{stream.index}",
+            "type": "inbound-rtp",
+            "kind": self.kind,
+            "producerId": self.id,
+            "mimeType": stream.codec.mime_type,
+            "packetsReceived": stream.rate.packets,
+            "bytesReceived": stream.rate.total,
+            "bitrate": stream.rate.bitrate(now),
+            "keyFramesReceived": stream.keyframes,
+            "active": stream.is_active(now),
+        }
+
+
+def _type_of(parameters: RtpParameters) -> ProducerType:
+    if len(parameters.encodings) > 1:
+        return "simulcast"
+    mode = scalability_mode(parameters.encodings[0].scalability_mode if parameters.encodings else None)
+    is_scalable = parameters.codecs[0].mime_type.lower() in SCALABLE_CODECS
+    return "svc" if is_scalable and mode.spatial_layers * mode.temporal_layers > 1 else "simple"
+
+
+class LocalProducerListener(Protocol):
+    """Who feeds a local producer."""
+
+    def on_keyframe_requested(self) -> None:
+        """A consumer needs a keyframe; called at most once a second."""
+
+    def on_consumers(self, count: int) -> None:
+        """There are so many consumers now."""
+
+
+class LocalProducer(Producer):
+    """Packets that this process makes; under `ssrc` and `payload_type`, in one stream."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        consumable_parameters: RtpParameters,
+        plane: MediaPlane,
+        owner: ProducerOwner,
+        listener: LocalProducerListener,
+    ) -> None:
+        super().__init__(kind, consumable_parameters, consumable_parameters, plane, owner)
+        codec = consumable_parameters.codecs[0]
+        # What is made here carries no header extensions.
+        self.extension_ids = {}
+        self.payload_type = codec.payload_type
+        self.ssrc = consumable_parameters.encodings[0].ssrc or 0
+        self._listener = listener
+        self._clock = SenderClock(codec.clock_rate)
+        self.streams.append(ProducerStream(0, codec, self._clock, 0, self, plane))
+
+    def send(self, packets: Sequence[bytes], *, received_at: float) -> None:
+        """Forward whole RTP packets of one frame; raises MalformedPacket for what is none."""
+        if self.paused or self.is_closed:
+            return
+        stream = self.streams[0]
+        for packet in packets:
+            header = rtp.parse(packet)
+            places = rtp.extensions(packet, header)
+            detail = stream.describe(packet, header, places, received_at)
+            if detail is not None and detail.keyframe:
+                self.keyframe_requests.received(0)
+            stream.push(packet, header, places, detail, received_at)
+        stream.flush_now()
+
+    def sender_report(self, ntp: int, rtp_timestamp: int) -> None:
+        """Say where the timestamps are on a wall clock that all producers of a source share."""
+        self._clock.update(ntp, rtp_timestamp)
+        self.note_report(self.streams[0], ntp, rtp_timestamp, self._plane.clock())
+
+    def add_consumer(self, consumer: Consumer) -> None:
+        """Forward to `consumer`, and tell how many there are."""
+        super().add_consumer(consumer)
+        self._listener.on_consumers(len(self.consumers))
+
+    def remove_consumer(self, consumer: Consumer) -> None:
+        """Forget `consumer`, and tell how many are left."""
+        before = len(self.consumers)
+        super().remove_consumer(consumer)
+        if len(self.consumers) != before:
+            self._listener.on_consumers(len(self.consumers))
+
+    def _ask_keyframe(self, stream: int) -> None:
+        self._listener.on_keyframe_requested()

@@ -1,0 +1,469 @@
+"""ICE, DTLS and SRTP of one peer, with what it sends and what it gets."""
+
+from __future__ import annotations
+
+import socket
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from msgspec.structs import replace
+
+from sfu.consumer import Consumer, Layers
+from sfu.dtls import DtlsCertificate, DtlsRole, DtlsState, DtlsTransport, Fingerprint
+from sfu.errors import AlreadyConnected, TransportClosed
+from sfu.media_plane import MediaPlane, log
+from sfu.protocol import ortc, rtcp
+from sfu.protocol.errors import ProtocolError
+from sfu.protocol.ice_lite import (
+    Address,
+    IceCredentials,
+    IceEvent,
+    IceLiteAgent,
+    IceState,
+    SelectedAddressChanged,
+)
+from sfu.protocol.parameters import (
+    DtlsFingerprint,
+    DtlsParameters,
+    IceCandidate,
+    IceParameters,
+    Kind,
+    RtpCapabilities,
+    RtpEncodingParameters,
+    RtpParameters,
+    SctpParameters,
+)
+from sfu.received_producer import ReceivedProducer
+from sfu.receiving import Receiving
+from sfu.sending import Sending
+from sfu.sending_path import SendingPath
+from sfu.srtp import SrtpSession
+
+if TYPE_CHECKING:
+    from sfu.producer import Producer
+    from sfu.router import Router
+
+MAX_RTCP_PER_SECOND: Final = 500
+"""Compounds of one peer; a browser with 50 consumers sends about 100."""
+RECEIVING_TICK: Final = 0.01
+SENDING_TICK: Final = 0.1
+
+
+class TransportState(Enum):
+    """W3C's RTCPeerConnectionState."""
+
+    NEW = "new"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    DISCONNECTED = "disconnected"
+    FAILED = "failed"
+    CLOSED = "closed"
+
+
+class TransportListener(Protocol):
+    """Who is told of a transport and its consumers."""
+
+    def on_transport_state(self, transport: WebRtcTransport, state: TransportState) -> None:
+        """Take a new state."""
+
+    def on_transport_closed(self, transport: WebRtcTransport) -> None:
+        """Take the end, once, whoever closed it."""
+
+    def on_consumer_closed(self, consumer: Consumer) -> None:
+        """Its producer was closed."""
+
+    def on_consumer_paused(self, consumer: Consumer) -> None:
+        """Its producer was paused or goes on: see `producer_paused`."""
+
+    def on_consumer_layers(self, consumer: Consumer) -> None:
+        """Other layers are being sent: see `current_layers`."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransportLimits:
+    """What one transport may have."""
+
+    producers: int = 16
+    consumers: int = 256
+
+
+class TransportHost(Protocol):
+    """The server with its sockets."""
+
+    plane: MediaPlane
+    certificate: DtlsCertificate
+    limits: TransportLimits
+
+    @property
+    def candidates(self) -> tuple[IceCandidate, ...]:
+        """Where peers reach the server."""
+        ...
+
+    def send(self, address: Address, data: bytes) -> None:
+        """Send one datagram, or drop it."""
+
+    def socket_to(self, host: str) -> tuple[socket.socket | None, bool]:
+        """Return the UDP socket that reaches `host`, and whether it can send by segments."""
+        ...
+
+    def restart_ice(self, transport: WebRtcTransport, credentials: IceCredentials) -> None:
+        """Answer checks with these credentials, too."""
+
+    def transport_closed(self, transport: WebRtcTransport) -> None:
+        """Forget a transport."""
+
+
+class WebRtcTransport:
+    """Endpoint of the mux, listener of its DTLS; made by `Router.create_transport`."""
+
+    def __init__(self, host: TransportHost, router: Router, listener: TransportListener) -> None:
+        self.id = str(uuid.uuid4())
+        self.state = TransportState.NEW
+        self.sctp_parameters: SctpParameters | None = None
+        self.app_data: Mapping[str, object] = {}
+        self.deadline = 0.0
+        """When `tick` is to be called next."""
+        self.received_packets = 0
+        self._host = host
+        self._router = router
+        self._listener = listener
+        self._plane = host.plane
+        self._credentials = IceCredentials.generate()
+        self.ice = IceLiteAgent(self._credentials, self._plane.clock())
+        self._dtls = DtlsTransport(host.certificate, DtlsRole.SERVER, self._send_datagram, self)
+        self._remote: tuple[Fingerprint, ...] = ()
+        self._role = "auto"
+        self._srtp: SrtpSession | None = None
+        limits = host.limits
+        self._receiving = Receiving(self._plane, self.send_rtcp, router.audio, limits.producers)
+        self._sending = Sending(self._plane, self.send_rtcp, listener, limits.consumers)
+        self._rtcp_second = 0
+        self._rtcp_count = 0
+
+    @property
+    def ice_parameters(self) -> IceParameters:
+        """The credentials for the peer's checks: those of the last restart."""
+        credentials = self.ice.newest_credentials
+        return IceParameters(
+            username_fragment=credentials.username_fragment, password=credentials.password, ice_lite=True
+        )
+
+    @property
+    def ice_candidates(self) -> tuple[IceCandidate, ...]:
+        """Where the peer reaches the server."""
+        return self._host.candidates
+
+    @property
+    def dtls_parameters(self) -> DtlsParameters:
+        """Our certificate's fingerprints; our role is `auto` until `connect`."""
+        fingerprints = tuple(
+            DtlsFingerprint(algorithm=entry.algorithm, value=entry.value)  # type: ignore[arg-type]
+            for entry in self._host.certificate.fingerprints
+        )
+        return DtlsParameters(fingerprints=fingerprints, role=self._role)  # type: ignore[arg-type]
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it has ended."""
+        return self.state is TransportState.CLOSED
+
+    @property
+    def paths(self) -> tuple[SendingPath, SendingPath]:
+        """How datagrams leave, for their counters."""
+        return self._sending.path, self._sending.plain_path
+
+    @property
+    def producers(self) -> tuple[Producer, ...]:
+        """What the peer sends."""
+        return self._receiving.producers
+
+    @property
+    def consumers(self) -> tuple[Consumer, ...]:
+        """What the peer gets."""
+        return tuple(self._sending.consumers.values())
+
+    def connect(self, dtls: DtlsParameters) -> None:
+        """Expect the peer with these fingerprints; its role `auto` leaves the first hello to it."""
+        self._check_open()
+        if self._remote:
+            raise AlreadyConnected("the transport is connected already")
+        self._remote = tuple(Fingerprint(entry.algorithm, entry.value) for entry in dtls.fingerprints)
+        self._dtls.role = DtlsRole.CLIENT if dtls.role == "server" else DtlsRole.SERVER
+        self._role = self._dtls.role.value
+        self._start_dtls()
+
+    def restart_ice(self) -> IceParameters:
+        """Return new credentials; the old ones hold until the peer uses the new ones."""
+        self._check_open()
+        self._host.restart_ice(self, IceCredentials.generate())
+        return self.ice_parameters
+
+    def produce(
+        self,
+        kind: Kind,
+        rtp_parameters: RtpParameters,
+        *,
+        paused: bool = False,
+        app_data: Mapping[str, object] | None = None,
+        is_program: bool = False,
+    ) -> Producer:
+        """Take media from the peer.
+
+        Raises ortc.InvalidParameters, ortc.UnsupportedParameters, DuplicateStream, TooManyStreams.
+        """
+        self._check_open()
+        if not rtp_parameters.encodings:
+            rtp_parameters = replace(rtp_parameters, encodings=(RtpEncodingParameters(),))
+        if rtp_parameters.codecs[0].kind != kind:
+            raise ortc.InvalidParameters(f"codecs of another kind than {kind}")
+        capabilities = self._router.rtp_capabilities
+        mapping = ortc.producer_mapping(rtp_parameters, capabilities, self._router.next_ssrc())
+        consumable = ortc.consumable_parameters(kind, rtp_parameters, capabilities, mapping)
+        producer = ReceivedProducer(
+            kind, rtp_parameters, consumable, self._plane, self._router, self._receiving
+        )
+        producer.paused = paused
+        producer.app_data = app_data or {}
+        producer.is_program = is_program
+        self._receiving.add(producer)
+        self._wake()
+        self._router.add_producer(producer)
+        return producer
+
+    def consume(
+        self,
+        producer_id: str,
+        capabilities: RtpCapabilities,
+        *,
+        paused: bool = True,
+        preferred_layers: Layers | None = None,
+        mid: str | None = None,
+    ) -> Consumer:
+        """Send a producer to the peer; raises NoSuchProducer, CannotConsume, TooManyStreams."""
+        self._check_open()
+        producer = self._router.producer(producer_id)
+        self._wake()
+        return self._sending.consume(
+            producer, capabilities, paused=paused, preferred=preferred_layers, mid=mid
+        )
+
+    def consume_negotiated(
+        self, producer_id: str, parameters: RtpParameters, *, paused: bool = False
+    ) -> Consumer:
+        """Send a producer with parameters that an answer says; raises NoSuchProducer, DuplicateStream."""
+        self._check_open()
+        producer = self._router.producer(producer_id)
+        self._wake()
+        return self._sending.add(producer, parameters, paused=paused)
+
+    def free_ssrc(self) -> int:
+        """Return an SSRC for `consume_negotiated`, its successor being free for RTX."""
+        return self._sending.free_ssrc()
+
+    def set_max_incoming_bitrate(self, bitrate: int) -> None:
+        """Ask the peer to send at most so many bits per second; 0 takes the limit away."""
+        self._receiving.set_max_bitrate(bitrate)
+
+    def close(self) -> None:
+        """End all of it; does nothing a second time."""
+        self._close(TransportState.CLOSED)
+
+    def _close(self, state: TransportState) -> None:
+        if self.is_closed:
+            return
+        if state is not TransportState.CLOSED:
+            self._become(state)
+        self.state = TransportState.CLOSED
+        self._sending.close()
+        self._receiving.close()
+        self._dtls.close()
+        self._host.transport_closed(self)
+        self._router.remove_transport(self)
+        self._tell(self._listener.on_transport_state, self, TransportState.CLOSED)
+        self._tell(self._listener.on_transport_closed, self)
+
+    def _check_open(self) -> None:
+        if self.is_closed:
+            raise TransportClosed("the transport is closed")
+
+    def _become(self, state: TransportState) -> None:
+        if state is not self.state and not self.is_closed:
+            self.state = state
+            self._tell(self._listener.on_transport_state, self, state)
+
+    def _tell(self, method: Any, *arguments: object) -> None:
+        try:
+            method(*arguments)
+        except Exception:
+            log.warning("sfu_listener_failed", exc_info=True)
+
+    def _wake(self) -> None:
+        self.deadline = 0.0
+
+    # What the mux calls.
+
+    def receive_dtls(self, data: bytes, address: Address) -> None:
+        """Take a DTLS record."""
+        self._dtls.receive(data)
+
+    def receive_rtp(self, data: bytes, address: Address) -> None:
+        """Take an SRTP packet."""
+        srtp, counters = self._srtp, self._plane.counters
+        if srtp is None:
+            counters.received_early += 1
+            return
+        try:
+            packet = srtp.unprotect(data)
+            known = self._receiving.receive(packet, len(data), self._plane.clock())
+        except ProtocolError:
+            known = False
+        if known:
+            self.received_packets += 1
+            counters.packets_received += 1
+            counters.bytes_received += len(data)
+        else:
+            counters.received_malformed += 1
+
+    def receive_rtcp(self, data: bytes, address: Address) -> None:
+        """Take an SRTCP packet."""
+        srtp, counters = self._srtp, self._plane.counters
+        if srtp is None:
+            counters.received_early += 1
+            return
+        now = self._plane.clock()
+        if not self._may_receive_rtcp(now):
+            counters.rtcp_limited += 1
+            return
+        try:
+            events = rtcp.parse(srtp.unprotect_rtcp(data))
+        except ProtocolError:
+            counters.rtcp_malformed += 1
+            return
+        for event in events:
+            self._take(event, now)
+
+    def _may_receive_rtcp(self, now: float) -> bool:
+        second = int(now)
+        if second != self._rtcp_second:
+            self._rtcp_second, self._rtcp_count = second, 0
+        self._rtcp_count += 1
+        return self._rtcp_count <= MAX_RTCP_PER_SECOND
+
+    def _take(self, event: rtcp.Event, now: float) -> None:
+        if isinstance(event, rtcp.SenderReport):
+            self._receiving.sender_report(event, now)
+        elif isinstance(event, rtcp.ExtendedReport):
+            self._receiving.extended_report(event, now)
+        self._sending.receive(event, now)
+
+    def on_ice_event(self, event: IceEvent) -> None:
+        """Take what became of the peer's addresses."""
+        if isinstance(event, SelectedAddressChanged):
+            self._select(event.address)
+            return
+        if event.state in (IceState.DISCONNECTED, IceState.FAILED):
+            lost = event.state is IceState.DISCONNECTED
+            self._close(TransportState.DISCONNECTED if lost else TransportState.FAILED)
+            return
+        self._start_dtls()
+        self._settle()
+
+    def _select(self, address: Address | None) -> None:
+        """Send to `address` from now on."""
+        for path in self.paths:
+            path.udp = path.address = path.send = None
+            path.segmentation = False
+            if address is not None and address.transport == "udp":
+                path.udp, path.segmentation = self._host.socket_to(address.host)
+                path.address = (address.host, address.port)
+            elif address is not None:
+                path.send = self._send_datagram
+        self._settle()
+
+    def _settle(self) -> None:
+        """Be in the state that ICE and DTLS make."""
+        if self._dtls.state is DtlsState.CONNECTED:
+            is_reachable = self.ice.selected is not None
+            self._become(TransportState.CONNECTED if is_reachable else TransportState.DISCONNECTED)
+        elif self.ice.selected is not None:
+            self._become(TransportState.CONNECTING)
+
+    def _start_dtls(self) -> None:
+        """Begin the handshake when the peer is known and, if we say hello, can be reached."""
+        is_ready = self._dtls.role is DtlsRole.SERVER or self.ice.selected is not None
+        if self._remote and is_ready and self._dtls.state is DtlsState.NEW:
+            self._dtls.start(self._remote)
+
+    def on_dtls_state(self, state: DtlsState) -> None:
+        """Take the handshake's progress and end."""
+        if state is DtlsState.CONNECTED:
+            self._srtp = self._dtls.srtp
+            self._sending.path.srtp = self._sending.plain_path.srtp = self._srtp
+            self._settle()
+            self._sending.connected()
+            self._wake()
+        elif state is DtlsState.FAILED:
+            self._plane.counters.transports_failed += 1
+            self._close(TransportState.FAILED)
+        elif state is DtlsState.CLOSED:
+            self._close(TransportState.CLOSED)
+
+    def on_dtls_data(self, data: bytes) -> None:
+        """Take an SCTP packet."""
+
+    def _send_datagram(self, data: bytes) -> None:
+        address = self.ice.selected
+        if address is not None:
+            self._host.send(address, data)
+
+    def send_rtcp(self, compound: bytes) -> None:
+        """Send a compound, or drop it while there is no way."""
+        path = self._sending.plain_path
+        if path.srtp is not None and path.is_open:
+            path.send_one(path.srtp.protect_rtcp(compound))
+
+    def tick(self, now: float) -> None:
+        """Do what time asks for, and set `deadline`."""
+        self._receiving.tick(now)
+        self._sending.tick(now)
+        self.deadline = now + (RECEIVING_TICK if self._receiving.producers else SENDING_TICK)
+
+    def statistics(self) -> list[dict[str, object]]:
+        """Return figures of the transport, its producers and consumers, in the manner of webrtc-stats."""
+        now = self._plane.clock()
+        paths = self.paths
+        selected = self.ice.selected
+        found: list[dict[str, object]] = [
+            {
+                "id": self.id,
+                "type": "transport",
+                "dtlsState": self._dtls.state.value,
+                "iceState": self.ice.state.value,
+                "dtlsRole": self._role,
+                "bytesReceived": self._receiving.rate.total,
+                "packetsReceived": self._receiving.rate.packets,
+                "bytesSent": sum(path.octets for path in paths),
+                "packetsSent": sum(path.packets for path in paths),
+                "packetsDiscardedOnSend": sum(path.dropped for path in paths),
+                "incomingBitrate": self._receiving.rate.bitrate(now),
+            }
+        ]
+        if selected is not None:
+            found.append(
+                {
+                    "id": f"{self.id}-pair",
+                    "type": "candidate-pair",
+                    "protocol": selected.transport,
+                    "remoteAddress": selected.host,
+                    "remotePort": selected.port,
+                    "nominated": self.ice.state is IceState.COMPLETED,
+                }
+            )
+        for producer in self.producers:
+            found += producer.statistics()
+        for consumer in self.consumers:
+            found += consumer.statistics()
+        return found
