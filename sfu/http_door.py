@@ -58,6 +58,7 @@ class HttpDoor(ABC):
         self._prefix = prefix
         self._options = options
         self._client_address = client_address
+        self._opening = 0
         self._posts = SourceBudget(options.posts_per_second, options.post_burst)
         self._patches = SourceBudget(PATCHES_PER_SECOND, PATCH_BURST)
 
@@ -105,12 +106,16 @@ class HttpDoor(ABC):
             raise messages.retry_later(
                 HTTPStatus.TOO_MANY_REQUESTS, "rate_limited", "too many requests of one address", 1
             )
-        if self.sessions.is_full:
+        if len(self.sessions) + self._opening >= self.sessions.most:
             raise messages.retry_later(
                 HTTPStatus.SERVICE_UNAVAILABLE, "server_full", "the server has as many sessions as it may"
             )
-        session, description = await self._open(request, address)
-        self.sessions.add(session)
+        self._opening += 1
+        try:
+            session, description = await self._open(request, address)
+            self.sessions.add(session)
+        finally:
+            self._opening -= 1
         return self._created(request, session, description)
 
     def _created(self, request: web.Request, session: HttpSession, description: str) -> web.Response:

@@ -45,8 +45,7 @@ class HttpSession:
         self.room_id: Final = room_id
         self.entity_tag = _new_tag()
         self.is_closed = False
-        self.on_end: list[Callable[[], None]] = []
-        """Called once each, when the session is over."""
+        self._on_end: list[Callable[[], None]] = []
         self._bearer = _digest(bearer)
         self._connect_seconds = connect_seconds
         self._transport: WebRtcTransport | None = None
@@ -117,12 +116,22 @@ class HttpSession:
             self._timer.cancel()
         if self._transport is not None:
             self._transport.close()
-        for callback in self.on_end:
-            try:
-                callback()
-            except Exception:
-                logger.exception("session_end_failed", room_id=self.room_id)
-        self.on_end.clear()
+        for callback in self._on_end:
+            self._call(callback)
+        self._on_end.clear()
+
+    def on_end(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once when the session is over, at once if it is."""
+        if self.is_closed:
+            self._call(callback)
+        else:
+            self._on_end.append(callback)
+
+    def _call(self, callback: Callable[[], None]) -> None:
+        try:
+            callback()
+        except Exception:
+            logger.exception("session_end_failed", room_id=self.room_id)
 
     def on_transport_state(self, transport: WebRtcTransport, state: TransportState) -> None:
         """Wait for the peer while it is not connected; give up when it failed."""
@@ -178,16 +187,11 @@ class HttpSessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    @property
-    def is_full(self) -> bool:
-        """Whether there can be no more."""
-        return len(self._sessions) >= self.most
-
     def add(self, session: HttpSession) -> None:
         """Make a session findable until it ends."""
         self._sessions[session.id] = session
         self._rooms.setdefault(session.room_id, {})[session.id] = session
-        session.on_end.append(lambda: self._remove(session))
+        session.on_end(lambda: self._remove(session))
 
     def find(self, session_id: str) -> HttpSession | None:
         """Return the session of an id."""

@@ -77,7 +77,8 @@ class Rooms(Protocol):
     async def router(self, room_id: str) -> Router:
         """Return the room's router, which stays until `release` was called as often.
 
-        A program that comes from elsewhere begins to be offered there. Raises `sfu.errors.SfuError` when there can be no more routers.
+        A program that comes from elsewhere begins to be offered there. Raises `sfu.errors.SfuError` when
+        there can be no more routers.
         """
 
     def release(self, room_id: str) -> None:

@@ -76,7 +76,7 @@ class Whep(HttpDoor):
         if isinstance(grant, Refusal):
             raise messages.refused(grant)
         session = HttpSession(grant.room_id, messages.bearer_of(request), self._options.connect_seconds)
-        session.on_end.append(self._access.joined(grant, session.close))
+        session.on_end(self._access.joined(grant, session.close))
         try:
             if (
                 grant.max_viewers is not None
@@ -92,7 +92,7 @@ class Whep(HttpDoor):
         text, offer = await self._read_offer(request)
         sections = _receiving(text, offer)
         router = await self._rooms.router(session.room_id)
-        session.on_end.append(lambda: self._rooms.release(session.room_id))
+        session.on_end(lambda: self._rooms.release(session.room_id))
         producers = await self._producers(request, router, frozenset(sections))
         if session.is_closed:
             raise Problem(HTTPStatus.FORBIDDEN, "not_allowed", "you may not watch this room any more")

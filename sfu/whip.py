@@ -69,7 +69,7 @@ class Whip(HttpDoor):
         session = HttpSession(room_id, bearer, self._options.connect_seconds)
         try:
             router = await self._rooms.router(room_id)
-            session.on_end.append(lambda: self._rooms.release(room_id))
+            session.on_end(lambda: self._rooms.release(room_id))
             return session, self._publish(session, router, text, offer)
         except BaseException:
             session.close()
