@@ -22,10 +22,10 @@ from msgspec.structs import replace
 from sfu.protocol.parameters import IceParameters
 from sfu.protocol.sdp import Endpoint as SdpEndpoint
 from sfu.protocol.sdp import Fragment, Offer, SectionAnswer, answer, serialize_fragment
+from sfu.transport import TransportState, WebRtcTransport
 
 if TYPE_CHECKING:
     from sfu.consumer import Consumer
-    from sfu.transport import TransportState, WebRtcTransport
 
 logger = structlog.get_logger("mediaserver.sfu.http")
 
@@ -135,11 +135,11 @@ class HttpSession:
 
     def on_transport_state(self, transport: WebRtcTransport, state: TransportState) -> None:
         """Wait for the peer while it is not connected; give up when it failed."""
-        if state.name == "FAILED":
+        if state is TransportState.FAILED:
             self._close_soon()
-        elif state.name == "DISCONNECTED":
+        elif state is TransportState.DISCONNECTED:
             self._wait_for_peer()
-        elif state.name == "CONNECTED" and self._timer is not None:
+        elif state is TransportState.CONNECTED and self._timer is not None:
             self._timer.cancel()
             self._timer = None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -32,12 +31,6 @@ SDP = {"Content-Type": "application/sdp"}
 FRAGMENT = {"Content-Type": "application/trickle-ice-sdpfrag"}
 BEARER = {"Authorization": f"Bearer {KEY}"}
 NEW_ICE = "a=ice-ufrag:newufrag\r\na=ice-pwd:newpassword0123456789abc\r\n"
-
-
-class State(enum.Enum):
-    CONNECTED = enum.auto()
-    DISCONNECTED = enum.auto()
-    FAILED = enum.auto()
 
 
 @dataclass(eq=False)

@@ -16,6 +16,7 @@ from sfu.protocol.parameters import (
     RtpEncodingParameters,
     RtpParameters,
 )
+from sfu.transport import TransportState
 from tests.helpers.waiting import eventually
 from tests.sfu.http_world import (
     FRAGMENT,
@@ -25,7 +26,6 @@ from tests.sfu.http_world import (
     SLUG,
     TOKEN,
     FakeProducer,
-    State,
     World,
     answered,
     doors,
@@ -282,7 +282,7 @@ async def test_a_viewer_goes_when_what_it_plays_ends() -> None:
     async with doors(world) as served:
         await served.watch(VIEWER)
         transport = world.core.last
-        transport.listener.on_transport_state(transport, State.CONNECTED)
+        transport.listener.on_transport_state(transport, TransportState.CONNECTED)
         transport.listener.on_consumer_paused(object())
         transport.listener.on_consumer_layers(object())
         assert not transport.is_closed

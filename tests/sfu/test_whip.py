@@ -10,6 +10,7 @@ from sfu.http_messages import MAX_FRAGMENT_BYTES, MAX_OFFER_BYTES, IceServer
 from sfu.ports import Refusal, RefusalReason
 from sfu.protocol.parameters import Direction
 from sfu.protocol.sdp import parse_fragment
+from sfu.transport import TransportState
 from tests.helpers.waiting import eventually
 from tests.sfu.http_world import (
     BEARER,
@@ -21,7 +22,6 @@ from tests.sfu.http_world import (
     SDP,
     SLUG,
     Doors,
-    State,
     World,
     answered,
     doors,
@@ -396,10 +396,10 @@ async def test_a_peer_that_came_is_waited_for_when_it_is_lost() -> None:
     async with doors(world, options(connect_seconds=0.02)) as served:
         await opened(served)
         transport = world.core.last
-        transport.listener.on_transport_state(transport, State.CONNECTED)
+        transport.listener.on_transport_state(transport, TransportState.CONNECTED)
         await asyncio.sleep(0)
         assert served.whip.sessions.of_room(ROOM)[0]._timer is None
-        transport.listener.on_transport_state(transport, State.DISCONNECTED)
+        transport.listener.on_transport_state(transport, TransportState.DISCONNECTED)
         await eventually(lambda: transport.is_closed)
 
 
@@ -408,7 +408,7 @@ async def test_a_failed_transport_ends_the_session() -> None:
     async with doors(world) as served:
         await opened(served)
         transport = world.core.last
-        transport.listener.on_transport_state(transport, State.FAILED)
+        transport.listener.on_transport_state(transport, TransportState.FAILED)
         await eventually(lambda: transport.is_closed)
         assert len(served.whip.sessions) == 0
 
