@@ -67,6 +67,7 @@ class Sending:
         """For consumers whose packets are numbered transport-wide."""
         self.plain_path = SendingPath()
         """For the others: their packets must not use up numbers that the peer would miss."""
+        self.paths = (self.plain_path, self.path)
         self.consumers: dict[str, Consumer] = {}
         self.is_connected = False
         self._plane = plane

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import socket
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from msgspec.structs import replace
 
 from sfu.consumer import Consumer, Layers
-from sfu.dtls import DtlsCertificate, DtlsRole, DtlsState, DtlsTransport, Fingerprint
-from sfu.errors import AlreadyConnected, TransportClosed
-from sfu.media_plane import MediaPlane, log
+from sfu.errors import TransportClosed
+from sfu.media_plane import log
+from sfu.peer_link import LinkHost, PeerLink
+from sfu.peer_link import TransportState as TransportState
 from sfu.protocol import ortc, rtcp
 from sfu.protocol.errors import ProtocolError
-from sfu.protocol.ice_lite import (
-    Address,
-    IceCredentials,
-    IceEvent,
-    IceLiteAgent,
-    IceState,
-    SelectedAddressChanged,
-)
+from sfu.protocol.ice_lite import Address, IceCredentials, IceEvent, IceLiteAgent
 from sfu.protocol.parameters import (
     DtlsFingerprint,
     DtlsParameters,
@@ -41,6 +33,7 @@ from sfu.receiving import Receiving
 from sfu.sending import Sending
 from sfu.sending_path import SendingPath
 from sfu.srtp import SrtpSession
+from sfu.transport_statistics import transport_statistics
 
 if TYPE_CHECKING:
     from sfu.producer import Producer
@@ -50,17 +43,6 @@ MAX_RTCP_PER_SECOND: Final = 500
 """Compounds of one peer; a browser with 50 consumers sends about 100."""
 RECEIVING_TICK: Final = 0.01
 SENDING_TICK: Final = 0.1
-
-
-class TransportState(Enum):
-    """W3C's RTCPeerConnectionState."""
-
-    NEW = "new"
-    CONNECTING = "connecting"
-    CONNECTED = "connected"
-    DISCONNECTED = "disconnected"
-    FAILED = "failed"
-    CLOSED = "closed"
 
 
 class TransportListener(Protocol):
@@ -90,23 +72,14 @@ class TransportLimits:
     consumers: int = 256
 
 
-class TransportHost(Protocol):
-    """The server with its sockets."""
+class TransportHost(LinkHost, Protocol):
+    """The server."""
 
-    plane: MediaPlane
-    certificate: DtlsCertificate
     limits: TransportLimits
 
     @property
     def candidates(self) -> tuple[IceCandidate, ...]:
         """Where peers reach the server."""
-        ...
-
-    def send(self, address: Address, data: bytes) -> None:
-        """Send one datagram, or drop it."""
-
-    def socket_to(self, host: str) -> tuple[socket.socket | None, bool]:
-        """Return the UDP socket that reaches `host`, and whether it can send by segments."""
         ...
 
     def restart_ice(self, transport: WebRtcTransport, credentials: IceCredentials) -> None:
@@ -131,25 +104,22 @@ class WebRtcTransport:
         self._router = router
         self._listener = listener
         self._plane = host.plane
-        self._credentials = IceCredentials.generate()
-        self.ice = IceLiteAgent(self._credentials, self._plane.clock())
-        self._dtls = DtlsTransport(host.certificate, DtlsRole.SERVER, self._send_datagram, self)
-        self._remote: tuple[Fingerprint, ...] = ()
-        self._role = "auto"
-        self._srtp: SrtpSession | None = None
         limits = host.limits
-        self._receiving = Receiving(self._plane, self.send_rtcp, router.audio, limits.producers)
-        self._sending = Sending(self._plane, self.send_rtcp, listener, limits.consumers)
+        self._sending = Sending(self._plane, self._send_rtcp, listener, limits.consumers)
+        self._receiving = Receiving(self._plane, self._send_rtcp, router.audio, limits.producers)
+        self._link = PeerLink(host, self, self._sending.paths)
         self._rtcp_second = 0
         self._rtcp_count = 0
 
     @property
+    def ice(self) -> IceLiteAgent:
+        """What the mux finds it by."""
+        return self._link.ice
+
+    @property
     def ice_parameters(self) -> IceParameters:
         """The credentials for the peer's checks: those of the last restart."""
-        credentials = self.ice.newest_credentials
-        return IceParameters(
-            username_fragment=credentials.username_fragment, password=credentials.password, ice_lite=True
-        )
+        return self._link.ice_parameters
 
     @property
     def ice_candidates(self) -> tuple[IceCandidate, ...]:
@@ -163,7 +133,7 @@ class WebRtcTransport:
             DtlsFingerprint(algorithm=entry.algorithm, value=entry.value)  # type: ignore[arg-type]
             for entry in self._host.certificate.fingerprints
         )
-        return DtlsParameters(fingerprints=fingerprints, role=self._role)  # type: ignore[arg-type]
+        return DtlsParameters(fingerprints=fingerprints, role=self._link.role)  # type: ignore[arg-type]
 
     @property
     def is_closed(self) -> bool:
@@ -171,9 +141,9 @@ class WebRtcTransport:
         return self.state is TransportState.CLOSED
 
     @property
-    def paths(self) -> tuple[SendingPath, SendingPath]:
+    def paths(self) -> tuple[SendingPath, ...]:
         """How datagrams leave, for their counters."""
-        return self._sending.path, self._sending.plain_path
+        return self._sending.paths
 
     @property
     def producers(self) -> tuple[Producer, ...]:
@@ -188,12 +158,7 @@ class WebRtcTransport:
     def connect(self, dtls: DtlsParameters) -> None:
         """Expect the peer with these fingerprints; its role `auto` leaves the first hello to it."""
         self._check_open()
-        if self._remote:
-            raise AlreadyConnected("the transport is connected already")
-        self._remote = tuple(Fingerprint(entry.algorithm, entry.value) for entry in dtls.fingerprints)
-        self._dtls.role = DtlsRole.CLIENT if dtls.role == "server" else DtlsRole.SERVER
-        self._role = self._dtls.role.value
-        self._start_dtls()
+        self._link.connect(dtls)
 
     def restart_ice(self) -> IceParameters:
         """Return new credentials; the old ones hold until the peer uses the new ones."""
@@ -279,7 +244,7 @@ class WebRtcTransport:
         self.state = TransportState.CLOSED
         self._sending.close()
         self._receiving.close()
-        self._dtls.close()
+        self._link.close()
         self._host.transport_closed(self)
         self._router.remove_transport(self)
         self._tell(self._listener.on_transport_state, self, TransportState.CLOSED)
@@ -307,11 +272,11 @@ class WebRtcTransport:
 
     def receive_dtls(self, data: bytes, address: Address) -> None:
         """Take a DTLS record."""
-        self._dtls.receive(data)
+        self._link.dtls.receive(data)
 
     def receive_rtp(self, data: bytes, address: Address) -> None:
         """Take an SRTP packet."""
-        srtp, counters = self._srtp, self._plane.counters
+        srtp, counters = self._link.srtp, self._plane.counters
         if srtp is None:
             counters.received_early += 1
             return
@@ -329,7 +294,7 @@ class WebRtcTransport:
 
     def receive_rtcp(self, data: bytes, address: Address) -> None:
         """Take an SRTCP packet."""
-        srtp, counters = self._srtp, self._plane.counters
+        srtp, counters = self._link.srtp, self._plane.counters
         if srtp is None:
             counters.received_early += 1
             return
@@ -361,69 +326,30 @@ class WebRtcTransport:
 
     def on_ice_event(self, event: IceEvent) -> None:
         """Take what became of the peer's addresses."""
-        if isinstance(event, SelectedAddressChanged):
-            self._select(event.address)
-            return
-        if event.state in (IceState.DISCONNECTED, IceState.FAILED):
-            lost = event.state is IceState.DISCONNECTED
-            self._close(TransportState.DISCONNECTED if lost else TransportState.FAILED)
-            return
-        self._start_dtls()
-        self._settle()
+        self._link.on_ice_event(event)
 
-    def _select(self, address: Address | None) -> None:
-        """Send to `address` from now on."""
-        for path in self.paths:
-            path.udp = path.address = path.send = None
-            path.segmentation = False
-            if address is not None and address.transport == "udp":
-                path.udp, path.segmentation = self._host.socket_to(address.host)
-                path.address = (address.host, address.port)
-            elif address is not None:
-                path.send = self._send_datagram
-        self._settle()
+    # What the link calls.
 
-    def _settle(self) -> None:
-        """Be in the state that ICE and DTLS make."""
-        if self._dtls.state is DtlsState.CONNECTED:
-            is_reachable = self.ice.selected is not None
-            self._become(TransportState.CONNECTED if is_reachable else TransportState.DISCONNECTED)
-        elif self.ice.selected is not None:
-            self._become(TransportState.CONNECTING)
+    def link_changed(self, state: TransportState) -> None:
+        """Take another state."""
+        self._become(state)
 
-    def _start_dtls(self) -> None:
-        """Begin the handshake when the peer is known and, if we say hello, can be reached."""
-        is_ready = self._dtls.role is DtlsRole.SERVER or self.ice.selected is not None
-        if self._remote and is_ready and self._dtls.state is DtlsState.NEW:
-            self._dtls.start(self._remote)
-
-    def on_dtls_state(self, state: DtlsState) -> None:
-        """Take the handshake's progress and end."""
-        if state is DtlsState.CONNECTED:
-            self._srtp = self._dtls.srtp
-            self._sending.path.srtp = self._sending.plain_path.srtp = self._srtp
-            self._settle()
-            self._sending.connected()
-            self._wake()
-        elif state is DtlsState.FAILED:
+    def link_ended(self, state: TransportState) -> None:
+        """Take the end."""
+        if state is TransportState.FAILED:
             self._plane.counters.transports_failed += 1
-            self._close(TransportState.FAILED)
-        elif state is DtlsState.CLOSED:
-            self._close(TransportState.CLOSED)
+        self._close(state)
 
-    def on_dtls_data(self, data: bytes) -> None:
+    def link_secured(self, srtp: SrtpSession) -> None:
+        """Begin to send."""
+        self._sending.connected()
+        self._wake()
+
+    def link_data(self, data: bytes) -> None:
         """Take an SCTP packet."""
 
-    def _send_datagram(self, data: bytes) -> None:
-        address = self.ice.selected
-        if address is not None:
-            self._host.send(address, data)
-
-    def send_rtcp(self, compound: bytes) -> None:
-        """Send a compound, or drop it while there is no way."""
-        path = self._sending.plain_path
-        if path.srtp is not None and path.is_open:
-            path.send_one(path.srtp.protect_rtcp(compound))
+    def _send_rtcp(self, compound: bytes) -> None:
+        self._link.send_rtcp(compound)
 
     def tick(self, now: float) -> None:
         """Do what time asks for, and set `deadline`."""
@@ -433,37 +359,4 @@ class WebRtcTransport:
 
     def statistics(self) -> list[dict[str, object]]:
         """Return figures of the transport, its producers and consumers, in the manner of webrtc-stats."""
-        now = self._plane.clock()
-        paths = self.paths
-        selected = self.ice.selected
-        found: list[dict[str, object]] = [
-            {
-                "id": self.id,
-                "type": "transport",
-                "dtlsState": self._dtls.state.value,
-                "iceState": self.ice.state.value,
-                "dtlsRole": self._role,
-                "bytesReceived": self._receiving.rate.total,
-                "packetsReceived": self._receiving.rate.packets,
-                "bytesSent": sum(path.octets for path in paths),
-                "packetsSent": sum(path.packets for path in paths),
-                "packetsDiscardedOnSend": sum(path.dropped for path in paths),
-                "incomingBitrate": self._receiving.rate.bitrate(now),
-            }
-        ]
-        if selected is not None:
-            found.append(
-                {
-                    "id": f"{self.id}-pair",
-                    "type": "candidate-pair",
-                    "protocol": selected.transport,
-                    "remoteAddress": selected.host,
-                    "remotePort": selected.port,
-                    "nominated": self.ice.state is IceState.COMPLETED,
-                }
-            )
-        for producer in self.producers:
-            found += producer.statistics()
-        for consumer in self.consumers:
-            found += consumer.statistics()
-        return found
+        return transport_statistics(self, self._link, self._receiving, self._sending, self._plane.clock())
