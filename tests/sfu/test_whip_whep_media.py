@@ -25,7 +25,7 @@ async def test_a_viewer_that_deletes_its_session_is_told_by_dtls() -> None:
     async with (
         live_doors() as (world, served),
         publisher(served, "VP8"),
-        player(served) as (watching, answer),
+        player(served) as (viewer, answer),
     ):
         await eventually(lambda: viewer.plays("video"))
         assert (await served.client.delete(answer.headers["Location"])).status == 200
