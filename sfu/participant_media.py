@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from sfu.protocol.parameters import DtlsParameters, Kind, RtpCapabilities, RtpParameters, SctpStreamParameters
 from sfu.room_errors import Refusal
@@ -78,9 +78,9 @@ class _Table(Generic[T]):
 
 
 class ParticipantMedia:
-    """Implements room_ports.TransportEvents. Raises Refusal, and what the core raises, with nothing changed."""
+    """Implements room_ports.TransportEvents. What it raises has changed nothing."""
 
-    def __init__(self, router: RouterPort, limits: MediaLimits = MediaLimits()) -> None:  # noqa: B008 (frozen)
+    def __init__(self, router: RouterPort, limits: MediaLimits = MediaLimits()) -> None:
         self._router = router
         self._limits = limits
         self._transports: _Table[TransportPort] = _Table("transport", limits.transports)

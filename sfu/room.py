@@ -39,7 +39,7 @@ MAX_BARRED: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class RoomOptions:
-    """`publishers` is how many may be on the stage, hosts included; `per_identity` for several tabs of one user.
+    """`publishers` may be on the stage, hosts included; `per_identity` is for several tabs of one user.
 
     `away_seconds` is how long a participant without connection stays, `last_speakers` how many are named.
     """
@@ -85,11 +85,10 @@ class Room:
     def join(self, grants: Grants, link: Link) -> Participant:
         """Let somebody in. Raises Refusal: `removed`, `room_full`, `too_many_connections`."""
         self._check_entrance(grants)
-        role = granted_role(grants)
-        if role is not Role.HOST and role.is_on_stage and self.stage.is_full:
-            role = Role.LISTENER
+        role, muted = self.stage.entrance(grants)
         media = ParticipantMedia(self.router, self.options.media)
         participant = Participant(grants, role, media, link)
+        participant.muted = muted
         media.on_data_producers_closed = self._data_producers_closed
         self._tell_all(ParticipantJoined(participant=participant.info))
         self._participants[participant.id] = participant
@@ -235,6 +234,10 @@ class Room:
             for participant in self:
                 participant.media.forget_data_consumers(data_producer.id)
             self._tell_all(DataProducerClosed(data_producer_id=data_producer.id))
+
+    def producer_info(self, producer_id: str) -> ProducerInfo:
+        """Return what everybody sees of a producer of the router."""
+        return self._producer_info(self.router.producers[producer_id])
 
     def producer_infos(self) -> list[ProducerInfo]:
         """What there is to consume."""

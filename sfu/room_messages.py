@@ -185,7 +185,7 @@ class ConsumerLayersChanged(Message, frozen=True):
 
 
 class ActiveSpeaker(Message, frozen=True):
-    """`speakers` are the participants who spoke last, the present one first: whom to show when not all fit."""
+    """`speakers` are those who spoke last, the present one first: whom to show when not all fit."""
 
     method = "activeSpeaker"
     producer_id: str | None

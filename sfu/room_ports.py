@@ -47,7 +47,8 @@ class RoomAccess(Protocol):
     async def admit(self, request: web.Request) -> object:
         """Return who connects (by ticket, bearer token, cookie with the right Origin, or nobody).
 
-        Limits how often an address may connect. Raises Refusal: `invalid_token`, `bad_origin`, `rate_limited`.
+        Limits how often an address may connect. Raises Refusal: `invalid_token`, `bad_origin`,
+        `rate_limited`.
         """
 
     async def authorize(self, room: str, token: str | None, principal: object) -> Grants:
@@ -217,9 +218,9 @@ class RouterPort(Protocol):
 
 
 class RouterSource(Protocol):
-    """The roof's table of routers, which WHIP, WHEP and the bridges use as well."""
+    """The roof's table of routers, which WHIP and WHEP use as well (sfu.ports.Rooms)."""
 
-    def acquire(self, room_id: str) -> RouterPort:
+    async def router(self, room_id: str) -> RouterPort:
         """Return the router of the room, which stays until `release` was called as often."""
 
     def release(self, room_id: str) -> None:

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
-from sfu.participant import Invitation, Participant, Role
+from sfu.participant import Invitation, Participant, Role, granted_role
 from sfu.protocol.parameters import Kind
 from sfu.room_errors import Refusal
 from sfu.room_messages import HandRaised, InvitationDeclined, Invited, Muted, Unmuted
+from sfu.room_ports import Grants
 
 if TYPE_CHECKING:
     from sfu.room import Room
+
+MAX_RULINGS: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Ruling:
+    """What moderators decided about an identity: leaving and joining again does not undo it."""
+
+    is_off_stage: bool = False
+    muted: frozenset[Kind] = frozenset()
 
 
 class Stage:
@@ -21,18 +33,33 @@ class Stage:
         self._room = room
         self._size = size
         self._invitation_seconds = invitation_seconds
+        self._rulings: dict[str, _Ruling] = {}
 
     @property
     def is_full(self) -> bool:
         """Whether nobody but a host may come onto it."""
         return sum(one.role.is_on_stage for one in self._room) >= self._size
 
-    def check_publishes(self, participant: Participant, kind: Kind) -> None:
-        """Raise Refusal unless the participant may send `kind` now."""
+    def check_sends(self, participant: Participant) -> None:
+        """Raise Refusal unless the participant may send anything."""
         if not participant.role.is_on_stage:
             raise Refusal("not_on_stage", "Only those on the stage may publish; raise your hand.")
+
+    def check_publishes(self, participant: Participant, kind: Kind) -> None:
+        """Raise Refusal unless the participant may send `kind` now."""
+        self.check_sends(participant)
         if kind in participant.muted:
             raise Refusal("muted", f"A moderator muted your {kind}.")
+
+    def entrance(self, grants: Grants) -> tuple[Role, frozenset[Kind]]:
+        """Return the role that somebody begins with, and what of it is muted."""
+        role = granted_role(grants)
+        ruling = self._rulings.get(grants.identity)
+        if role is Role.HOST or not role.is_on_stage:
+            return role, frozenset()
+        if self.is_full or (ruling is not None and ruling.is_off_stage):
+            return Role.LISTENER, frozenset()
+        return role, frozenset() if ruling is None else ruling.muted
 
     # What a listener does
 
@@ -60,6 +87,7 @@ class Stage:
         if self.is_full:
             raise Refusal("stage_full", "There is no place on the stage now.", 5)
         self.place(participant, Role.SPEAKER)
+        self._rule(participant, _Ruling())
 
     def decline(self, participant: Participant) -> None:
         """Stay in the audience."""
@@ -92,6 +120,7 @@ class Stage:
         if role.is_on_stage and not target.role.is_on_stage:
             raise Refusal("invitation_needed", "Listeners come onto the stage by invitation.")
         if role is not target.role:
+            self._rule(target, _Ruling(not role.is_on_stage, target.muted))
             self.place(target, role)
 
     def mute(self, by: Participant, target: Participant, kinds: Iterable[Kind]) -> None:
@@ -99,6 +128,7 @@ class Stage:
         by.check_moderates(target)
         muted = frozenset(kinds)
         target.muted |= muted
+        self._rule(target, _Ruling(False, target.muted))
         target.media.pause_kinds(muted)
         target.tell(Muted(by=by.id, kinds=tuple(sorted(muted))))
         self._room.tell_changed(target)
@@ -110,6 +140,7 @@ class Stage:
         if not lifted:
             return
         target.muted -= lifted
+        self._rule(target, _Ruling(False, target.muted))
         target.tell(Unmuted(by=by.id, kinds=tuple(sorted(lifted))))
         self._room.tell_changed(target)
 
@@ -131,6 +162,15 @@ class Stage:
             invitation = participant.invitation
             if invitation is not None and invitation.expires_at <= now:
                 self._withdraw(participant, invitation)
+
+    def _rule(self, participant: Participant, ruling: _Ruling) -> None:
+        identity = participant.grants.identity
+        self._rulings.pop(identity, None)
+        if ruling == _Ruling():
+            return
+        while len(self._rulings) >= MAX_RULINGS:
+            del self._rulings[next(iter(self._rulings))]
+        self._rulings[identity] = ruling
 
     def _withdraw(self, participant: Participant, invitation: Invitation) -> None:
         participant.invitation = None
