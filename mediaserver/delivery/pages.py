@@ -1,4 +1,4 @@
-"""The pages `/` and `/watch/{room}`, and the two JSON documents they live on.
+"""The pages `/`, `/watch/{room}` and `/studio`, and the two JSON documents they live on.
 
     GET /live/{room}.json   one room: who it is, whether it is live, how many watch, what it carries
     GET /live.json          the rooms that are live and public, and where to publish
@@ -45,9 +45,15 @@ PAGE_HEADERS: Final[Mapping[str, str]] = {
     hdrs.CACHE_CONTROL: "no-cache",
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
+    "Permissions-Policy": "camera=(), microphone=(), display-capture=(), geolocation=(), payment=(), usb=()",
     # An address may hold a token.
     "Referrer-Policy": "no-referrer",
+}
+STUDIO_HEADERS: Final[Mapping[str, str]] = {
+    **PAGE_HEADERS,
+    "Permissions-Policy": (
+        "camera=(self), microphone=(self), display-capture=(self), geolocation=(), payment=(), usb=()"
+    ),
 }
 NO_STORE: Final = {hdrs.CACHE_CONTROL: "no-store"}
 
@@ -126,13 +132,17 @@ class RoomGate(Protocol):
 class Pages:
     """The handlers; ``add_pages`` puts them into an application."""
 
-    def __init__(self, gate: RoomGate, board: RoomBoard, rtmp_port: Callable[[], int]) -> None:
+    def __init__(
+        self, gate: RoomGate, board: RoomBoard, rtmp_port: Callable[[], int], has_webrtc: bool = False
+    ) -> None:
         self._gate = gate
         self._board = board
         self._rtmp_port = rtmp_port
+        self._has_webrtc = has_webrtc
         self.files: Final = StaticFiles(WEB_FOLDER)
         self._home = _Template(WEB_FOLDER / "home.html", self.files.prefix)
         self._watch = _Template(WEB_FOLDER / "watch.html", self.files.prefix)
+        self._studio = _Template(WEB_FOLDER / "studio.html", self.files.prefix)
 
     async def home(self, request: web.Request) -> web.Response:
         return _page(request, self._home.render())
@@ -145,16 +155,20 @@ class Pages:
             return _page(request, self._watch.render(), error.status)
         return _page(request, self._watch.render(status.room.title))
 
+    async def studio(self, request: web.Request) -> web.Response:
+        """For those who publish from the browser; who may is asked of the API by the page."""
+        return _page(request, self._studio.render(), headers=STUDIO_HEADERS)
+
     async def room_status(self, request: web.Request) -> web.Response:
         status = await self._status(request)
-        document = room_document(status)
+        document = room_document(status, self._has_webrtc)
         document["pollAfter"] = round(max(POLL_SECONDS, status.viewers / POLLS_PER_SECOND), 1)
         return web.json_response(document, headers=NO_STORE)
 
     async def live_rooms(self, _request: web.Request) -> web.Response:
         rooms = await self._board.listed()
         document = {
-            "rooms": [room_document(room) for room in rooms],
+            "rooms": [room_document(room, self._has_webrtc) for room in rooms],
             "publish": {"rtmpPort": self._rtmp_port(), "application": "live"},
         }
         return web.json_response(document, headers=NO_STORE)
@@ -163,19 +177,30 @@ class Pages:
         return self._board.status(await self._gate.access(request, request.match_info["room"]))
 
 
-def add_pages(app: web.Application, gate: RoomGate, board: RoomBoard, rtmp_port: Callable[[], int]) -> None:
-    """``rtmp_port`` is where to publish, known once the server listens."""
-    pages = Pages(gate, board, rtmp_port)
+def add_pages(
+    app: web.Application,
+    gate: RoomGate,
+    board: RoomBoard,
+    rtmp_port: Callable[[], int],
+    has_webrtc: bool = False,
+) -> None:
+    """``rtmp_port`` is where to publish, known once the server listens.
+
+    With ``has_webrtc`` the watch page plays by WHEP where it can.
+    """
+    pages = Pages(gate, board, rtmp_port, has_webrtc)
     app.router.add_get("/", pages.home)
     app.router.add_get("/watch/{room}", pages.watch)
+    app.router.add_get("/studio", pages.studio)
     app.router.add_get("/live.json", pages.live_rooms)
     app.router.add_get("/live/{room}.json", pages.room_status)
     add_static_routes(app, pages.files)
 
 
-def room_document(status: RoomStatus) -> dict[str, object]:
+def room_document(status: RoomStatus, has_webrtc: bool = False) -> dict[str, object]:
     """``status`` as the pages read it."""
     room, video, audio, edge = status.room, status.video, status.audio, status.edge
+    real_time = [{"type": "whep", "path": f"/whep/{room.room_id}"}] if has_webrtc else []
     return {
         "roomId": room.room_id,
         "slug": room.slug,
@@ -196,6 +221,7 @@ def room_document(status: RoomStatus) -> dict[str, object]:
         and {"codec": audio.codec, "sampleRate": audio.sample_rate, "channels": audio.channels},
         "edge": edge and {"mediaTime": round(edge.media_time, 3), "age": round(edge.age, 3)},
         "sources": [
+            *real_time,
             {"type": "fmp4", "path": f"/live/{room.room_id}.mp4"},
             {"type": "hls", "path": f"/hls/{room.room_id}/index.m3u8"},
         ],
@@ -213,10 +239,12 @@ class _Template:
         return self._text.replace("{{title}}", html.escape(name)).encode()
 
 
-def _page(request: web.Request, body: bytes, status: int = 200) -> web.Response:
+def _page(
+    request: web.Request, body: bytes, status: int = 200, headers: Mapping[str, str] = PAGE_HEADERS
+) -> web.Response:
     """``body``, or 304 for a browser that has it."""
     entity_tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
-    headers = {**PAGE_HEADERS, hdrs.ETAG: entity_tag}
+    headers = {**headers, hdrs.ETAG: entity_tag}
     if status == 200 and entity_tag in request.headers.get(hdrs.IF_NONE_MATCH, ""):
         return web.Response(status=304, headers=headers)
     return web.Response(body=body, status=status, headers=headers)

@@ -1,23 +1,31 @@
 /** The watch page: puts the player, the room's status, the chat and what is shown of them together. */
 import { ChatPanel } from './chat/panel.js';
+import { FallbackSource } from './player/fallback_source.js';
 import { latencyOf } from './player/latency.js';
 import { MseSource, canPlayMse } from './player/mse_source.js';
 import { NativeHlsSource, canPlayNativeHls } from './player/native_hls_source.js';
 import { Player } from './player/player.js';
 import { Link, Reach, Screen, chooseScreen } from './player/screens.js';
+import { WhepSource } from './player/whep_source.js';
 import { readPreference, writePreference } from './preferences.js';
 import { RoomStatus } from './room_status.js';
 import { About } from './ui/about.js';
 import { Controls } from './ui/controls.js';
 import { LastPicture } from './ui/last_picture.js';
 import { ScreenView } from './ui/screen.js';
+import { Statistics } from './ui/statistics.js';
+import { canPlayWebRtc } from './whep.js';
 
 const roomRef = location.pathname.split('/').filter(Boolean).at(-1);
+const parameters = new URLSearchParams(location.search);
 // A private room's token opens its media as well.
-const token = new URLSearchParams(location.search).get('token');
+const token = parameters.get('token');
 const address = (path) => path + (token ? `?token=${encodeURIComponent(token)}` : '');
 const stream = address(`/live/${roomRef}.mp4`);
 const playlist = address(`/hls/${roomRef}/index.m3u8`);
+const whep = { whep: `/whep/${roomRef}`, stream, token };
+/** Whoever asks for one way gets that and no other. */
+const FORCED = { whep: 'real-time', fmp4: 'low-latency', hls: 'hls' }[parameters.get('player')] ?? null;
 
 const video = document.getElementById('video');
 const status = new RoomStatus(address(`/live/${roomRef}.json`));
@@ -28,6 +36,7 @@ const screen = new ScreenView();
 const lastPicture = new LastPicture(video, document.getElementById('last-picture'));
 
 const WAYS = [
+  { name: 'real-time', label: 'Real time', isSupported: isRealTime, make: realTime },
   { name: 'low-latency', label: 'Low latency', isSupported: canPlayMse, make: () => new MseSource(video, stream) },
   {
     name: 'hls',
@@ -35,14 +44,33 @@ const WAYS = [
     isSupported: canPlayNativeHls,
     make: () => new NativeHlsSource(video, playlist, stream),
   },
-].filter((way) => way.isSupported());
+];
+/** Those that this browser and this room have; the room is not known before its first answer. */
+let ways = [];
 
 let hasPlayed = false;
 let chat = null;
 
+new Statistics(video, () => ({ source: player.source, room: status.room, latency: currentLatency() }));
+
+/** The server says of each room whether it can be watched that way. */
+function isRealTime() {
+  const isOffered = FORCED === 'real-time' || status.room?.sources.some(({ type }) => type === 'whep');
+  return isOffered && canPlayWebRtc();
+}
+
+function realTime() {
+  const source = new WhepSource(video, whep, () => Boolean(status.room?.video));
+  if (FORCED !== null || !canPlayMse()) return source;
+  const choice = new FallbackSource(source, new MseSource(video, stream), () => {
+    document.getElementById('quality').value = choice.reason === null ? 'real-time' : 'low-latency';
+  });
+  return choice;
+}
+
 function show() {
   hasPlayed ||= player.link === Link.PLAYING;
-  const link = WAYS.length > 0 ? player.link : Link.UNSUPPORTED;
+  const link = ways.length > 0 || status.room === null ? player.link : Link.UNSUPPORTED;
   const chosen = chooseScreen({ reach: status.reach, room: status.room?.state, link, hasPlayed });
   screen.show(chosen);
   controls.update();
@@ -50,35 +78,47 @@ function show() {
   showLatency();
 }
 
+function currentLatency() {
+  const measured = player.link === Link.PLAYING ? (player.source.latency ?? null) : null;
+  return measured ?? latencyOf(status, player.streamTime, performance.now() / 1000);
+}
+
 function showLatency() {
-  const latency = latencyOf(status, player.streamTime, performance.now() / 1000);
+  const latency = currentLatency();
   const place = document.getElementById('latency');
   place.hidden = latency === null;
   if (latency !== null) document.getElementById('latency-text').textContent = latency.toFixed(1);
 }
 
 function choose(name) {
-  const way = WAYS.find((other) => other.name === name) ?? WAYS[0];
+  const way = ways.find((other) => other.name === name) ?? ways[0];
   document.getElementById('quality').value = way.name;
   player.use(way.make());
 }
 
-function fillChoices() {
+/** What can be chosen from. */
+function followWays() {
+  const found = WAYS.filter((way) => (FORCED === null || way.name === FORCED) && way.isSupported());
+  if (found.map(({ name }) => name).join() === ways.map(({ name }) => name).join()) return;
+  ways = found;
   const select = document.getElementById('quality');
-  select.append(...WAYS.map(({ name, label }) => new Option(label, name)));
-  select.hidden = WAYS.length < 2;
-  select.addEventListener('change', () => {
-    writePreference('playback', select.value);
-    lastPicture.take();
-    choose(select.value);
-  });
+  const { value } = select;
+  select.replaceChildren(...ways.map(({ name, label }) => new Option(label, name)));
+  if (ways.some(({ name }) => name === value)) select.value = value;
+  select.hidden = ways.length < 2;
 }
+
+document.getElementById('quality').addEventListener('change', ({ target }) => {
+  writePreference('playback', target.value);
+  lastPicture.take();
+  choose(target.value);
+});
 
 /** A room that is not there, or not for us, is not asked for its media again and again. */
 function followReach() {
   const isClosed = status.reach === Reach.NOT_FOUND || status.reach === Reach.FORBIDDEN;
   if (isClosed) player.stop();
-  else if (!player.isRunning && !player.isPaused && WAYS.length > 0) choose(readPreference('playback', WAYS[0].name));
+  else if (!player.isRunning && !player.isPaused && ways.length > 0) choose(readPreference('playback', ways[0].name));
 }
 
 /** The chat is there as soon as the room is known to be, live or not. */
@@ -91,6 +131,7 @@ function followChat() {
 
 status.addEventListener('change', () => {
   about.show(status.room);
+  if (status.room !== null) followWays();
   followReach();
   followChat();
   show();
@@ -103,5 +144,4 @@ player.addEventListener('change', () => {
 });
 player.addEventListener('tick', show);
 
-fillChoices();
 void status.refresh();

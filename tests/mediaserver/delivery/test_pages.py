@@ -213,3 +213,22 @@ async def test_only_the_pages_files_are_served(client: Client, path: str) -> Non
 async def _static_prefix(client: Client) -> str:
     page = await (await client.get("/")).text()
     return "/".join(ADDRESS.findall(page)[0].split("/")[:3])
+
+
+async def test_the_studio_alone_may_use_camera_and_microphone(client: Client) -> None:
+    studio = await client.get("/studio")
+    assert studio.status == 200
+    assert "camera=(self), microphone=(self), display-capture=(self)" in studio.headers["Permissions-Policy"]
+    assert studio.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    watch = await client.get("/watch/kitchen")
+    assert "camera=(), microphone=(), display-capture=()" in watch.headers["Permissions-Policy"]
+
+
+async def test_real_time_is_offered_where_the_server_has_it(
+    aiohttp_client: AiohttpClient, rooms: Rooms
+) -> None:
+    app = create_http_app()
+    add_pages(app, rooms, rooms, lambda: RTMP_PORT, has_webrtc=True)
+    client = await aiohttp_client(app)
+    document = await (await client.get("/live/kitchen.json")).json()
+    assert document["sources"][0] == {"type": "whep", "path": f"/whep/{ROOM.room_id}"}

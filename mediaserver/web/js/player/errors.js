@@ -5,6 +5,8 @@ export const Cause = Object.freeze({
   UNSUPPORTED: 'unsupported',
   MEDIA: 'media',
   NETWORK: 'network',
+  /** This way of playing does not work here; another one may. */
+  WAY: 'way',
 });
 
 export class SourceError extends Error {

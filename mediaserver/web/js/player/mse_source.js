@@ -31,6 +31,7 @@ export function listRanges(buffered) {
 }
 
 export class MseSource {
+  name = 'fMP4';
   /** Positions are the stream's own times, and the live edge is ours to keep. */
   followsStreamTime = true;
   #video;

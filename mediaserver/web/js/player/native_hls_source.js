@@ -1,8 +1,8 @@
 /** Plays HLS with the browser's own player, for browsers without Media Source Extensions and by choice. */
-import { Cause, SourceError, errorOfResponse } from './errors.js';
+import { Cause, SourceError } from './errors.js';
+import { waitLive } from './wait_live.js';
 import { once } from './waiting.js';
 
-const WAIT_FOR_LIVE_SECONDS = 30;
 const TYPE = 'application/vnd.apple.mpegurl';
 
 export function canPlayNativeHls() {
@@ -10,6 +10,7 @@ export function canPlayNativeHls() {
 }
 
 export class NativeHlsSource {
+  name = 'HLS';
   /** The browser keeps the distance to the live edge, on a timeline of its own. */
   followsStreamTime = false;
   #video;
@@ -25,7 +26,7 @@ export class NativeHlsSource {
 
   /** As MseSource.run. */
   async run(signal, onStart) {
-    await this.#waitLive(signal);
+    await waitLive(this.#stream, signal);
     const own = new AbortController();
     const all = AbortSignal.any([signal, own.signal]);
     this.#video.src = this.#playlist;
@@ -40,18 +41,5 @@ export class NativeHlsSource {
   async #fail(signal) {
     await once(this.#video, 'error', signal);
     throw new SourceError(Cause.NETWORK, this.#video.error?.message ?? 'playback failed');
-  }
-
-  async #waitLive(signal) {
-    const url = new URL(this.#stream, location.href);
-    url.searchParams.set('wait', String(WAIT_FOR_LIVE_SECONDS));
-    let response;
-    try {
-      response = await fetch(url, { method: 'HEAD', signal, cache: 'no-store' });
-    } catch (error) {
-      if (signal.aborted) throw signal.reason;
-      throw new SourceError(Cause.NETWORK, error.message);
-    }
-    if (!response.ok) throw errorOfResponse(response);
   }
 }

@@ -65,6 +65,11 @@ export class Player extends EventTarget {
     return this.#link === Link.PLAYING && this.#source.followsStreamTime ? this.#video.currentTime : null;
   }
 
+  /** What plays, or tries to; null before `use`. */
+  get source() {
+    return this.#source ?? null;
+  }
+
   /** Play `source` from now on, in the place of any other. */
   use(source) {
     this.#source = source;
