@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Final
 
@@ -64,17 +65,22 @@ class WebRtcTotals:
 class WebRtcServer:
     """Makes routers; what transports need of the process is here."""
 
-    def __init__(self, announced_addresses: Sequence[str] = (), options: WebRtcOptions | None = None) -> None:
+    def __init__(
+        self,
+        announced_addresses: Sequence[str] = (),
+        options: WebRtcOptions | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """`announced_addresses` are what candidates say; by default where the server listens."""
         self.options = options or WebRtcOptions()
         self.limits = self.options.transport_limits
-        self.plane = MediaPlane()
+        self.plane = MediaPlane(clock)
         self.certificate = DtlsCertificate.generate()
         self.routers: dict[str, Router] = {}
         self._announced = tuple(announced_addresses)
-        self._mux = Mux(self._on_ice_event)
-        self._sockets = RtcServer(self._mux, on_drained=self.plane.flush)
-        self.counters = WebRtcCounters(self.plane.counters, self._mux.counters, self._sockets.counters)
+        self.mux = Mux(self._on_ice_event)
+        self._sockets = RtcServer(self.mux, on_drained=self.plane.flush)
+        self.counters = WebRtcCounters(self.plane.counters, self.mux.counters, self._sockets.counters)
         self._transports: dict[int, WebRtcTransport] = {}
         self._segments: dict[socket.socket, bool] = {}
         self._candidates: tuple[IceCandidate, ...] = ()
@@ -146,12 +152,12 @@ class WebRtcServer:
 
     def add_transport(self, transport: WebRtcTransport) -> None:
         """Let a transport receive."""
-        self._mux.add(transport)
+        self.mux.add(transport)
         self._transports[id(transport)] = transport
 
     def transport_closed(self, transport: WebRtcTransport) -> None:
         """Forget a transport."""
-        self._mux.remove(transport)
+        self.mux.remove(transport)
         if self._transports.pop(id(transport), None) is not None:
             for index, number in enumerate(_sent_by(transport)):
                 self._ended[index] += number
@@ -175,7 +181,7 @@ class WebRtcServer:
 
     def restart_ice(self, transport: WebRtcTransport, credentials: IceCredentials) -> None:
         """Answer checks with these credentials, too."""
-        self._mux.restart(transport, credentials, self.plane.clock())
+        self.mux.restart(transport, credentials, self.plane.clock())
 
     def _on_ice_event(self, endpoint: Endpoint, event: IceEvent) -> None:
         transport = self._transports.get(id(endpoint))
