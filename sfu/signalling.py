@@ -76,6 +76,7 @@ class RtcSignalling:
         self._options = options or SignallingOptions()
         self._encoder = NotificationEncoder()
         self._connections: set[Connection] = set()
+        self._places_taken = 0
         self._is_draining = False
 
     @property
@@ -87,9 +88,29 @@ class RtcSignalling:
         """Serve one connection until it ends."""
         try:
             encoding = _negotiated(request)
-            principal = await self._admit(request)
+            self._check_place()
         except Refusal as refusal:
             return _refusal_response(refusal)
+        self._places_taken += 1
+        try:
+            return await self._serve(request, encoding, await self._admit(request))
+        except Refusal as refusal:
+            return _refusal_response(refusal)
+        finally:
+            self._places_taken -= 1
+
+    def _check_place(self) -> None:
+        if self._is_draining or self._places_taken >= self._options.max_connections:
+            raise Refusal("too_many_connections", "The server is full; try again later.", 5)
+
+    async def _admit(self, request: web.Request) -> object:
+        try:
+            async with asyncio.timeout(ADMIT_SECONDS):
+                return await self._access.admit(request)
+        except TimeoutError:
+            raise Refusal("unavailable", "Nobody can tell who you are now; try again.", 2) from None
+
+    async def _serve(self, request: web.Request, encoding: Encoding, principal: object) -> web.StreamResponse:
         socket = web.WebSocketResponse(
             timeout=CLOSE_SECONDS,
             autoping=False,
@@ -103,21 +124,14 @@ class RtcSignalling:
         session = Session(self._directory, self._access, principal, encoding)
         connection = Connection(socket, request.transport, session, encoding, self._encoder, self._options)
         self._connections.add(connection)
+        if self._is_draining:
+            connection.close(CLOSE_GOING_AWAY, "the server is stopping")
         try:
             await connection.serve()
         finally:
             self._connections.discard(connection)
             session.lost(connection)
         return socket
-
-    async def _admit(self, request: web.Request) -> object:
-        if self._is_draining or len(self._connections) >= self._options.max_connections:
-            raise Refusal("too_many_connections", "The server is full; try again later.", 5)
-        try:
-            async with asyncio.timeout(ADMIT_SECONDS):
-                return await self._access.admit(request)
-        except TimeoutError:
-            raise Refusal("unavailable", "Nobody can tell who you are now; try again.", 2) from None
 
     async def review(self, *, room_id: str | None = None, identity: str | None = None) -> None:
         """Ask again what these may do; call it when a room or a user changed. Either may be left out."""
