@@ -516,11 +516,12 @@ async def test_who_is_not_admitted_hears_it_over_http(world: RtcWorld, code: str
 
 async def test_a_full_server_lets_nobody_in() -> None:
     async with rtc_world(options=SignallingOptions(max_connections=1)) as world:
-        await world.connect()
+        kept = await world.connect()
         headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
         answer = await world.http.get(world.server.make_url("/rtc"), headers=headers)
 
         assert answer.status == 503 and answer.headers["Retry-After"]
+        await kept.join()
 
 
 async def test_a_server_that_stops_says_goodbye(world: RtcWorld) -> None:
