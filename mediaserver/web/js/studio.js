@@ -16,7 +16,6 @@ import { Sources } from './studio/sources.js';
 import { deviceErrorText, missingText, publishErrorText } from './studio/words.js';
 
 const STATES = {
-  [State.IDLE]: '',
   [State.CONNECTING]: 'Connecting…',
   [State.LIVE]: 'You are live.',
   [State.LOST]: 'The connection was lost. Reconnecting…',
@@ -54,25 +53,37 @@ function showProblem(text, retry = null) {
 }
 
 function showAccount() {
+  showReady();
   const { user } = account;
   byId('account').hidden = false;
   byId('account').textContent = user?.displayName ?? 'Sign in';
   byId('welcome').hidden = user !== null;
 }
 
+/** What is still missing before somebody can go live. */
+function hint() {
+  if (account.user === null) return 'Sign in to go live.';
+  if (choice.room === null) return 'Make a room to go live.';
+  return hasMedia() ? 'Ready. You are not live yet.' : 'Turn on the camera or the microphone to go live.';
+}
+
+function hasMedia() {
+  return sources.video !== null || sources.audio !== null;
+}
+
 function showReady() {
   const button = byId('go-live');
-  const hasMedia = sources.video !== null || sources.audio !== null;
   button.textContent = broadcast.isOn ? 'End broadcast' : 'Go live';
   button.classList.toggle('is-live', broadcast.isOn);
-  button.disabled = !broadcast.isOn && (choice.room === null || !hasMedia);
+  button.disabled = !broadcast.isOn && (choice.room === null || !hasMedia());
+  if (!broadcast.isOn) byId('state').textContent = hint();
   choice.lock(broadcast.isOn);
 }
 
 function showBroadcast() {
   const { state, problem } = broadcast;
   byId('studio').dataset.state = state;
-  byId('state').textContent = STATES[state];
+  byId('state').textContent = STATES[state] ?? hint();
   byId('live-badge').hidden = state !== State.LIVE;
   if (problem !== null) showProblem(problem.name === 'Error' ? problem.message : publishErrorText(problem), broadcast.isOn ? null : goLive);
   else if (state === State.LIVE) showProblem('');
@@ -117,6 +128,11 @@ async function followAccount() {
   }
 }
 
+async function isAllowed() {
+  const states = await Promise.all(['camera', 'microphone'].map((name) => navigator.permissions?.query({ name }).catch(() => null)));
+  return states.every((status) => status?.state === 'granted');
+}
+
 function fillQualities() {
   byId('quality').append(...QUALITIES.map(({ name, label }) => new Option(label, name)));
   byId('quality').value = qualityOf(readPreference('studio-quality', '')).name;
@@ -158,6 +174,7 @@ showFigures(null);
 if (missing !== null) showProblem(missing);
 else {
   new Preview(sources);
-  void sources.startBoth();
+  // Who was asked before is not asked again, and nobody is asked before they want something.
+  void isAllowed().then((isIt) => isIt && sources.startBoth());
 }
 void account.restore().then(showAccount);

@@ -39,7 +39,7 @@ export class LevelMeter {
     if (this.#source === null) return;
     this.#analyser.getFloatTimeDomainData(this.#samples);
     const level = this.#track.enabled ? levelOf(this.#samples) : 0;
-    byId('meter-bar').style.transform = `scaleX(${level.toFixed(3)})`;
+    byId('meter-bar').style.clipPath = `inset(0 ${((1 - level) * 100).toFixed(1)}% 0 0)`;
     this.#looks += 1;
     if (this.#looks % TELL_EVERY === 0) byId('meter').setAttribute('aria-valuenow', String(Math.round(level * 100)));
   }

@@ -11,6 +11,7 @@ export class Preview {
     byId('picture-preview').srcObject = this.#stream;
     byId('cameras').addEventListener('change', ({ target }) => void sources.startCamera(target.value));
     byId('microphones').addEventListener('change', ({ target }) => void sources.startMicrophone(target.value));
+    byId('start-sources').addEventListener('click', () => void sources.startBoth());
     byId('microphone-toggle').addEventListener('click', () => this.#toggleMicrophone());
     byId('camera-toggle').addEventListener('click', () => this.#toggleCamera());
     byId('screen-toggle').addEventListener('click', () => (sources.isSharing ? sources.stopScreen() : void sources.startScreen()));
@@ -31,7 +32,7 @@ export class Preview {
   }
 
   #changed() {
-    const { video } = this.#sources;
+    const { video, audio } = this.#sources;
     for (const track of this.#stream.getTracks()) if (track !== video) this.#stream.removeTrack(track);
     if (video !== null && !this.#stream.getTracks().includes(video)) this.#stream.addTrack(video);
     const element = byId('picture-preview');
@@ -39,6 +40,8 @@ export class Preview {
     element.classList.toggle('is-mirrored', this.#sources.isMirrored);
     if (video !== null) element.play().catch(() => {});
     byId('preview-words').hidden = video !== null;
+    byId('start-sources').hidden = audio !== null;
+    byId('preview-text').textContent = audio === null ? 'Nobody sees or hears you before you go live.' : 'Sound only: the camera is off.';
     this.#showButtons();
     void this.#list();
   }

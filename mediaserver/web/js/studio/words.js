@@ -37,7 +37,7 @@ export function missingText({ isSecureContext, mediaDevices, hasWebRtc }) {
 export function publishErrorText({ status = 0, code = '', message = '' }) {
   if (code === 'not_room_owner') return 'Only the owner of the room can go live in it.';
   const sentence = SERVER[status] ?? (status >= 500 ? 'The server failed.' : 'The server refused.');
-  const isOwnWords = message && !/^(answered|The server)/.test(message);
+  const isOwnWords = message && !/^(answered|The server|\d{3}: )/.test(message);
   return isOwnWords ? `${sentence} (${message})` : sentence;
 }
 
