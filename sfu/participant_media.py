@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from sfu.errors import NoDataChannels
 from sfu.protocol.parameters import DtlsParameters, Kind, RtpCapabilities, RtpParameters, SctpStreamParameters
 from sfu.room_errors import Refusal
 from sfu.room_messages import (
@@ -20,6 +21,7 @@ from sfu.room_ports import (
     ConsumerPort,
     DataConsumerPort,
     DataProducerPort,
+    DataTransportPort,
     ProducerPort,
     RouterPort,
     TransportPort,
@@ -122,6 +124,12 @@ class ParticipantMedia:
         """All of them."""
         return self._transports.values()
 
+    def _data_transport(self, transport_id: str) -> DataTransportPort:
+        transport = self._transports.get(transport_id)
+        if transport.sctp_parameters is None or not isinstance(transport, DataTransportPort):
+            raise NoDataChannels("The transport was made without data channels.")
+        return transport
+
     # What it sends
 
     @property
@@ -186,7 +194,7 @@ class ParticipantMedia:
     ) -> DataProducerPort:
         """Begin to send messages."""
         self._data_producers.check_room()
-        data_producer = self._transports.get(transport_id).produce_data(parameters, label, protocol)
+        data_producer = self._data_transport(transport_id).produce_data(parameters, label, protocol)
         self._data_producers.add(data_producer.id, transport_id, data_producer)
         return data_producer
 
@@ -232,7 +240,7 @@ class ParticipantMedia:
     def consume_data(self, transport_id: str, data_producer_id: str) -> DataConsumerPort:
         """Begin to receive messages."""
         self._data_consumers.check_room()
-        data_consumer = self._transports.get(transport_id).consume_data(data_producer_id)
+        data_consumer = self._data_transport(transport_id).consume_data(data_producer_id)
         self._data_consumers.add(data_consumer.id, transport_id, data_consumer)
         return data_consumer
 

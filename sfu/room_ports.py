@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from aiohttp import web
 
@@ -168,13 +168,19 @@ class TransportPort(Protocol):
     def consume(
         self, producer_id: str, capabilities: RtpCapabilities, *, paused: bool = True
     ) -> ConsumerPort: ...
+    def statistics(self) -> Sequence[Mapping[str, object]]: ...
+    def set_max_incoming_bitrate(self, bitrate: int) -> None: ...
+    def close(self) -> None: ...
+
+
+@runtime_checkable
+class DataTransportPort(Protocol):
+    """A transport that can have data channels."""
+
     def produce_data(
         self, parameters: SctpStreamParameters, label: str, protocol: str
     ) -> DataProducerPort: ...
     def consume_data(self, data_producer_id: str) -> DataConsumerPort: ...
-    def statistics(self) -> Sequence[Mapping[str, object]]: ...
-    def set_max_incoming_bitrate(self, bitrate: int) -> None: ...
-    def close(self) -> None: ...
 
 
 class TransportEvents(Protocol):

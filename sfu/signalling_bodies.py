@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from sfu.protocol.parameters import (
     PRINTABLE,
@@ -133,7 +133,7 @@ class TransportCreated(ResponseBody, frozen=True):
     ice_parameters: IceParameters
     ice_candidates: tuple[IceCandidate, ...]
     dtls_parameters: DtlsParameters
-    sctp_parameters: SctpParameters | None
+    sctp_parameters: SctpParameters | UnsetType = UNSET
 
 
 class ConnectTransport(RequestBody, frozen=True):

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from msgspec import UNSET
+
 from sfu import signalling_bodies as bodies
 from sfu.participant import Participant, Role
 from sfu.room import Room
@@ -100,7 +102,7 @@ def _create_transport(visit: Visit, body: bodies.CreateTransport) -> bodies.Tran
         ice_parameters=transport.ice_parameters,
         ice_candidates=candidates,
         dtls_parameters=transport.dtls_parameters,
-        sctp_parameters=transport.sctp_parameters,
+        sctp_parameters=transport.sctp_parameters or UNSET,
     )
 
 
