@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -67,10 +67,12 @@ class LiveWorld(World):
 
 
 @asynccontextmanager
-async def live_doors(limits: DoorOptions | None = None) -> AsyncIterator[tuple[LiveWorld, Doors]]:
-    """Serve both protocols in front of the real core, on 127.0.0.1."""
+async def live_doors(
+    limits: DoorOptions | None = None, hosts: Sequence[str] = ("127.0.0.1",)
+) -> AsyncIterator[tuple[LiveWorld, Doors]]:
+    """Serve both protocols in front of the real core, which listens on `hosts`."""
     world = LiveWorld()
-    await world.server.start(["127.0.0.1"], 0)
+    await world.server.start(hosts, 0)
     try:
         async with doors(world, limits) as served:
             yield world, served
