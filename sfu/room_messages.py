@@ -190,7 +190,7 @@ class ActiveSpeaker(Message, frozen=True):
     method = "activeSpeaker"
     producer_id: str | None
     participant_id: str | None
-    speakers: tuple[str, ...] = ()
+    speakers: tuple[str, ...]
 
 
 class Volumes(Message, frozen=True):
