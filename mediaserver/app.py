@@ -3,7 +3,7 @@
 import asyncio
 import resource
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -28,6 +28,7 @@ from mediaserver.persistence import open_database
 from mediaserver.signals import Signals
 from mediaserver.supervision import supervised
 from mediaserver.web_front import WebFront
+from mediaserver.webrtc_plane import WebRtcPlane
 from storage.bus import Bus
 from storage.database import Database
 from storage.notifications import Notifications
@@ -102,6 +103,7 @@ class Server:
         database, bus = shared.database, shared.bus
         self._lag = LoopLag()
         self._media = MediaPlane(settings, authorizer, bus)
+        self._webrtc = WebRtcPlane(settings, self._media.hub, bus)
         self._notifications = Notifications(database, bus)
         self._relay = BusRelay(settings.redis_url.get_secret_value(), bus) if settings.redis_url else None
         client_address = ClientAddress(settings.http.trusted_proxies)
@@ -134,6 +136,7 @@ class Server:
         self._web = WebFront(
             settings,
             self._media,
+            self._webrtc,
             authorizer,
             self._control,
             self._chat,
@@ -166,8 +169,14 @@ class Server:
         await self._control.__aenter__()
         await self._chat.__aenter__()
         await self._media.start(self._settings)
+        await self._webrtc.start(self._settings.rtc)
         await self._web.start(self._settings)
-        logger.info("started", http_port=self._web.port, rtmp_port=self._media.rtmp_port)
+        logger.info(
+            "started",
+            http_port=self._web.port,
+            rtmp_port=self._media.rtmp_port,
+            rtc_port=self._webrtc.port,
+        )
 
     async def _serve(self, signals: Signals, demo_url: str | None) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -190,6 +199,7 @@ class Server:
             **({"bus": self._relay.run} if self._relay else {}),
             **self._control.tasks(),
             **self._chat.tasks(),
+            **self._webrtc.tasks(),
         }
 
     async def _drain(self, signals: Signals) -> None:
@@ -208,16 +218,15 @@ class Server:
         await self._media.drain(self._settings.drain.timeout_seconds)
 
     async def _stop(self) -> None:
-        try:
-            await self._media.close()
-        finally:
-            try:
-                await self._web.close()
-            finally:
-                try:
-                    await self._live_state.close()
-                finally:
-                    await self._close_control()
+        async with AsyncExitStack() as closing:
+            for close in (
+                self._close_control,
+                self._live_state.close,
+                self._web.close,
+                self._media.close,
+                self._webrtc.close,
+            ):
+                closing.push_async_callback(close)
         logger.info("stopped")
 
     async def _close_control(self) -> None:

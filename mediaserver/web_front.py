@@ -1,7 +1,11 @@
 """Everything HTTP: the doors of the media plane, the pages, health and metrics, on one port."""
 
+from aiohttp import web
+
+from control_api.services.playback import PlaybackAccess
 from mediaserver.authorizer import Authorizer
 from mediaserver.chat_plane import ChatPlane
+from mediaserver.chat_ports import RoomAdmission
 from mediaserver.config import Settings
 from mediaserver.control_plane import ControlPlane
 from mediaserver.delivery.client_address import ClientAddress
@@ -27,8 +31,12 @@ from mediaserver.observability.metrics import (
     http_metrics,
     hub_metrics,
     loop_metrics,
+    webrtc_metrics,
 )
 from mediaserver.room_board import HubRoomBoard
+from mediaserver.rtc_access import RtcAccess
+from mediaserver.webrtc_access import WebRtcAccess
+from mediaserver.webrtc_plane import WebRtcPlane
 from storage.database import Database
 from storage.errors import StorageError
 from storage.redis_bus import BusRelay
@@ -41,6 +49,7 @@ class WebFront:
         self,
         settings: Settings,
         media: MediaPlane,
+        webrtc: WebRtcPlane,
         authorizer: Authorizer,
         control: ControlPlane,
         chat: ChatPlane,
@@ -50,6 +59,7 @@ class WebFront:
         relay: BusRelay | None,
     ) -> None:
         self._media = media
+        self._webrtc = webrtc
         self._chat = chat
         self._database = database
         self._client_address = client_address
@@ -58,13 +68,26 @@ class WebFront:
         self._server = HttpServer(app)
         add_live_routes(app, media.live, gate)
         add_hls_routes(app, media.hls, gate, self._client_address)
-        add_pages(app, gate, HubRoomBoard(media.hub, authorizer), lambda: media.rtmp_port)
+        add_pages(app, gate, HubRoomBoard(media.hub, authorizer), lambda: media.rtmp_port, has_webrtc=True)
         control.api.add_to(app)
         chat.open_door(app, control.chat_sign_in)
+        self._open_webrtc(app, authorizer, control)
         add_health_routes(app, self._checks(settings, control))
         if settings.metrics.enabled:
             add_metrics_route(app, self._metric_sources(lag, relay))
         self.port = 0
+
+    def _open_webrtc(self, app: web.Application, authorizer: Authorizer, control: ControlPlane) -> None:
+        tokens = control.publish_tokens
+        rooms = RtcAccess(
+            self._database,
+            control.chat_sign_in,
+            authorizer,
+            RoomAdmission(self._database, PlaybackAccess(self._database)),
+            tokens,
+        )
+        access = WebRtcAccess(authorizer, self._media.live.sessions, tokens)
+        self._webrtc.open_doors(app, access, rooms, self._client_address.of)
 
     async def start(self, settings: Settings) -> None:
         """Listen. Raises StartError when the port cannot be had."""
@@ -87,12 +110,18 @@ class WebFront:
         await self._server.close()
 
     def _metric_sources(self, lag: LoopLag, relay: BusRelay | None) -> list[MetricSource]:
-        media = self._media
+        media, webrtc = self._media, self._webrtc
         return [
             hub_metrics(media.hub),
             delivery_metrics(media.live),
             hls_metrics(media.hls),
             chat_metrics(self._chat),
+            webrtc_metrics(webrtc),
+            counters_of("webrtc_media", "WebRTC media", lambda: webrtc.server.counters.media),
+            counters_of("webrtc_mux", "WebRTC datagrams", lambda: webrtc.server.counters.mux),
+            counters_of("webrtc_sockets", "WebRTC sockets", lambda: webrtc.server.counters.sockets),
+            counters_of("webrtc_ingest", "WebRTC publishers", lambda: webrtc.ingest.counters),
+            counters_of("webrtc_play", "Streams for WebRTC viewers", lambda: webrtc.play.counters),
             counters_of("rtmp", "RTMP server", lambda: media.rtmp.counters),
             counters_of("ingest", "RTMP publishers", lambda: media.ingest.counters),
             http_metrics(self._server),

@@ -58,5 +58,7 @@ def _shown(default: Any) -> str:
             return f"`{str(default).lower()}`"
         case SecretStr():
             return "secret"
+        case tuple():
+            return f"`{', '.join(map(str, default))}`"
         case _:
             return f"`{default}`"

@@ -10,6 +10,7 @@ Rules:
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
@@ -27,6 +28,7 @@ from mediaserver.config.values import (
     Count,
     Group,
     Host,
+    IpAddresses,
     Names,
     Networks,
     Port,
@@ -125,6 +127,21 @@ class RtmpsSettings(Group):
         if self.port is not None and (self.certificate_file is None or self.key_file is None):
             raise ValueError("rtmps.port needs rtmps.certificate_file and rtmps.key_file")
         return self
+
+
+class RtcSettings(Group):
+    hosts: IpAddresses = (IPv4Address("0.0.0.0"), IPv6Address("::"))
+    """Addresses to listen on for WebRTC media, one of IPv4, one of IPv6, or both."""
+
+    port: Port = 8189
+    """Port for WebRTC media, UDP and TCP; 0 takes a free one. Open it in the firewall for both."""
+
+    announced_addresses: IpAddresses = ()
+    """IP addresses under which browsers reach the port. Needed behind NAT and in a container. Unset: those
+    that this machine sends from."""
+
+    transcode_workers: Annotated[Count, Field(le=64)] = 2
+    """Threads that turn AAC into Opus and back between RTMP and WebRTC; a stream takes 1 to 2 % of a core."""
 
 
 class BroadcastSettings(Group):
@@ -325,6 +342,7 @@ class Settings(Group):
     http: HttpSettings = HttpSettings()
     rtmp: RtmpSettings = RtmpSettings()
     rtmps: RtmpsSettings = RtmpsSettings()
+    rtc: RtcSettings = RtcSettings()
     broadcast: BroadcastSettings = BroadcastSettings()
     gop_cache: GopCacheSettings = GopCacheSettings()
     hls: HlsSettings = HlsSettings()

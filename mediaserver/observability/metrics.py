@@ -21,6 +21,7 @@ from mediaserver.delivery.live import LiveDelivery
 from mediaserver.hub.hub import Hub
 from mediaserver.hub.stream import StreamState
 from mediaserver.observability.loop_lag import LoopLag
+from mediaserver.webrtc_plane import WebRtcPlane
 from storage.database import Database
 from storage.redis_bus import BusRelay
 
@@ -144,6 +145,21 @@ def chat_metrics(chat: ChatPlane) -> MetricSource:
         yield counter(
             "chat_relay_dropped", "Entries that other nodes read for themselves.", chat.relay_dropped
         )
+
+    return source
+
+
+def webrtc_metrics(webrtc: WebRtcPlane) -> MetricSource:
+    server = webrtc.server
+
+    def source() -> Iterator[Metric]:
+        totals = server.statistics()
+        for name in ("routers", "transports", "producers", "consumers"):
+            yield gauge(f"webrtc_{name}", f"WebRTC: {name} now.", getattr(totals, name))
+        yield counter("webrtc_packets_sent", "WebRTC: packets that left.", totals.packets_out)
+        yield counter("webrtc_bytes_sent", "WebRTC: bytes that left.", totals.bytes_out)
+        yield counter("webrtc_packets_dropped", "WebRTC: packets the kernel did not take.", totals.dropped)
+        yield gauge("webrtc_refused_streams", "Streams that WebRTC cannot show.", len(webrtc.play.refusals()))
 
     return source
 

@@ -47,6 +47,8 @@ class ServerProcess:
             "MEDIASERVER_HTTP__PORT": str(self.http_port),
             "MEDIASERVER_RTMP__HOST": "127.0.0.1",
             "MEDIASERVER_RTMP__PORT": str(self.rtmp_port),
+            "MEDIASERVER_RTC__HOSTS": "127.0.0.1",
+            "MEDIASERVER_RTC__PORT": "0",
         }
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("MEDIASERVER_")}
         return {**inherited, **own, **self.settings}

@@ -1,0 +1,131 @@
+"""Who connects to ``/rtc`` and what they may do in a room: implements sfu.room_ports.RoomAccess."""
+
+import secrets
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from aiohttp import web
+
+from chat.errors import Refusal as ChatRefusal
+from chat.ports import SignIn
+from control_api.playback_grants import Grant
+from control_api.services.publish_tokens import PublishTokens
+from mediaserver.authorizer import Authorizer, WatchRefusal
+from mediaserver.chat_ports import RoomAdmission
+from rtmp.ports import Refusal as WatchDenial
+from rtmp.ports import RefusalReason
+from sfu.room_errors import Refusal
+from sfu.room_ports import Grants
+from storage.database import Database
+from storage.errors import StorageError
+from storage.repositories.chat_people import ChatPeople, RoomPerson
+from storage.repositories.users import Role, UserState
+
+UNAVAILABLE_SECONDS: Final = 2.0
+_STAFF: Final = frozenset((Role.MODERATOR, Role.ADMIN))
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """``user_id`` is None for a guest, whose ``identity`` lasts as long as the connection."""
+
+    identity: str
+    name: str
+    address: str
+    user_id: UUID | None = None
+
+
+class RtcAccess:
+    """Participants sign in as in the chat; a room's doors decide who may come in."""
+
+    def __init__(
+        self,
+        database: Database,
+        sign_in: SignIn,
+        authorizer: Authorizer,
+        admission: RoomAdmission,
+        publish_tokens: PublishTokens,
+    ) -> None:
+        self._people = ChatPeople(database)
+        self._sign_in = sign_in
+        self._authorizer = authorizer
+        self._admission = admission
+        self._publish_tokens = publish_tokens
+
+    async def admit(self, request: web.Request) -> Principal:
+        address = self._sign_in.address_of(request)
+        try:
+            user = await self._sign_in.identify(request)
+        except ChatRefusal as refusal:
+            raise Refusal(refusal.code, refusal.message, refusal.retry_after) from refusal
+        except StorageError as error:
+            raise _unavailable() from error
+        if user is None:
+            return Principal(f"guest:{secrets.token_urlsafe(12)}", "Guest", address)
+        return Principal(str(user.user_id), user.display_name, address, user.user_id)
+
+    async def authorize(self, room: str, token: str | None, principal: object) -> Grants:
+        assert isinstance(principal, Principal)
+        try:
+            room_id = await self._host_of(room, token, principal)
+            if room_id is not None:
+                return Grants(
+                    str(room_id),
+                    principal.identity,
+                    principal.name,
+                    can_publish=True,
+                    can_moderate=True,
+                    is_host=True,
+                )
+            room_id = await self._enter(room, token, principal)
+            person = await self._people.person(room_id, principal.user_id) if principal.user_id else None
+        except StorageError as error:
+            raise _unavailable() from error
+        return _grants(room_id, principal, person)
+
+    async def _host_of(self, room: str, token: str | None, principal: Principal) -> UUID | None:
+        """The room that a publish token makes somebody the host of; None for another token."""
+        grant = self._publish_tokens.check(token) if token is not None else None
+        if not isinstance(grant, Grant) or not await self._authorizer.is_room(room, str(grant.room_id)):
+            return None
+        # Who was given a token by its user is a host under a name of their own.
+        return grant.room_id if await self._publish_tokens.still_counts(grant) else None
+
+    async def _enter(self, room: str, token: str | None, principal: Principal) -> UUID:
+        if principal.user_id is not None and token is None:
+            try:
+                return (await self._admission.admit(room, principal.user_id)).room_id
+            except ChatRefusal as refusal:
+                raise Refusal(refusal.code, refusal.message, refusal.retry_after) from refusal
+        access = await self._authorizer.may_watch(room, token, principal.address)
+        if isinstance(access, WatchDenial):
+            raise _refusal(access)
+        return UUID(access.room_id)
+
+
+def _grants(room_id: UUID, principal: Principal, person: RoomPerson | None) -> Grants:
+    if person is None or person.state is not UserState.ACTIVE:
+        return Grants(str(room_id), principal.identity, principal.name)
+    is_host = person.is_owner
+    return Grants(
+        str(room_id),
+        principal.identity,
+        person.display_name,
+        can_publish=is_host,
+        can_moderate=is_host or person.is_moderator or person.site_role in _STAFF,
+        is_host=is_host,
+    )
+
+
+def _refusal(denial: WatchDenial) -> Refusal:
+    if denial.reason is RefusalReason.BAD_NAME:
+        return Refusal("room_not_found", "There is no such room.")
+    if denial.reason is RefusalReason.UNAVAILABLE:
+        return _unavailable()
+    code = denial.code if isinstance(denial, WatchRefusal) else "forbidden"
+    return Refusal(code, denial.description)
+
+
+def _unavailable() -> Refusal:
+    return Refusal("unavailable", "The database cannot be reached; try again shortly.", UNAVAILABLE_SECONDS)

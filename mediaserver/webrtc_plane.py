@@ -1,0 +1,142 @@
+"""WebRTC beside the hub: the SFU's doors, the bridges to and from the hub, and what ends them.
+
+A publisher over WebRTC is one of the hub's; whoever takes the room over by another door, or an operator who
+ends the stream, ends its session too.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+from aiohttp import web
+
+from mediaserver.config import Settings
+from mediaserver.config.settings import RtcSettings
+from mediaserver.errors import StartError
+from mediaserver.gateways.webrtc_ingest import WebRtcIngest
+from mediaserver.gateways.webrtc_play import WebRtcPlay
+from mediaserver.hub.hub import Hub
+from mediaserver.transcode.audio_sharing import make_executor
+from mediaserver.webrtc_access import WebRtcAccess
+from mediaserver.webrtc_rooms import WebRtcRooms
+from sfu.room_ports import RoomAccess
+from sfu.signalling import RtcSignalling
+from sfu.webrtc_server import WebRtcServer
+from sfu.whep import Whep
+from sfu.whip import Whip
+from storage.bus import (
+    Bus,
+    ChangesMissed,
+    RoomChanged,
+    RoomDeleted,
+    RoomOwnerChanged,
+    RoomRelationChanged,
+    StreamKeyRotated,
+    UserChanged,
+)
+
+CLOSE_ROOM_GONE: Final = 4404
+
+ClientAddressOf = Callable[[web.Request], str]
+
+logger = structlog.get_logger("mediaserver.webrtc")
+
+
+class WebRtcPlane:
+    """Built from the settings; ``open_doors``, ``start``, ``tasks``, ``close``."""
+
+    def __init__(self, settings: Settings, hub: Hub, bus: Bus) -> None:
+        rtc = settings.rtc
+        self._executor = make_executor(rtc.transcode_workers)
+        self.server = WebRtcServer([str(address) for address in rtc.announced_addresses])
+        self.ingest = WebRtcIngest(hub, self._publisher_ended)
+        self.play = WebRtcPlay(hub, self._executor, self.ingest.is_publishing)
+        self.rooms = WebRtcRooms(self.server, self.ingest, self.play)
+        self.whip: Whip | None = None
+        self.whep: Whep | None = None
+        self.signalling: RtcSignalling | None = None
+        self.port = 0
+        self._reviews: set[asyncio.Task[None]] = set()
+        self._subscribe(bus)
+
+    def open_doors(
+        self, app: web.Application, access: WebRtcAccess, rooms: RoomAccess, client_address: ClientAddressOf
+    ) -> None:
+        """Serve ``/whip``, ``/whep`` and ``/rtc`` in ``app``."""
+        self.whip = Whip(access, self.rooms, client_address)
+        self.whep = Whep(access, self.rooms, client_address)
+        self.signalling = RtcSignalling(self.rooms.directory, rooms)
+        app.router.add_routes(self.whip.routes())
+        app.router.add_routes(self.whep.routes())
+        app.router.add_get("/rtc", self.signalling.handle)
+
+    async def start(self, settings: RtcSettings) -> None:
+        """Listen. Raises StartError when the port cannot be had."""
+        hosts = [str(host) for host in settings.hosts]
+        try:
+            self.port = await self.server.start(hosts, settings.port)
+        except OSError as error:
+            where = f"{' and '.join(hosts)} port {settings.port}"
+            raise StartError(f"rtc.port: cannot listen on {where}: {error.strerror}") from error
+
+    def tasks(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """What runs as long as the server, by name."""
+        return {
+            "webrtc_ingest": self.ingest.run,
+            "webrtc_rooms": self.rooms.run,
+            "rtc_rooms": self.rooms.directory.run,
+        }
+
+    async def close(self) -> None:
+        """End every session, and stop."""
+        if self.signalling is not None:
+            self.signalling.close()
+        for door in (self.whip, self.whep):
+            if door is not None:
+                door.close()
+        for review in self._reviews:
+            review.cancel()
+        await asyncio.gather(*self._reviews, return_exceptions=True)
+        await self.server.close()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _publisher_ended(self, room_id: str, reason: str) -> None:
+        logger.info("webrtc_publisher_ended", room_id=room_id, reason=reason)
+        if self.whip is not None:
+            self.whip.close_room(room_id)
+
+    # Changes
+
+    def _subscribe(self, bus: Bus) -> None:
+        bus.subscribe(RoomDeleted, self._room_deleted)
+        bus.subscribe(StreamKeyRotated, lambda event: self._end_publisher(event.room_id))
+        bus.subscribe(RoomOwnerChanged, self._owner_changed)
+        bus.subscribe(RoomChanged, lambda event: self._review(room_id=event.room_id))
+        bus.subscribe(UserChanged, lambda event: self._review(identity=event.user_id))
+        bus.subscribe(RoomRelationChanged, lambda event: self._review(identity=event.user_id))
+        bus.subscribe(ChangesMissed, lambda _: self._review())
+
+    def _room_deleted(self, event: RoomDeleted) -> None:
+        self.rooms.directory.end(event.room_id, CLOSE_ROOM_GONE, "the room was deleted")
+        for door in (self.whip, self.whep):
+            if door is not None:
+                door.close_room(event.room_id)
+        self.rooms.end(event.room_id)
+
+    def _owner_changed(self, event: RoomOwnerChanged) -> None:
+        if not event.is_active:
+            self._end_publisher(event.room_id)
+        self._review(room_id=event.room_id)
+
+    def _end_publisher(self, room_id: str) -> None:
+        """A publisher whose picture has not come yet is none of the hub's, which drops the others."""
+        if self.whip is not None:
+            self.whip.close_room(room_id)
+
+    def _review(self, room_id: str | None = None, identity: str | None = None) -> None:
+        if self.signalling is None or not self.signalling.connection_count:
+            return
+        review = asyncio.create_task(self.signalling.review(room_id=room_id, identity=identity))
+        self._reviews.add(review)
+        review.add_done_callback(self._reviews.discard)
