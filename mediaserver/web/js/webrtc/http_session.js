@@ -8,6 +8,7 @@ import { candidateFragment, restartFragment, restartedAnswer } from './fragment.
 
 const OFFER_SECONDS = 10;
 const PATCH_SECONDS = 10;
+const DELETE_SECONDS = 2;
 const FRAGMENT = 'application/trickle-ice-sdpfrag';
 /** Candidates that are found within this time go in one request. */
 const GATHER_MILLISECONDS = 100;
@@ -78,13 +79,16 @@ export class HttpSession {
     if (this.#isClosed) return;
     this.#isClosed = true;
     clearTimeout(this.#timer);
-    this.#connection.close();
-    if (this.#location !== null) this.#delete();
+    if (this.#location === null) this.#connection.close();
+    else this.#delete();
   }
 
+  /** The server is told first: seeing the connection close, it would forget the session that is named here. */
   #delete() {
-    const options = { method: 'DELETE', headers: this.#headers(), keepalive: true };
-    fetch(this.#location, options).catch(() => {});
+    const signal = AbortSignal.timeout(DELETE_SECONDS * 1000);
+    fetch(this.#location, { method: 'DELETE', headers: this.#headers(), keepalive: true, signal })
+      .catch(() => {})
+      .finally(() => this.#connection.close());
   }
 
   #found(candidate) {
