@@ -14,7 +14,7 @@ from typing import Final
 
 from bench.errors import BenchError
 
-TURN_SECONDS: Final = 0.004
+TURN_SECONDS: Final = 0.01
 DATAGRAMS_PER_CALL: Final = 32
 CALLS_PER_SOCKET: Final = 16
 """In one turn, so that nobody is kept waiting by one who is flooded."""
