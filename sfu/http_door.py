@@ -78,6 +78,10 @@ class HttpDoor(ABC):
     async def _authorize(self, room: str, token: str | None, address: str) -> str | Refusal:
         """Return the id of a room that somebody may be in, with this token."""
 
+    def _end(self, session: HttpSession) -> None:
+        """Do as a peer says that ends its session."""
+        session.close()
+
     async def endpoint(self, request: web.Request) -> web.Response:
         """Answer where sessions are opened."""
         return await _dispatch(request, {hdrs.METH_OPTIONS: self._greet, hdrs.METH_POST: self._post})
@@ -151,7 +155,7 @@ class HttpDoor(ABC):
         return response
 
     async def _delete(self, request: web.Request) -> web.Response:
-        (await self._find(request)).close()
+        self._end(await self._find(request))
         return web.Response()
 
     async def _find(self, request: web.Request) -> HttpSession:

@@ -45,6 +45,9 @@ class HttpSession:
         self.room_id: Final = room_id
         self.entity_tag = _new_tag()
         self.is_closed = False
+        self.was_connected = False
+        """Whether the peer has come, be it gone again."""
+        self._on_connected: Callable[[], None] | None = None
         self._on_end: list[Callable[[], None]] = []
         self._bearer = _digest(bearer)
         self._connect_seconds = connect_seconds
@@ -59,10 +62,16 @@ class HttpSession:
             raise RuntimeError("the session has no transport yet")
         return self._transport
 
-    def attach(self, transport: WebRtcTransport, offer: Offer) -> None:
-        """Live with `transport`, which is to be connected to the peer of `offer`."""
+    def attach(
+        self, transport: WebRtcTransport, offer: Offer, on_connected: Callable[[], None] | None = None
+    ) -> None:
+        """Live with `transport`, which is to be connected to the peer of `offer`.
+
+        `on_connected` is called when the peer has come for the first time, before any of its media.
+        """
         self._transport = transport
         self._offer = offer
+        self._on_connected = on_connected
         self._wait_for_peer()
 
     def is_bearer(self, bearer: str | None) -> bool:
@@ -120,6 +129,10 @@ class HttpSession:
             self._call(callback)
         self._on_end.clear()
 
+    def close_soon(self) -> None:
+        """End the session when the core has told all of its listeners what it is telling them."""
+        asyncio.get_running_loop().call_soon(self.close)
+
     def on_end(self, callback: Callable[[], None]) -> None:
         """Call `callback` once when the session is over, at once if it is."""
         if self.is_closed:
@@ -136,12 +149,11 @@ class HttpSession:
     def on_transport_state(self, transport: WebRtcTransport, state: TransportState) -> None:
         """Wait for the peer while it is not connected; give up when it failed."""
         if state is TransportState.FAILED:
-            self._close_soon()
+            self.close_soon()
         elif state is TransportState.DISCONNECTED:
             self._wait_for_peer()
-        elif state is TransportState.CONNECTED and self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        elif state is TransportState.CONNECTED:
+            self._peer_came()
 
     def on_transport_closed(self, transport: WebRtcTransport) -> None:
         """End with the transport."""
@@ -149,7 +161,7 @@ class HttpSession:
 
     def on_consumer_closed(self, consumer: Consumer) -> None:
         """End with what is watched: there is no renegotiation over HTTP, so the player is to come again."""
-        self._close_soon()
+        self.close_soon()
 
     def on_consumer_paused(self, consumer: Consumer) -> None:
         """Nothing can be told to the peer."""
@@ -171,9 +183,14 @@ class HttpSession:
         logger.info("peer_not_connected", room_id=self.room_id, seconds=self._connect_seconds)
         self.close()
 
-    def _close_soon(self) -> None:
-        # The core is in the middle of telling all of its listeners.
-        asyncio.get_running_loop().call_soon(self.close)
+    def _peer_came(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        callback, self._on_connected = self._on_connected, None
+        self.was_connected = True
+        if callback is not None:
+            callback()
 
 
 class HttpSessions:

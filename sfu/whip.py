@@ -1,11 +1,12 @@
 """WHIP (RFC 9725): `POST /whip/{room}` publishes a room's program, one audio and one video at most.
 
-A room has one publisher over WHIP. Whoever holds the room's key takes over: the earlier session ends.
+A room has one publisher over WHIP. Whoever holds the room's key takes over when its connection stands, and
+the earlier session ends; who never gets through disturbs nobody.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -13,10 +14,13 @@ import structlog
 from aiohttp import web
 
 from sfu import http_messages as messages
+from sfu.errors import DuplicateStream, SfuError
 from sfu.http_door import DoorOptions, HttpDoor, peer_of
 from sfu.http_messages import Problem
 from sfu.http_sessions import HttpSession
 from sfu.ports import PublishAccess, Refusal, Rooms
+from sfu.protocol import ortc
+from sfu.protocol.errors import ProtocolError
 from sfu.protocol.parameters import Direction, Kind, RtpCapabilities, RtpParameters
 from sfu.protocol.sdp import MediaSection, Offer, SectionAnswer, producer_parameters
 
@@ -44,10 +48,13 @@ class Whip(HttpDoor):
         rooms: Rooms,
         client_address: Callable[[web.Request], str],
         options: DoorOptions = DEFAULT_OPTIONS,
+        on_goodbye: Callable[[str], None] | None = None,
     ) -> None:
+        """`on_goodbye` is told the room of a publisher that deletes its session, just before it ends."""
         super().__init__("whip", options, client_address)
         self._access = access
         self._rooms = rooms
+        self._on_goodbye = on_goodbye
 
     def routes(self) -> list[web.RouteDef]:
         """Return what belongs into the application."""
@@ -77,15 +84,33 @@ class Whip(HttpDoor):
 
     def _publish(self, session: HttpSession, router: Router, text: str, offer: Offer) -> str:
         sent = _sent(text, offer, router.rtp_capabilities)
-        # The key is right and the offer too: the room is this publisher's from here on.
-        self.close_room(session.room_id)
+        _check(sent, router.rtp_capabilities)
+        for other in self.sessions.of_room(session.room_id):
+            if not other.was_connected:
+                other.close()
         transport = router.create_transport(session)
-        session.attach(transport, offer)
+        session.attach(transport, offer, lambda: self._take_over(session, sent))
         transport.connect(peer_of(offer))
-        for kind, parameters in sent:
-            transport.produce(kind, parameters, app_data={"source": "whip"}, is_program=True)
-        logger.info("whip_published", room_id=session.room_id, kinds=[one.kind for one in sent])
         return session.answer([_answered(one.parameters) for one in sent])
+
+    def _take_over(self, session: HttpSession, sent: list[_Sent]) -> None:
+        for other in self.sessions.of_room(session.room_id):
+            if other is not session:
+                logger.info("whip_publisher_replaced", room_id=session.room_id)
+                other.close()
+        try:
+            for kind, parameters in sent:
+                session.transport.produce(kind, parameters, app_data={"source": "whip"}, is_program=True)
+        except (SfuError, ProtocolError) as error:
+            logger.warning("whip_not_published", room_id=session.room_id, error=str(error))
+            session.close_soon()
+            return
+        logger.info("whip_published", room_id=session.room_id, kinds=[one.kind for one in sent])
+
+    def _end(self, session: HttpSession) -> None:
+        if session.was_connected and self._on_goodbye is not None:
+            self._on_goodbye(session.room_id)
+        super()._end(session)
 
 
 def _sent(text: str, offer: Offer, capabilities: RtpCapabilities) -> list[_Sent]:
@@ -109,6 +134,18 @@ def _sent(text: str, offer: Offer, capabilities: RtpCapabilities) -> list[_Sent]
             line=messages.media_line(text, 0),
         )
     return list(sent.values())
+
+
+def _check(sent: Sequence[_Sent], capabilities: RtpCapabilities) -> None:
+    """Refuse now what could not be produced later. Raises DuplicateStream, and what ortc raises."""
+    taken: set[int] = set()
+    for one in sent:
+        ortc.producer_mapping(one.parameters, capabilities, ssrc=1)
+        for encoding in one.parameters.encodings:
+            for ssrc in (encoding.ssrc, encoding.rtx and encoding.rtx.ssrc):
+                if ssrc in taken:
+                    raise DuplicateStream(f"SSRC {ssrc} stands in two sections of the offer")
+                taken |= {ssrc} if ssrc else set()
 
 
 def _kind(section: MediaSection) -> Kind | None:

@@ -24,6 +24,7 @@ from sfu.http_door import DoorOptions
 from sfu.protocol.parameters import Kind
 from sfu.router import Router
 from sfu.webrtc_server import WebRtcServer
+from tests.helpers.waiting import eventually
 from tests.sfu.http_world import Doors, World, doors
 
 FRAMES_PER_SECOND = 30
@@ -95,7 +96,9 @@ async def publisher(served: Doors, *codecs: str) -> AsyncIterator[tuple[RTCPeerC
     peer.addTrack(Picture())
     _offer_only(peer, codecs)
     try:
-        yield peer, await _exchange(peer, served, "whip")
+        response = await _exchange(peer, served, "whip")
+        await eventually(lambda: peer.connectionState == "connected")
+        yield peer, response
     finally:
         await peer.close()
 

@@ -15,6 +15,7 @@ from sfu.http_door import DoorOptions
 from sfu.ports import PublishGrant, Refusal, RefusalReason, ViewGrant
 from sfu.protocol.parameters import DtlsParameters, IceParameters, Kind, RtpParameters
 from sfu.protocol.sdp import Offer, parse_offer
+from sfu.transport import TransportState
 from sfu.whep import Whep
 from sfu.whip import Whip
 from tests.sfu.protocol.sdp_cases import ENDPOINT, ROUTER
@@ -84,6 +85,9 @@ class FakeTransport:
     ) -> None:
         self.consumed.append((producer_id, parameters))
 
+    def become(self, state: TransportState) -> None:
+        self.listener.on_transport_state(self, state)
+
     def close(self) -> None:
         if not self.is_closed:
             self.is_closed = True
@@ -135,6 +139,7 @@ class World:
     max_viewers: int | None = None
     asked: list[tuple[str, str | None, str]] = field(default_factory=list)
     watching: list[Callable[[], None]] = field(default_factory=list)
+    goodbyes: list[str] = field(default_factory=list)
     routers_held: int = 0
     address: str = "192.0.2.7"
 
@@ -201,7 +206,7 @@ def options(**changes: Any) -> DoorOptions:
 @asynccontextmanager
 async def doors(world: World, limits: DoorOptions | None = None) -> AsyncIterator[Doors]:
     """Serve both protocols; everything is given back at the end."""
-    whip = Whip(world, world, world.client_address, limits or options())
+    whip = Whip(world, world, world.client_address, limits or options(), world.goodbyes.append)
     whep = Whep(world, world, world.client_address, limits or options())
     app = web.Application()
     app.add_routes([*whip.routes(), *whep.routes()])

@@ -282,7 +282,7 @@ async def test_a_viewer_goes_when_what_it_plays_ends() -> None:
     async with doors(world) as served:
         await served.watch(VIEWER)
         transport = world.core.last
-        transport.listener.on_transport_state(transport, TransportState.CONNECTED)
+        transport.become(TransportState.CONNECTED)
         transport.listener.on_consumer_paused(object())
         transport.listener.on_consumer_layers(object())
         assert not transport.is_closed

@@ -42,6 +42,13 @@ async def opened(served: Doors, offer: str = OBS) -> tuple[str, str]:
     return response.headers["Location"], response.headers["ETag"]
 
 
+async def connected(served: Doors, world: World) -> str:
+    """Publish and let the peer come; return the address of the session."""
+    location, _ = await opened(served)
+    world.core.last.become(TransportState.CONNECTED)
+    return location
+
+
 @pytest.mark.parametrize("name", PUBLISHERS)
 async def test_every_known_publisher_gets_a_session_and_an_answer(name: str) -> None:
     world = World()
@@ -54,6 +61,8 @@ async def test_every_known_publisher_gets_a_session_and_an_answer(name: str) -> 
         answer = answered(await response.text())
         assert {section.direction for section in answer.sections if section.is_usable} == {Direction.RECVONLY}
         assert answer.ice.ice_lite
+        assert world.core.last.produced == []
+        world.core.last.become(TransportState.CONNECTED)
         kinds = [kind for kind, _, is_program in world.core.last.produced if is_program]
         assert kinds == [section.kind for section in answer.sections if section.is_usable]
 
@@ -76,6 +85,7 @@ async def test_h264_is_taken_where_a_browser_offers_more() -> None:
     world = World()
     async with doors(world) as served:
         await served.publish(sample("chromium_whip"))
+        world.core.last.become(TransportState.CONNECTED)
         video = next(parameters for kind, parameters, _ in world.core.last.produced if kind == "video")
         assert video.codecs[0].mime_type == "video/H264"
 
@@ -90,6 +100,7 @@ async def test_only_the_first_section_of_a_kind_is_taken() -> None:
         directions = {section.mid: section.direction for section in answered(await response.text()).sections}
         assert directions["1"] is Direction.RECVONLY
         assert directions["9"] is Direction.INACTIVE
+        world.core.last.become(TransportState.CONNECTED)
         assert len(world.core.last.produced) == 2
 
 
@@ -185,8 +196,10 @@ async def test_what_the_core_refuses_leaves_nothing_behind() -> None:
     world = World()
     async with doors(world) as served:
         world.core.refuses_streams = True
-        await problem(await served.publish(OBS), 422, "duplicate_stream")
-        assert world.core.last.is_closed
+        await connected(served, world)
+        await eventually(lambda: world.core.last.is_closed)
+        assert len(served.whip.sessions) == 0
+        world.core.transports.clear()
         world.core.most_transports = 0
         response = await served.publish(OBS)
         await problem(response, 503, "too_many_transports")
@@ -200,20 +213,63 @@ async def test_a_full_server_says_when_to_come_again() -> None:
         assert int(response.headers["Retry-After"]) > 0
 
 
-async def test_a_second_publisher_takes_over() -> None:
+async def test_a_stream_in_two_sections_is_refused() -> None:
     world = World()
     async with doors(world) as served:
-        first, _ = await opened(served)
+        ssrcs = [line for line in OBS.split("\r\n") if line.startswith("a=ssrc:")]
+        numbers = list(dict.fromkeys(line[7:].split()[0] for line in ssrcs))
+        offer = OBS.replace(numbers[-1], numbers[0])
+        await problem(await served.publish(offer), 422, "duplicate_stream")
+    assert not world.core.transports
+
+
+async def test_a_second_publisher_takes_over_when_it_is_connected() -> None:
+    world = World()
+    async with doors(world) as served:
+        first = await connected(served, world)
         second, _ = await opened(served)
+        assert [transport.is_closed for transport in world.core.transports] == [False, False]
+        world.core.last.become(TransportState.CONNECTED)
         assert [transport.is_closed for transport in world.core.transports] == [True, False]
+        assert len(world.core.last.produced) == 2
         await problem(await served.client.delete(first, headers=BEARER), 404, "no_such_session")
         assert (await served.client.delete(second, headers=BEARER)).status == 200
+
+
+async def test_of_publishers_that_did_not_come_the_last_one_counts() -> None:
+    world = World()
+    async with doors(world) as served:
+        await connected(served, world)
+        await opened(served)
+        await opened(served)
+        assert [transport.is_closed for transport in world.core.transports] == [False, True, False]
+
+
+async def test_a_second_publisher_that_never_comes_takes_nothing_over() -> None:
+    world = World()
+    async with doors(world, options(connect_seconds=0.02)) as served:
+        await connected(served, world)
+        await opened(served)
+        await eventually(lambda: world.core.last.is_closed)
+        assert [transport.is_closed for transport in world.core.transports] == [False, True]
+
+
+async def test_only_a_publisher_that_deletes_its_session_says_goodbye() -> None:
+    world = World()
+    async with doors(world) as served:
+        await served.client.delete((await opened(served))[0], headers=BEARER)
+        await connected(served, world)
+        await connected(served, world)
+        served.whip.close_room(ROOM)
+        assert world.goodbyes == []
+        await served.client.delete(await connected(served, world), headers=BEARER)
+        assert world.goodbyes == [ROOM]
 
 
 async def test_a_second_publisher_with_a_bad_offer_takes_nothing_over() -> None:
     world = World()
     async with doors(world) as served:
-        await opened(served)
+        await connected(served, world)
         await served.publish("not SDP")
         await served.publish(OBS.replace("H264/90000", "H266/90000"))
         await served.publish(OBS, key="sk_wrong")
@@ -396,10 +452,10 @@ async def test_a_peer_that_came_is_waited_for_when_it_is_lost() -> None:
     async with doors(world, options(connect_seconds=0.02)) as served:
         await opened(served)
         transport = world.core.last
-        transport.listener.on_transport_state(transport, TransportState.CONNECTED)
+        transport.become(TransportState.CONNECTED)
         await asyncio.sleep(0)
         assert served.whip.sessions.of_room(ROOM)[0]._timer is None
-        transport.listener.on_transport_state(transport, TransportState.DISCONNECTED)
+        transport.become(TransportState.DISCONNECTED)
         await eventually(lambda: transport.is_closed)
 
 
@@ -408,7 +464,7 @@ async def test_a_failed_transport_ends_the_session() -> None:
     async with doors(world) as served:
         await opened(served)
         transport = world.core.last
-        transport.listener.on_transport_state(transport, TransportState.FAILED)
+        transport.become(TransportState.FAILED)
         await eventually(lambda: transport.is_closed)
         assert len(served.whip.sessions) == 0
 
