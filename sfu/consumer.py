@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from sfu.bandwidth import Choice
 from sfu.forwarding import ConsumerState
 from sfu.header_extensions import Batch
 from sfu.media_plane import MediaPlane
+from sfu.pacing import Piece, Waiting
 from sfu.producer_stream import ProducerStream
 from sfu.protocol import rtcp, rtp
+from sfu.protocol.congestion.pacer import Pacer
 from sfu.protocol.parameters import Kind, RtpParameters
 from sfu.protocol.payloads.consumer_pictures import consumer_pictures
 from sfu.protocol.rates import RateMeter
@@ -17,6 +21,7 @@ from sfu.protocol.reception import NTP_FRACTION, ReceptionReport, RemoteReceptio
 from sfu.protocol.simulcast import NONE
 from sfu.repair import Repair
 from sfu.selection import TOP_TEMPORAL, AudioSelection, Selection, VideoSelection
+from sfu.svc_selection import SvcSelection
 
 if TYPE_CHECKING:
     from sfu.producer import Producer
@@ -45,6 +50,9 @@ class Downlink(Protocol):
 
     def reallocate(self) -> None:
         """Say anew which layers each consumer gets."""
+
+    def overflown(self) -> None:
+        """Too much waits for the pace, and is gone now."""
 
     def tell_closed(self, consumer: Consumer) -> None:
         """Its producer was closed."""
@@ -87,15 +95,21 @@ class Consumer:
         self.selection: Selection
         if producer.kind == "audio":
             self.selection = AudioSelection(clocks[0])
+        elif producer.spatial_layers > 1 and len(clocks) == 1:
+            is_key = producer.scalability.is_key
+            self.selection = SvcSelection(clocks[0], pictures, self._switch, is_key=is_key)
         else:
-            self.selection = VideoSelection(clocks, codec.clock_rate, pictures)
+            self.selection = VideoSelection(clocks, codec.clock_rate, pictures, self._switch)
         self.repair = Repair.of(producer, parameters, state, pictures, plane)
-        state.rewrite = self._rewrite if producer.kind == "video" else self.selection.rewrite
+        state.rewrite = self.selection.rewrite
         state.payload_rewriter = pictures
         state.history = self.repair.history if self.repair is not None else None
         self._downlink = downlink
         self._plane = plane
-        self._target = (NONE, 0)
+        self.target = NONE
+        self.target_temporal = 0
+        self.pacer: Pacer[Waiting] | None = None
+        """The transport's, if packets have to wait for it."""
         self._told_layers: Layers | None = None
         self._reports: dict[int, float] = {}
 
@@ -149,7 +163,7 @@ class Consumer:
 
     def set_preferred_layers(self, spatial: int, temporal: int | None = None) -> None:
         """Get no higher layers than these."""
-        last = max(len(self.producer.streams) - 1, 0)
+        last = self.producer.spatial_layers - 1
         self.preferred_layers = Layers(max(0, min(spatial, last)), temporal)
         self._downlink.reallocate()
 
@@ -174,17 +188,53 @@ class Consumer:
 
     def set_target(self, spatial: int, temporal: int | None) -> None:
         """Get this layer, as soon as it can be switched to; NONE is nothing."""
-        target = (spatial, TOP_TEMPORAL if temporal is None else min(temporal, TOP_TEMPORAL))
-        if target == self._target:
+        wanted = TOP_TEMPORAL if temporal is None else min(temporal, TOP_TEMPORAL)
+        if (spatial, wanted) == (self.target, self.target_temporal):
             return
-        is_new = target[0] != self._target[0]
-        self._target = target
-        self.selection.set_target(*target)
+        is_new = spatial != self.target
+        self.target, self.target_temporal = spatial, wanted
+        self.selection.set_target(spatial, wanted)
         if is_new:
             self.producer.refresh()
             if self.selection.wanted_keyframe != NONE:
                 self.producer.request_keyframe(self.selection.wanted_keyframe)
             self._tell_layers()
+
+    def begin_anew(self) -> None:
+        """Go on with a keyframe: packets were lost on this side."""
+        spatial, temporal = self.target, self.target_temporal
+        self.set_target(NONE, 0)
+        self.set_target(spatial, temporal)
+
+    def queue(self, waiting: Sequence[Piece]) -> None:
+        """Let pieces wait for the pace; what overflows is worth less than a keyframe."""
+        for piece in waiting:
+            if self.pacer is not None and not self.pacer.queue((self, piece), piece.size):
+                self._downlink.overflown()
+                return
+
+    def choices(self, now: float) -> list[Choice]:
+        """Return the layers it could get, the lowest first; a bitrate of 0 is one that is not sent."""
+        found = []
+        last = self.producer.spatial_layers - 1
+        for stream in self.producer.streams:
+            is_active = stream.is_active(now)
+            for spatial, temporal in stream.layers():
+                bitrate = stream.layer_rates.bitrate(spatial, temporal, now) if is_active else 0
+                if not stream.is_video and is_active:
+                    bitrate = stream.rate.bitrate(now)
+                found.append(Choice(min(max(stream.index, spatial), last), temporal, bitrate))
+        return found
+
+    @property
+    def has_layers(self) -> bool:
+        """Whether there is a choice of layers."""
+        return self.producer.type != "simple"
+
+    @property
+    def can_probe(self) -> bool:
+        """Whether padding of its RTX stream can be sent, with transport-wide numbers."""
+        return self.is_active and self.repair is not None and self.state.plan.transport_sequence > 0
 
     def producer_changed(self) -> None:
         """The producer was paused, or goes on."""
@@ -198,13 +248,10 @@ class Consumer:
             self._downlink.remove(self)
             self._downlink.tell_closed(self)
 
-    def _rewrite(self, detail: object) -> int | None:
-        number = self.selection.rewrite(detail)
-        if self.selection.switched:
-            self.selection.switched = False
-            self.state.timestamp_offset = self.selection.timestamp_offset
-            self.producer.note_switch(self)
-        return number
+    def _switch(self) -> None:
+        """Another stream begins: its timestamps are others."""
+        self.state.timestamp_offset = self.selection.timestamp_offset
+        self.producer.note_switch(self)
 
     def after_switch(self, stream: ProducerStream, now: float) -> None:
         """Send what overtook the keyframe's first packet, and tell of the layer."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import structlog
 
 from sfu.forwarding import Forwarder
+from sfu.pacing import Releases
 from sfu.protocol.reception import NTP_FRACTION
 
 log = structlog.get_logger("mediaserver.sfu")
@@ -52,6 +54,7 @@ class MediaPlane:
         self.clock = clock
         self.forwarder = Forwarder()
         self.counters = SfuCounters()
+        self.releases = Releases()
         self._waiting: list[Flushable] = []
         self._wall = time.time() - clock() + _NTP_EPOCH
 
@@ -61,15 +64,22 @@ class MediaPlane:
 
     def flush(self) -> None:
         """Send what was gathered; what one stream raises costs the others nothing."""
-        if not self._waiting:
-            return
-        waiting, self._waiting = self._waiting, []
-        for stream in waiting:
-            try:
-                stream.flush()
-            except Exception:
-                self.counters.flush_errors += 1
-                log.warning("sfu_flush_failed", exc_info=True)
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            for stream in waiting:
+                self._guard(stream.flush)
+
+    def release(self) -> None:
+        """Send what waited for its pace."""
+        for piece, states in self.releases.take():
+            self._guard(partial(piece.stream.forward_to, piece.batch, states))
+
+    def _guard(self, send: Callable[[], None]) -> None:
+        try:
+            send()
+        except Exception:
+            self.counters.flush_errors += 1
+            log.warning("sfu_flush_failed", exc_info=True)
 
     def ntp(self, now: float) -> int:
         """Return the NTP time (32.32 fixed point) at `now`."""

@@ -6,14 +6,17 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
+from sfu.forwarding import ConsumerState
 from sfu.header_extensions import Batch
 from sfu.media_plane import MediaPlane
+from sfu.pacing import Piece, pieces
 from sfu.producer_stream import ProducerStream
 from sfu.protocol import rtp
-from sfu.protocol.codec_matching import scalability_mode
+from sfu.protocol.codec_matching import ScalabilityMode, scalability_mode
 from sfu.protocol.keyframe_requests import KeyframeRequests
 from sfu.protocol.parameters import Kind, RtpParameters
 from sfu.protocol.reception import NTP_FRACTION, SenderClock
+from sfu.svc_selection import SvcSelection, with_markers
 from sfu.taps import PacketSink, Tap, Taps, clock_report
 
 if TYPE_CHECKING:
@@ -57,7 +60,10 @@ class Producer:
         self.consumers: dict[str, Consumer] = {}
         self.extension_ids = {extension.uri: extension.id for extension in rtp_parameters.header_extensions}
         """Header extensions of the packets that come, by URI."""
-        self.type: ProducerType = _type_of(rtp_parameters)
+        self.scalability = _scalability(rtp_parameters)
+        self.type: ProducerType = _type_of(rtp_parameters, self.scalability)
+        self.spatial_layers = max(len(rtp_parameters.encodings), self.scalability.spatial_layers)
+        """Streams of simulcast, or layers of the one stream."""
         self.keyframe_requests = KeyframeRequests()
         self._plane = plane
         self._owner = owner
@@ -149,9 +155,9 @@ class Producer:
         """Note anew which consumers want which stream."""
         active = [consumer for consumer in self.consumers.values() if consumer.is_active]
         for stream in self.streams:
-            stream.consumers = [
-                consumer.state for consumer in active if consumer.selection.wants(stream.index)
-            ]
+            wanting = [consumer for consumer in active if consumer.selection.wants(stream.index)]
+            stream.consumers = [consumer.state for consumer in wanting if consumer.pacer is None]
+            stream.paced = [consumer for consumer in wanting if consumer.pacer is not None]
 
     def note_switch(self, consumer: Consumer) -> None:
         """Let `consumer` be called when the batch has been sent."""
@@ -162,15 +168,50 @@ class Producer:
         now = self._plane.clock()
         if self._taps.taps:
             self._taps.deliver(stream, batch, now)
-        if stream.consumers:
-            self._plane.counters.packets_forwarded += self._plane.forwarder.forward(
-                batch, stream.consumers, now
-            )
+        states = stream.consumers
+        if stream.paced:
+            states = [*states, *self._admitted(stream, batch, now)]
+        if states:
+            self.forward_to(stream, batch, states)
+
+    def _admitted(self, stream: ProducerStream, batch: Batch, now: float) -> list[ConsumerState]:
+        """Return who may have the batch now; the others have to wait for its pieces."""
+        size, at = sum(map(len, batch.packets)), int(now * 1_000_000)
+        admitted: list[ConsumerState] = []
+        waiting: list[Piece] = []
+        for consumer in stream.paced:
+            if consumer.pacer is not None and consumer.pacer.admit(size, at):
+                admitted.append(consumer.state)
+            else:
+                waiting = waiting or list(pieces(stream, batch))
+                consumer.queue(waiting)
+        return admitted
+
+    def forward_to(self, stream: ProducerStream, batch: Batch, states: Sequence[ConsumerState]) -> None:
+        """Send packets to these consumers."""
+        now = self._plane.clock()
+        forward, counters = self._plane.forwarder.forward, self._plane.counters
+        if self.scalability.spatial_layers == 1:
+            counters.packets_forwarded += forward(batch, states, now)
+        else:
+            for spatial, group in self._by_last_layer(batch, states).items():
+                counters.packets_forwarded += forward(with_markers(batch, spatial), group, now)
         if self._switched:
             switched, self._switched = self._switched, []
             for consumer in switched:
                 consumer.after_switch(stream, now)
             self.refresh()
+
+    def _by_last_layer(self, batch: Batch, states: Sequence[ConsumerState]) -> dict[int, list[ConsumerState]]:
+        """Group consumers by what they get, which decides where their pictures end."""
+        has_keyframe = any(detail.keyframe for detail in batch.details)
+        selections = {id(other.state): other.selection for other in self.consumers.values()}
+        groups: dict[int, list[ConsumerState]] = {}
+        for state in states:
+            selection = selections.get(id(state))
+            layer = selection.last_layer(has_keyframe) if isinstance(selection, SvcSelection) else 0
+            groups.setdefault(layer, []).append(state)
+        return groups
 
     def note_report(self, stream: ProducerStream, ntp: int, timestamp: int, now: float) -> None:
         """Take a sender report of a stream, which its clock has already."""
@@ -204,12 +245,18 @@ class Producer:
         }
 
 
-def _type_of(parameters: RtpParameters) -> ProducerType:
+def _scalability(parameters: RtpParameters) -> ScalabilityMode:
+    """Return the layers within one stream; codecs whose layers cannot be told apart have one."""
+    is_scalable = parameters.codecs[0].mime_type.lower() in SCALABLE_CODECS
+    if not is_scalable or len(parameters.encodings) != 1:
+        return scalability_mode(None)
+    return scalability_mode(parameters.encodings[0].scalability_mode)
+
+
+def _type_of(parameters: RtpParameters, scalability: ScalabilityMode) -> ProducerType:
     if len(parameters.encodings) > 1:
         return "simulcast"
-    mode = scalability_mode(parameters.encodings[0].scalability_mode if parameters.encodings else None)
-    is_scalable = parameters.codecs[0].mime_type.lower() in SCALABLE_CODECS
-    return "svc" if is_scalable and mode.spatial_layers * mode.temporal_layers > 1 else "simple"
+    return "svc" if scalability.spatial_layers * scalability.temporal_layers > 1 else "simple"
 
 
 class LocalProducerListener(Protocol):

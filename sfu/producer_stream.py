@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from sfu.forwarding import ConsumerState
 from sfu.header_extensions import MAX_EXTENSIONS_SIZE, Batch
@@ -14,6 +14,9 @@ from sfu.protocol.rates import LayerRates, RateMeter
 from sfu.protocol.reception import SenderClock
 from sfu.protocol.retransmission import PacketRing
 from sfu.protocol.rtp import RtpHeader
+
+if TYPE_CHECKING:
+    from sfu.consumer import Consumer
 
 Places = dict[int, tuple[int, int]]
 
@@ -28,6 +31,9 @@ class StreamOwner(Protocol):
 
     def forward(self, stream: ProducerStream, batch: Batch) -> None:
         """Send a batch to whoever gets it."""
+
+    def forward_to(self, stream: ProducerStream, batch: Batch, states: Sequence[ConsumerState]) -> None:
+        """Send packets that waited to these consumers."""
 
 
 class ProducerStream:
@@ -48,6 +54,7 @@ class ProducerStream:
         "last_at",
         "layer_rates",
         "newest_timestamp",
+        "paced",
         "rate",
         "ring",
     )
@@ -73,7 +80,9 @@ class ProducerStream:
         self.newest_timestamp = 0
         self.keyframes = 0
         self.consumers: Sequence[ConsumerState] = ()
-        """Who may want packets of this stream; set by the producer."""
+        """Who may want packets of this stream, at once; set by the producer."""
+        self.paced: Sequence[Consumer] = ()
+        """Those whose packets may have to wait for their pace."""
         self._owner = owner
         self._plane = plane
         self._reader = LayerReader(codec.mime_type, descriptor_id)
@@ -140,6 +149,10 @@ class ProducerStream:
         if batch.packets:
             self._owner.forward(self, batch)
 
+    def forward_to(self, batch: Batch, states: Sequence[ConsumerState]) -> None:
+        """Send packets that waited."""
+        self._owner.forward_to(self, batch, states)
+
     def restart(self) -> None:
         """The stream begins anew: send what came before, and forget it."""
         self.flush_now()
@@ -153,10 +166,6 @@ class ProducerStream:
         if batch.packets:
             self._owner.forward(self, batch)
 
-    def temporal_layers(self) -> int:
-        """Return how many temporal layers came so far, at least one."""
-        return 1 + max((temporal for _, temporal in self.layer_rates.layers()), default=0)
-
-    def spatial_layers(self) -> int:
-        """Return how many spatial layers came within this stream (SVC), at least one."""
-        return 1 + max((spatial for spatial, _ in self.layer_rates.layers()), default=0)
+    def layers(self) -> list[tuple[int, int]]:
+        """Return the (spatial, temporal) layers that came so far, the lowest first, at least one."""
+        return self.layer_rates.layers() or [(0, 0)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from sfu.packet_layers import StreamPacket
@@ -25,7 +25,6 @@ class Selection(Protocol):
     """What a consumer asks of it."""
 
     timestamp_offset: int
-    switched: bool
     overtaken: list[int]
 
     @property
@@ -67,16 +66,15 @@ class Selection(Protocol):
 class AudioSelection:
     """All packets of one stream, under contiguous numbers; a pause leaves no gap."""
 
-    __slots__ = ("_clock", "_last", "_rewriter", "_target", "overtaken", "switched", "timestamp_offset")
+    __slots__ = ("_clock", "_is_running", "_rewriter", "_target", "overtaken", "timestamp_offset")
 
     def __init__(self, clock: SenderClock) -> None:
         self.timestamp_offset = 0
-        self.switched = False
         self.overtaken: list[int] = []
         self._clock = clock
         self._rewriter = SequenceRewriter(first_sequence_number())
         self._target = NONE
-        self._last = False
+        self._is_running = False
 
     @property
     def current(self) -> int:
@@ -95,15 +93,15 @@ class AudioSelection:
 
     def rewrite(self, detail: int) -> int | None:
         """Return a packet's outgoing number."""
-        if not self._last:
-            self._last = True
+        if not self._is_running:
+            self._is_running = True
             self._rewriter.sync(detail)
         return self._rewriter.rewrite(detail)
 
     def set_target(self, spatial: int, temporal: int) -> None:
         """Go on or stop."""
         self._target = min(spatial, 0)
-        self._last = self._last and spatial != NONE
+        self._is_running = self._is_running and spatial != NONE
 
     def wants(self, stream: int) -> bool:
         """There is one stream."""
@@ -111,7 +109,7 @@ class AudioSelection:
 
     def restart(self, stream: int, timestamp: int, now: float) -> None:
         """Follow the last number sent; the timestamps begin anew, as the producer's do."""
-        self._last = False
+        self._is_running = False
 
     def sender_timestamp(self, ntp: float) -> int | None:
         """Return the outgoing timestamp at an NTP time of the producer."""
@@ -123,15 +121,21 @@ class AudioSelection:
 class VideoSelection:
     """One of a producer's streams at a time, changed at keyframes, and of it the temporal layers wanted."""
 
-    __slots__ = ("_layers", "_pictures", "overtaken", "switched", "timestamp_offset")
+    __slots__ = ("_forward", "_layers", "_on_switch", "_pictures", "overtaken", "timestamp_offset")
 
     def __init__(
-        self, clocks: Sequence[SenderClock], clock_rate: int, pictures: ConsumerPictures | None
+        self,
+        clocks: Sequence[SenderClock],
+        clock_rate: int,
+        pictures: ConsumerPictures | None,
+        on_switch: Callable[[], None],
     ) -> None:
+        """`on_switch` is called when another stream begins, before its first packet is sent."""
         self.timestamp_offset = 0
-        self.switched = False
         self.overtaken: list[int] = []
         self._layers = SimulcastForwarder(clocks, clock_rate, first_sequence_number())
+        self._forward = self._layers.forward
+        self._on_switch = on_switch
         self._pictures = pictures
 
     @property
@@ -150,21 +154,21 @@ class VideoSelection:
         return self._layers.wanted_keyframe
 
     def rewrite(self, detail: StreamPacket) -> int:
-        """Return a packet's outgoing number; `switched` says that another stream begins with it."""
-        layers = self._layers
-        number = layers.forward(detail, detail.arrived_at)
-        if layers.switched:
+        """Return a packet's outgoing number, or DROPPED."""
+        number = self._forward(detail, detail.arrived_at)
+        if number == DROPPED:
+            if self._pictures is not None and detail.layer == self._layers.current:
+                self._pictures.drop(detail.payload)
+        elif self._layers.switched:
             self._switch(detail)
-        elif number == DROPPED and self._pictures is not None and detail.layer == layers.current:
-            self._pictures.drop(detail.payload)
         return number
 
     def _switch(self, detail: StreamPacket) -> None:
-        self.switched = True
         self.timestamp_offset = self._layers.timestamp_offset
         self.overtaken = self._layers.overtaken
         if self._pictures is not None:
             self._pictures.sync(detail.payload)
+        self._on_switch()
 
     def set_target(self, spatial: int, temporal: int) -> None:
         """Say what the consumer shall get; what needs a keyframe waits for it."""

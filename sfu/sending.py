@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from sfu.bandwidth import MAX_BITRATE, Bandwidth
 from sfu.consumer import Consumer, Layers
 from sfu.errors import CannotConsume, DuplicateStream, TooManyStreams
 from sfu.forwarding import ConsumerState
@@ -67,7 +68,10 @@ class Sending:
         """For consumers whose packets are numbered transport-wide."""
         self.plain_path = SendingPath()
         """For the others: their packets must not use up numbers that the peer would miss."""
-        self.paths = (self.plain_path, self.path)
+        self._probe_path = SendingPath()
+        self.paths = (self.plain_path, self.path, self._probe_path)
+        self.bandwidth: Bandwidth | None = None
+        """None as long as no consumer has a choice of layers."""
         self.consumers: dict[str, Consumer] = {}
         self.is_connected = False
         self._plane = plane
@@ -75,6 +79,8 @@ class Sending:
         self._listener = listener
         self._max_consumers = max_consumers
         self._by_ssrc: dict[int, Consumer] = {}
+        self._plans: dict[str, _Plans] = {}
+        self._max_bitrate = 0
         self._next_mid = 0
         self._report_at = 0.0
         self._receiver_times: dict[int, tuple[int, float]] = {}
@@ -113,20 +119,52 @@ class Sending:
             raise DuplicateStream("the consumer's SSRC is missing or in use")
         mid = (parameters.mid or "").encode()
         mid = mid if len(mid) <= MAX_MID_SIZE else b""
-        plan = _plan(producer, parameters, len(mid))
-        path = self.path if plan.transport_sequence else self.plain_path
+        plans = _Plans.of(producer, parameters, len(mid))
         payload_type = parameters.codecs[0].payload_type
-        mid = mid if plan.mid_size else b""
-        state = ConsumerState(path, encoding.ssrc, payload_type, lambda number: None, plan, mid)
+        mid = mid if plans.plain.mid_size else b""
+        state = ConsumerState(
+            self.plain_path, encoding.ssrc, payload_type, lambda number: None, plans.plain, mid
+        )
         consumer = Consumer(
             producer, parameters, state, self, self._plane, paused=paused, preferred=preferred
         )
         self.consumers[consumer.id] = consumer
         for ssrc in ssrcs:
             self._by_ssrc[ssrc] = consumer
+        self._plans[consumer.id] = plans
         producer.add_consumer(consumer)
+        self._adapt()
         self.reallocate()
         return consumer
+
+    def _adapt(self) -> None:
+        """Measure the path if there is a choice of layers to be made by it; else feedback is a waste."""
+        wanted = any(
+            consumer.has_layers and self._plans[consumer.id].can_measure
+            for consumer in self.consumers.values()
+        )
+        if wanted and self.bandwidth is None:
+            self.bandwidth = Bandwidth(self._plane, self.path, self._probe_path)
+            self.bandwidth.maximum = self._max_bitrate or MAX_BITRATE
+        elif not wanted:
+            self.bandwidth = None
+        for consumer in self.consumers.values():
+            plans = self._plans[consumer.id]
+            is_measured = wanted and plans.measured.transport_sequence > 0
+            consumer.state.plan = plans.measured if is_measured else plans.plain
+            consumer.state.path = self.path if is_measured else self.plain_path
+            is_paced = self.bandwidth is not None and consumer.kind == "video"
+            pacer = self.bandwidth.controller.pacer if self.bandwidth is not None and is_paced else None
+            if pacer is not consumer.pacer:
+                consumer.pacer = pacer
+                consumer.producer.refresh()
+
+    def set_max_bitrate(self, bitrate: int) -> None:
+        """Send at most so many bits per second where there is a choice of layers; 0: no limit."""
+        self._max_bitrate = bitrate
+        if self.bandwidth is not None:
+            self.bandwidth.maximum = bitrate or MAX_BITRATE
+            self.reallocate()
 
     def _check_room(self) -> None:
         if len(self.consumers) >= self._max_consumers:
@@ -147,6 +185,8 @@ class Sending:
             del self._by_ssrc[ssrc]
             if self.path.srtp is not None:
                 self.path.srtp.forget(ssrc)
+        del self._plans[consumer.id]
+        self._adapt()
         self.reallocate()
 
     def close(self) -> None:
@@ -162,16 +202,25 @@ class Sending:
 
     def reallocate(self) -> None:
         """Say anew which layers each consumer gets."""
+        if self.bandwidth is not None:
+            self.bandwidth.allocate(tuple(self.consumers.values()), self._plane.clock())
+            return
         for consumer in tuple(self.consumers.values()):
             if not consumer.is_active:
                 consumer.set_target(NONE, 0)
                 continue
-            highest = len(consumer.producer.streams) - 1
+            highest = consumer.producer.spatial_layers - 1
             preferred = consumer.preferred_layers
             if preferred is None:
                 consumer.set_target(highest, None)
             else:
                 consumer.set_target(min(preferred.spatial, highest), preferred.temporal)
+
+    def overflown(self) -> None:
+        """Too much waited for the pace and is gone: every picture begins anew."""
+        for consumer in tuple(self.consumers.values()):
+            if consumer.pacer is not None and consumer.is_active:
+                consumer.begin_anew()
 
     def tell_closed(self, consumer: Consumer) -> None:
         """Its producer was closed."""
@@ -200,12 +249,17 @@ class Sending:
             case rtcp.ExtendedReport():
                 if event.receiver_time is not None:
                     self._receiver_times = {event.ssrc: (event.receiver_time >> 16 & 0xFFFF_FFFF, now)}
+            case rtcp.TransportFeedback() | rtcp.ReceiverEstimatedMaximumBitrate():
+                if self.bandwidth is not None:
+                    self.bandwidth.receive(event, now)
 
     def _take_blocks(self, blocks: Iterable[rtcp.ReportBlock], now: float) -> None:
         for block in blocks:
             consumer = self._by_ssrc.get(block.ssrc)
             if consumer is not None and consumer.ssrc == block.ssrc:
                 consumer.report_received(block, now)
+                if self.bandwidth is not None and consumer.kind == "video":
+                    self.bandwidth.report_loss(consumer.remote.fraction_lost, now)
 
     def _repair(self, nack: rtcp.Nack, now: float) -> None:
         consumer = self._by_ssrc.get(nack.media)
@@ -213,7 +267,10 @@ class Sending:
             return
         state = consumer.state
         for packet in consumer.repair.answer(list(nack.lost), now, consumer.remote.round_trip):
-            self._plane.forwarder.send_packet(state.path, state.plan, packet, now)
+            if consumer.pacer is None or consumer.pacer.admit(len(packet), int(now * 1_000_000)):
+                self._plane.forwarder.send_packet(state.path, state.plan, packet, now)
+            elif not consumer.pacer.queue((consumer, packet), len(packet), urgent=True):
+                self.overflown()
 
     def _refresh_picture(self, ssrc: int) -> None:
         consumer = self._by_ssrc.get(ssrc)
@@ -225,6 +282,14 @@ class Sending:
         if now >= self._report_at and self.consumers and self.is_connected:
             self._report_at = now + REPORT_SECONDS
             self._report(now)
+        if self.bandwidth is not None and self.is_connected:
+            self.bandwidth.tick(tuple(self.consumers.values()), now)
+
+    def deadline(self, now: float) -> float:
+        """Return when `tick` has something to do."""
+        if self.bandwidth is not None and self.is_connected:
+            return min(self._report_at, self.bandwidth.deadline(now))
+        return self._report_at if self.consumers else now + REPORT_SECONDS
 
     def _report(self, now: float) -> None:
         """Send sender reports and names of all streams, and answer the peer's reference time."""
@@ -257,19 +322,33 @@ class Sending:
         )
 
 
-def _plan(producer: Producer, parameters: RtpParameters, mid_size: int) -> ExtensionPlan:
-    """Return which extensions the consumer gets: the producer's under its ids, and its own."""
-    ids = {extension.uri: extension.id for extension in parameters.header_extensions}
-    renumbered = {
-        producer.extension_ids[uri]: ids[uri]
-        for uri in FORWARDED_EXTENSIONS
-        if uri in producer.extension_ids and uri in ids
-    }
-    has_feedback = any(entry.type == "transport-cc" for entry in parameters.codecs[0].rtcp_feedback)
-    return extension_plan(
-        renumbered,
-        mid=ids.get(MID, 0),
-        mid_size=mid_size if MID in ids else 0,
-        abs_send_time=ids.get(ABS_SEND_TIME, 0),
-        transport_sequence=ids.get(TRANSPORT_SEQUENCE, 0) if has_feedback else 0,
-    )
+class _Plans(NamedTuple):
+    """The extensions of a consumer's packets, without and with a transport-wide number."""
+
+    plain: ExtensionPlan
+    measured: ExtensionPlan
+    can_measure: bool
+    """Whether the peer gives any feedback on what it can receive."""
+
+    @classmethod
+    def of(cls, producer: Producer, parameters: RtpParameters, mid_size: int) -> _Plans:
+        """Return which extensions the consumer gets: the producer's under its ids, and its own."""
+        ids = {extension.uri: extension.id for extension in parameters.header_extensions}
+        renumbered = {
+            producer.extension_ids[uri]: ids[uri]
+            for uri in FORWARDED_EXTENSIONS
+            if uri in producer.extension_ids and uri in ids
+        }
+        feedback = {entry.type for entry in parameters.codecs[0].rtcp_feedback}
+        sequence_id = ids.get(TRANSPORT_SEQUENCE, 0) if "transport-cc" in feedback else 0
+        plain, measured = (
+            extension_plan(
+                renumbered,
+                mid=ids.get(MID, 0),
+                mid_size=mid_size if MID in ids else 0,
+                abs_send_time=ids.get(ABS_SEND_TIME, 0),
+                transport_sequence=identifier,
+            )
+            for identifier in (0, sequence_id)
+        )
+        return cls(plain, measured, bool(sequence_id) or "goog-remb" in feedback)

@@ -232,6 +232,10 @@ class WebRtcTransport:
         """Ask the peer to send at most so many bits per second; 0 takes the limit away."""
         self._receiving.set_max_bitrate(bitrate)
 
+    def set_max_outgoing_bitrate(self, bitrate: int) -> None:
+        """Choose layers that take at most so many bits per second; 0 takes the limit away."""
+        self._sending.set_max_bitrate(bitrate)
+
     def close(self) -> None:
         """End all of it; does nothing a second time."""
         self._close(TransportState.CLOSED)
@@ -355,7 +359,8 @@ class WebRtcTransport:
         """Do what time asks for, and set `deadline`."""
         self._receiving.tick(now)
         self._sending.tick(now)
-        self.deadline = now + (RECEIVING_TICK if self._receiving.producers else SENDING_TICK)
+        latest = now + (RECEIVING_TICK if self._receiving.producers else SENDING_TICK)
+        self.deadline = min(latest, self._sending.deadline(now))
 
     def statistics(self) -> list[dict[str, object]]:
         """Return figures of the transport, its producers and consumers, in the manner of webrtc-stats."""

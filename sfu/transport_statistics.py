@@ -43,6 +43,7 @@ def _transport(
         "bytesSent": sum(path.octets for path in sending.paths),
         "packetsSent": sum(path.packets for path in sending.paths),
         "packetsDiscardedOnSend": sum(path.dropped for path in sending.paths),
+        "availableOutgoingBitrate": sending.bandwidth.estimate if sending.bandwidth is not None else None,
         "roundTripTime": receiving.round_trip,
     }
 

@@ -22,6 +22,8 @@ from sfu.server import RtcServer, RtcServerCounters
 from sfu.transport import TransportLimits, WebRtcTransport
 
 TICK_SECONDS: Final = 0.01
+MIN_TICK_SECONDS: Final = 0.003
+"""While packets wait for their pace."""
 _HOST_PREFERENCE: Final = 126 << 24
 _UDP_PREFERENCE: Final = 65_535
 _TCP_PREFERENCE: Final = 32_767
@@ -189,9 +191,13 @@ class WebRtcServer:
             transport.on_ice_event(event)
 
     async def _tick_forever(self) -> None:
+        pause = TICK_SECONDS
         while True:
-            await asyncio.sleep(TICK_SECONDS)
-            self.tick(self.plane.clock())
+            await asyncio.sleep(pause)
+            now = self.plane.clock()
+            self.tick(now)
+            next_at = min((transport.deadline for transport in self._transports.values()), default=now + 1)
+            pause = min(max(next_at - now, MIN_TICK_SECONDS), TICK_SECONDS)
 
     def tick(self, now: float) -> None:
         """Do what time asks for; what one transport or router raises costs the others nothing."""
@@ -201,6 +207,7 @@ class WebRtcServer:
         for router in tuple(self.routers.values()):
             self._guarded(router, now)
         self.plane.flush()
+        self.plane.release()
 
     def _guarded(self, subject: WebRtcTransport | Router, now: float) -> None:
         try:

@@ -1,0 +1,191 @@
+"""How much one transport may send, and what of it each consumer gets: estimate, probes, pace, allocation."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sfu.media_plane import MediaPlane
+from sfu.pacing import Piece, Waiting
+from sfu.protocol import rtcp
+from sfu.protocol.congestion.allocation import NOTHING, Allocator, Demand, wanted_bitrate
+from sfu.protocol.congestion.controller import CongestionController
+from sfu.protocol.simulcast import NONE
+from sfu.sending_path import SendingPath
+
+if TYPE_CHECKING:
+    from sfu.consumer import Consumer
+
+ALLOCATION_SECONDS: Final = 0.2
+MAX_PROBE_PACKETS: Final = 20
+"""Per tick."""
+MAX_BITRATE: Final = 50_000_000
+_MICROSECONDS: Final = 1_000_000
+
+
+class Choice(NamedTuple):
+    """A layer that a consumer could get, with what it takes."""
+
+    spatial: int
+    temporal: int
+    bitrate: int
+
+
+class _PaddingLedger:
+    """Numbers the packets of probes, which the probe counts."""
+
+    def __init__(self, controller: CongestionController[Waiting]) -> None:
+        self._controller = controller
+
+    def record_batch(self, sizes: list[int], now: int) -> int:
+        """Note one packet of padding."""
+        return self._controller.record_padding(sum(sizes), now)
+
+
+class Bandwidth:
+    """Of a transport with a choice of layers; the others send what they are asked for."""
+
+    def __init__(self, plane: MediaPlane, path: SendingPath, probe_path: SendingPath) -> None:
+        self.controller: CongestionController[Waiting] = CongestionController(_microseconds(plane.clock()))
+        self.maximum = MAX_BITRATE
+        self.has_feedback = False
+        """Whether transport-wide feedback came: then nothing else counts."""
+        self._plane = plane
+        self._probe_path = probe_path
+        self._allocator = Allocator()
+        self._allocates_at = 0.0
+        self._ticks_at = 0
+        path.ledger = self.controller.ledger
+        probe_path.ledger = _PaddingLedger(self.controller)
+
+    @property
+    def estimate(self) -> int:
+        """Bits per second that may be sent."""
+        return min(self.controller.estimate, self.maximum)
+
+    def receive(self, event: rtcp.Event, now: float) -> None:
+        """Take what the peer says of the path."""
+        at = _microseconds(now)
+        before = self.controller.estimate
+        if isinstance(event, rtcp.TransportFeedback):
+            self.has_feedback = True
+            self.controller.feedback(event.arrivals, at)
+        elif isinstance(event, rtcp.ReceiverEstimatedMaximumBitrate) and not self.has_feedback:
+            self.controller.remb(event.bitrate, at)
+        if self.controller.estimate < before:
+            self._allocates_at = 0.0
+
+    def report_loss(self, fraction: float, now: float) -> None:
+        """Take the lost share of a receiver report."""
+        if not self.has_feedback:
+            self.controller.receiver_report(fraction, _microseconds(now))
+
+    def allocate(self, consumers: Collection[Consumer], now: float) -> None:
+        """Set the target of every consumer."""
+        self._allocates_at = now + ALLOCATION_SECONDS
+        active = [consumer for consumer in consumers if consumer.is_active]
+        for consumer in consumers:
+            if not consumer.is_active:
+                consumer.set_target(NONE, 0)
+        choices = {consumer.id: consumer.choices(now) for consumer in active}
+        demands = [_demand(consumer, choices[consumer.id]) for consumer in active]
+        layers = self._allocator.allocate(self.estimate, demands, _microseconds(now))
+        allocated = 0
+        for consumer in active:
+            layer = layers[consumer.id]
+            allocated += self._give(consumer, choices[consumer.id], layer)
+        self.controller.set_demand(allocated, min(wanted_bitrate(demands), self.maximum))
+
+    def _give(self, consumer: Consumer, choices: Sequence[Choice], layer: int) -> int:
+        """Set a consumer's target; return what it takes."""
+        if layer != NOTHING:
+            consumer.set_target(choices[layer].spatial, choices[layer].temporal)
+            return choices[layer].bitrate
+        if any(choice.bitrate for choice in choices):
+            consumer.set_target(NONE, 0)
+        elif consumer.target == NONE:
+            # Nothing is known yet: the lowest layer comes soonest.
+            consumer.set_target(0, None)
+        return 0
+
+    def tick(self, consumers: Collection[Consumer], now: float) -> None:
+        """Send what waited long enough, probe, and allocate when it is time."""
+        at = _microseconds(now)
+        pacer = self.controller.pacer
+        if len(pacer):
+            self._release(pacer.release(at), now)
+        if at >= self._ticks_at:
+            self._ticks_at = self.controller.tick(at)
+        if self.controller.padding_due(at):
+            self._probe(consumers, now)
+        if now >= self._allocates_at:
+            self.allocate(consumers, now)
+
+    def deadline(self, now: float) -> float:
+        """Return when `tick` has something to do."""
+        due = [self._allocates_at, self._ticks_at / _MICROSECONDS]
+        release = self.controller.pacer.next_release(_microseconds(now))
+        if release is not None:
+            due.append(release / _MICROSECONDS)
+        return min(due)
+
+    def _release(self, waiting: Sequence[Waiting], now: float) -> None:
+        for consumer, item in waiting:
+            if not consumer.is_active:
+                continue
+            if isinstance(item, Piece):
+                self._plane.releases.add(item, consumer.state)
+            else:
+                state = consumer.state
+                self._plane.forwarder.send_packet(state.path, state.plan, item, now)
+
+    def _probe(self, consumers: Collection[Consumer], now: float) -> None:
+        """Send padding, or what was sent last once more, by RTX."""
+        prober = next((consumer for consumer in consumers if consumer.can_probe), None)
+        if prober is None or prober.repair is None:
+            return
+        for _ in range(MAX_PROBE_PACKETS):
+            if not self.controller.padding_due(_microseconds(now)):
+                return
+            packet = prober.repair.newest() or prober.repair.padding(0)
+            if not self._plane.forwarder.send_packet(self._probe_path, prober.state.plan, packet, now):
+                return
+
+
+def _demand(consumer: Consumer, choices: Sequence[Choice]) -> Demand:
+    preferred = consumer.preferred_layers
+    highest = None
+    if preferred is not None:
+        temporal = preferred.temporal
+        wanted = [
+            index
+            for index, choice in enumerate(choices)
+            if choice.spatial < preferred.spatial
+            or (choice.spatial == preferred.spatial and (temporal is None or choice.temporal <= temporal))
+        ]
+        highest = max(wanted, default=0)
+    return Demand(
+        consumer.id,
+        tuple(choice.bitrate for choice in choices),
+        _current(consumer, choices),
+        consumer.priority,
+        highest,
+        essential=not consumer.has_layers,
+    )
+
+
+def _current(consumer: Consumer, choices: Sequence[Choice]) -> int:
+    """Return the highest choice that the target includes."""
+    target, temporal = consumer.target, consumer.target_temporal
+    return max(
+        (
+            index
+            for index, choice in enumerate(choices)
+            if choice.spatial == target and choice.temporal <= temporal
+        ),
+        default=NOTHING,
+    )
+
+
+def _microseconds(now: float) -> int:
+    return int(now * _MICROSECONDS)
