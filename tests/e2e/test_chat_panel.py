@@ -183,6 +183,16 @@ async def test_moderators_delete_pin_and_time_out(room: Room, page: Page) -> Non
     assert page.problems == []
 
 
+async def test_everybody_deletes_what_is_their_own(room: Room, page: Page) -> None:
+    async with chatting(room, "ben") as ben, chatting(room, "mia") as mia:
+        await mia.say("A slip of mine")
+        await ben.say("No slip")
+    await _sign_in(page, "mia")
+    await _choose(page, "A slip of mine", "Delete message")
+    await page.wait_for(f"{TEXTS}.join() === 'No slip'")
+    assert page.problems == []
+
+
 async def test_moderators_change_settings_and_clear(room: Room, page: Page) -> None:
     async with chatting(room, "ben") as ben:
         await ben.say("Old")

@@ -23,7 +23,7 @@ export class Moderation {
     const excerpt = element('p', { className: 'chat-excerpt', textContent: message.message });
     const items = [this.#item('Reply', reply), this.#item(`Mention @${message.username}`, mention)];
     if (canModerate) items.push(this.#deed('Pin', 'PUT', '/pinned-message', { messageId: message.id }));
-    if (canModerate) items.push(this.#deed('Delete message', 'DELETE', `/messages/${message.id}`, undefined, 'is-danger'));
+    if (canModerate || isOwn) items.push(this.#deed('Delete message', 'DELETE', `/messages/${message.id}`, undefined, 'is-danger'));
     const menu = element('div', { className: 'chat-menu', attributes: { role: 'group' } }, ...items);
     const content = [excerpt, menu];
     if (canModerate && !isOwn) content.push(this.#banMenu(message));
