@@ -52,10 +52,13 @@ class Whep(HttpDoor):
         rooms: Rooms,
         client_address: Callable[[web.Request], str],
         options: DoorOptions = DEFAULT_OPTIONS,
+        is_starting: Callable[[str], bool] = lambda room_id: False,
     ) -> None:
+        """`is_starting` tells of rooms whose publisher comes right now: `Whip.is_starting`."""
         super().__init__("whep", options, client_address)
         self._access = access
         self._rooms = rooms
+        self._is_starting = is_starting
         self._waiting = 0
 
     def routes(self) -> list[web.RouteDef]:
@@ -116,7 +119,7 @@ class Whep(HttpDoor):
             raise messages.retry_later(
                 HTTPStatus.SERVICE_UNAVAILABLE, "server_full", "too many viewers wait for streams to start"
             )
-        program = Program(router, lambda: self._rooms.program_kinds(router.room_id))
+        program = Program(router, lambda: self._program_kinds(router.room_id))
         self._waiting += 1
         try:
             producers = await program.wait(kinds)
@@ -125,6 +128,10 @@ class Whep(HttpDoor):
         if not producers:
             raise messages.retry_later(HTTPStatus.CONFLICT, "not_live", "the room is not live")
         return producers
+
+    def _program_kinds(self, room_id: str) -> Collection[Kind] | None:
+        kinds = self._rooms.program_kinds(room_id)
+        return () if kinds is None and self._is_starting(room_id) else kinds
 
     def _participants_producers(self, router: Router, participant_id: str) -> Sequence[Producer]:
         ids = self._rooms.participant_producers(router.room_id, participant_id)

@@ -63,6 +63,10 @@ class Whip(HttpDoor):
             web.route("*", "/whip/{room}/session/{session}", self.session),
         ]
 
+    def is_starting(self, room_id: str) -> bool:
+        """Whether a publisher of the room has its answer and is not connected yet."""
+        return any(not session.was_connected for session in self.sessions.of_room(room_id))
+
     async def _authorize(self, room: str, token: str | None, address: str) -> str | Refusal:
         grant = await self._access.authorize_publish(room, token, address)
         return grant if isinstance(grant, Refusal) else grant.room_id

@@ -207,7 +207,7 @@ def options(**changes: Any) -> DoorOptions:
 async def doors(world: World, limits: DoorOptions | None = None) -> AsyncIterator[Doors]:
     """Serve both protocols; everything is given back at the end."""
     whip = Whip(world, world, world.client_address, limits or options(), world.goodbyes.append)
-    whep = Whep(world, world, world.client_address, limits or options())
+    whep = Whep(world, world, world.client_address, limits or options(), whip.is_starting)
     app = web.Application()
     app.add_routes([*whip.routes(), *whep.routes()])
     async with TestClient(TestServer(app, host="127.0.0.1")) as client:

@@ -162,6 +162,17 @@ async def test_a_stream_that_starts_is_waited_for() -> None:
     assert not world.core.listeners
 
 
+async def test_a_publisher_that_connects_is_waited_for() -> None:
+    world = World()
+    async with doors(world) as served:
+        await served.publish(sample("obs_whip"))
+        waiting = asyncio.create_task(served.watch(VIEWER))
+        await eventually(lambda: world.core.listeners)
+        world.core.last.become(TransportState.CONNECTED)
+        world.core.offer(opus(), vp8())
+        assert (await waiting).status == 201
+
+
 async def test_the_second_kind_is_waited_for_but_not_for_ever() -> None:
     world = World(kinds=BOTH)
     world.core.offer(opus())
