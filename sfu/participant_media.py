@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from msgspec.structs import replace
+
 from sfu.errors import NoDataChannels
 from sfu.protocol.parameters import DtlsParameters, Kind, RtpCapabilities, RtpParameters, SctpStreamParameters
 from sfu.room_errors import Refusal
@@ -159,6 +161,8 @@ class ParticipantMedia:
         """Begin to send a track."""
         self._producers.check_room()
         transport = self._transports.get(transport_id)
+        # What a peer sends on one transport is in step; under simulcast, browsers do not say so themselves.
+        parameters = replace(parameters, rtcp=replace(parameters.rtcp, cname=transport_id))
         producer = transport.produce(
             kind, parameters, paused=paused, app_data=app_data, is_program=is_program
         )

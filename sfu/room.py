@@ -64,6 +64,7 @@ class Room:
         self._owners: dict[str, Participant] = {}
         self._producing: Participant | None = None
         self._speakers: list[str] = []
+        self.active_speaker: ActiveSpeaker | None = None
         self._barred: dict[str, None] = {}
         self.stage: Final = Stage(self, options.publishers, options.invitation_seconds)
         router.add_listener(self)
@@ -274,6 +275,8 @@ class Room:
         owner = self._owners.pop(producer.id, None)
         if owner is not None:
             owner.media.forget_producer(producer.id)
+        if self.active_speaker is not None and self.active_speaker.producer_id == producer.id:
+            self.active_speaker = None
         owner_id = None if owner is None else owner.id
         self._tell_all(ProducerClosed(producer_id=producer.id, participant_id=owner_id))
 
@@ -288,9 +291,10 @@ class Room:
         if owner_id is not None and owner_id in self._participants:
             others = (one for one in self._speakers if one != owner_id)
             self._speakers = [owner_id, *others][: self.options.last_speakers]
-        self._tell_all(
-            ActiveSpeaker(producer_id=producer_id, participant_id=owner_id, speakers=tuple(self._speakers))
+        self.active_speaker = ActiveSpeaker(
+            producer_id=producer_id, participant_id=owner_id, speakers=tuple(self._speakers)
         )
+        self._tell_all(self.active_speaker)
 
     def on_volumes(self, volumes: Sequence[VolumeInfo]) -> None:
         """Implement RouterEvents."""

@@ -19,7 +19,7 @@ from sfu.protocol.parameters import (
     SctpParameters,
     SctpStreamParameters,
 )
-from sfu.room_messages import DataProducerInfo, ParticipantInfo, ProducerInfo
+from sfu.room_messages import ActiveSpeaker, DataProducerInfo, ParticipantInfo, ProducerInfo
 
 MAX_APP_DATA: Final = 16
 
@@ -92,6 +92,7 @@ class Joined(ResponseBody, frozen=True):
     participants: tuple[ParticipantInfo, ...]
     producers: tuple[ProducerInfo, ...]
     data_producers: tuple[DataProducerInfo, ...]
+    active_speaker: ActiveSpeaker | None
     own: OwnMedia = field(default_factory=OwnMedia)
 
 

@@ -154,6 +154,7 @@ def _joined(room: Room, participant: Participant, resumed: bool) -> bodies.Joine
         participants=tuple(one.info for one in room),
         producers=tuple(room.producer_infos()),
         data_producers=tuple(room.data_producer_infos()),
+        active_speaker=room.active_speaker,
         own=_own(participant),
     )
 

@@ -16,8 +16,10 @@ from aiohttp.test_utils import TestServer
 from sfu.room import RoomOptions
 from sfu.room_directory import RoomDirectory
 from sfu.room_ports import RoomAccess, RouterSource
+from sfu.router import Router
 from sfu.signalling import RtcSignalling, SignallingOptions
 from sfu.signalling_protocol import Encoding
+from sfu.webrtc_server import WebRtcServer
 from tests.sfu.rooms_world import ROOM, FakeAccess, FakeRouters, everybody
 
 PATIENCE_SECONDS = 10.0
@@ -131,10 +133,37 @@ class RtcWorld:
         await self._stack.aclose()
 
 
+class RealRouters:
+    """Implements RouterSource with the real core."""
+
+    def __init__(self, server: WebRtcServer) -> None:
+        self._server = server
+        self._routers: dict[str, Router] = {}
+
+    async def router(self, room_id: str) -> Router:
+        if room_id not in self._routers:
+            self._routers[room_id] = self._server.create_router(room_id)
+        return self._routers[room_id]
+
+    def release(self, room_id: str) -> None:
+        self._routers.pop(room_id).close()
+
+
 @contextlib.asynccontextmanager
-async def rtc_world(**parts: Any) -> AsyncIterator[RtcWorld]:
+async def real_routers() -> AsyncIterator[RealRouters]:
+    """The real core on a port of its own."""
+    server = WebRtcServer()
+    await server.start(["127.0.0.1"], 0)
+    try:
+        yield RealRouters(server)
+    finally:
+        await server.close()
+
+
+@contextlib.asynccontextmanager
+async def rtc_world(application: web.Application | None = None, **parts: Any) -> AsyncIterator[RtcWorld]:
     world = RtcWorld(**parts)
-    await world.start()
+    await world.start(application)
     try:
         yield world
     finally:

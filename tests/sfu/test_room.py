@@ -466,6 +466,26 @@ def test_who_speaks_is_passed_on_with_those_who_spoke_last() -> None:
     assert speakers == [(ana.id,), (mia.id, ana.id), (sam.id, mia.id), (mia.id, sam.id), (mia.id,)]
 
 
+def test_who_spoke_last_is_known_to_those_who_come_later(world: RoomWorld) -> None:
+    sam = world.join(SPEAKER)
+    microphone = world.microphone(sam)
+    world.room.on_active_speaker(microphone.id)
+    assert world.room.active_speaker is not None
+    assert world.room.active_speaker.participant_id == sam.id
+
+    sam.media.close_producer(microphone.id)
+    assert world.room.active_speaker is None
+
+
+def test_what_one_transport_sends_has_one_name(world: RoomWorld) -> None:
+    sam = world.join(SPEAKER)
+    transport = world.transport(sam)
+    for kind, parameters in (("audio", audio_parameters()), ("video", video_parameters())):
+        world.room.produce(sam, transport.id, kind, parameters)  # type: ignore[arg-type]
+
+    assert {one.rtp_parameters.rtcp.cname for one in transport.producers} == {transport.id}
+
+
 def test_volumes_name_the_participants(world: RoomWorld) -> None:
     ana, sam = world.join(HOST), world.join(SPEAKER)
     microphone = world.microphone(sam)

@@ -2,8 +2,7 @@
 
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,10 @@ from msgspec.structs import fields
 
 from sfu import errors, room_messages, signalling_bodies
 from sfu.room_messages import Message
-from sfu.router import Router
 from sfu.signalling_protocol import Encoding
 from sfu.signalling_visit import METHODS
-from sfu.webrtc_server import WebRtcServer
 from tests.chat.protocol.document import differences, filled
-from tests.sfu.rtc_world import RtcClient, RtcWorld, rtc_world
+from tests.sfu.rtc_world import RtcClient, RtcWorld, real_routers, rtc_world
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "rtc-protocol.md").read_text(encoding="utf-8")
@@ -27,33 +24,6 @@ _FRAME = re.compile(r"(?P<name>\w+) (?P<arrow>->|<-) (?P<frame>\{.*\})")
 _REQUEST = re.compile(r"(?P<name>\w+): (?P<method>\w+)(?: (?P<data>\{.*?\}))? =(?P<kind>[>/]) (?P<answer>.+)")
 _NOTIFICATION = re.compile(r"(?P<name>\w+)! (?P<method>\w+) (?P<data>\{.*\})")
 _CLOSING = re.compile(r"(?P<name>\w+) closes")
-
-
-class RealRouters:
-    """Implements RouterSource with the real core."""
-
-    def __init__(self, server: WebRtcServer) -> None:
-        self._server = server
-        self._routers: dict[str, Router] = {}
-
-    async def router(self, room_id: str) -> Router:
-        if room_id not in self._routers:
-            self._routers[room_id] = self._server.create_router(room_id)
-        return self._routers[room_id]
-
-    def release(self, room_id: str) -> None:
-        self._routers.pop(room_id).close()
-
-
-@asynccontextmanager
-async def real_world() -> AsyncIterator[RtcWorld]:
-    server = WebRtcServer()
-    await server.start(["127.0.0.1"], 0)
-    try:
-        async with rtc_world(routers=RealRouters(server)) as world:
-            yield world
-    finally:
-        await server.close()
 
 
 def steps() -> Iterator[str]:
@@ -123,7 +93,7 @@ class Play:
 
 @pytest.mark.parametrize("encoding", Encoding)
 async def test_the_examples_are_as_the_page_says(encoding: Encoding) -> None:
-    async with real_world() as world:
+    async with real_routers() as routers, rtc_world(routers=routers) as world:
         play = Play(world, encoding)
         for step in steps():
             await play.take(step)

@@ -1,0 +1,101 @@
+// A page of a room, with the code of docs/rtc-protocol.md and mediasoup-client as it comes from npm.
+// What the tests look at is in window.room.
+import { enter } from 'documented';
+
+const pending = new Map();
+const told = [];
+let lastId = 0;
+let socket;
+let onNotification = () => {};
+
+function connect() {
+  socket = new WebSocket(`ws://${location.host}/rtc`, ['rtc.v1.json']);
+  socket.onmessage = ({ data }) => {
+    const frame = JSON.parse(data);
+    if (frame.notification) {
+      told.push(frame);
+      onNotification(frame);
+      return;
+    }
+    const { resolve, reject } = pending.get(frame.id);
+    pending.delete(frame.id);
+    if (frame.ok) resolve(frame.data);
+    else reject(new Error(`${frame.errorCode}: ${frame.errorReason}`));
+  };
+  return new Promise((resolve, reject) => {
+    socket.onopen = resolve;
+    socket.onerror = () => reject(new Error('no connection'));
+  });
+}
+
+function request(method, data) {
+  lastId += 1;
+  socket.send(JSON.stringify({ request: true, id: lastId, method, data }));
+  return new Promise((resolve, reject) => pending.set(lastId, { resolve, reject }));
+}
+
+async function show(room, producerId) {
+  const consumer = await room.consume(producerId);
+  room.consumers.set(consumer.id, consumer);
+  const element = document.createElement(consumer.kind);
+  element.srcObject = new MediaStream([consumer.track]);
+  element.autoplay = true;
+  element.muted = consumer.kind === 'video';
+  document.body.append(element);
+}
+
+async function figures(room) {
+  const found = {};
+  for (const consumer of room.consumers.values()) {
+    for (const entry of (await consumer.getStats()).values()) {
+      if (entry.type === 'inbound-rtp') {
+        found[consumer.id] = {
+          kind: consumer.kind,
+          framesDecoded: entry.framesDecoded ?? 0,
+          frameWidth: entry.frameWidth ?? 0,
+          packetsReceived: entry.packetsReceived,
+          packetsLost: entry.packetsLost,
+          audioEnergy: entry.totalAudioEnergy ?? 0,
+        };
+      }
+    }
+  }
+  return found;
+}
+
+window.join = async (roomId, token, { simulcast = false, sends = true } = {}) => {
+  await connect();
+  const room = await enter(request, roomId, token);
+  room.consumers = new Map();
+  room.request = request;
+  room.told = told;
+  room.figures = () => figures(room);
+  room.reconnect = async () => {
+    socket.close();
+    await connect();
+    const { resumeToken } = room.joined;
+    const joined = await request('join', { room: roomId, token, resumeToken });
+    for (const transport of [room.sending, room.receiving]) {
+      await transport.restartIce(await request('restartIce', { transportId: transport.id }));
+    }
+    return joined;
+  };
+  onNotification = ({ method, data }) => {
+    if (method === 'newProducer') show(room, data.producer.producerId);
+  };
+  for (const { producerId } of room.joined.producers) await show(room, producerId);
+  if (sends) {
+    const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: { width: 640, height: 480 } });
+    const encodings = simulcast
+      ? [
+          { rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 100_000 },
+          { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 300_000 },
+          { rid: 'f', maxBitrate: 900_000 },
+        ]
+      : undefined;
+    await room.sending.produce({ track: stream.getAudioTracks()[0] });
+    await room.sending.produce({ track: stream.getVideoTracks()[0], encodings });
+  }
+  window.room = room;
+  return room.joined.participantId;
+};
