@@ -4,13 +4,15 @@ from collections.abc import Callable
 from typing import Final, Protocol, TypeAlias
 
 from mediaserver.gateways.rtp_h264 import H264Packetizer
+from mediaserver.gateways.webrtc_packets import Av1Packetizer, Vp9Packetizer
 from mediaserver.media.codecs import describe
 from mediaserver.media.codecs.description import VideoDescription
 from mediaserver.media.codecs.h264 import BFrameDetector
 from mediaserver.media.packet import Codec, Track
 from sfu.protocol.parameters import RtpCodecCapability
 
-Packetize: TypeAlias = Callable[[bytes], list[bytes]]
+Packetize: TypeAlias = Callable[[bytes, bool], list[bytes]]
+"""A sample, and whether it is a keyframe, into payloads. Raises CodecConfigError."""
 
 B_FRAMES: Final = "the video has B-frames, which WebRTC cannot show: switch them off in the encoder"
 OPUS: Final = RtpCodecCapability(
@@ -20,6 +22,8 @@ OPUS: Final = RtpCodecCapability(
     channels=2,
     parameters={"minptime": 10, "useinbandfec": 1},
 )
+
+_FULL_BOX_HEADER: Final = b"\x01\x00\x00\x00"
 
 
 class Reordering(Protocol):
@@ -46,6 +50,11 @@ def capability(track: Track) -> RtpCodecCapability | None:
             "profile-level-id": track.config[1:4].hex(),
         }
         return _video("H264", parameters)
+    if track.codec is Codec.VP9:
+        return _video("VP9", {"profile-id": track.config.removeprefix(_FULL_BOX_HEADER)[0]})
+    if track.codec is Codec.AV1:
+        profile = track.config[1] >> 5
+        return _video("AV1", {"profile": profile} if profile else {})
     return None
 
 
@@ -73,6 +82,13 @@ def _video(name: str, parameters: dict[str, str | int]) -> RtpCodecCapability:
     )
 
 
+def _h264(config: bytes) -> Packetize:
+    packetizer = H264Packetizer(config)
+    return lambda sample, is_keyframe: packetizer.packetize(sample)
+
+
 _PACKETIZERS: Final[dict[Codec, Callable[[bytes], Packetize]]] = {
-    Codec.H264: lambda config: H264Packetizer(config).packetize,
+    Codec.H264: _h264,
+    Codec.VP9: lambda config: Vp9Packetizer().packetize,
+    Codec.AV1: lambda config: Av1Packetizer(config).packetize,
 }

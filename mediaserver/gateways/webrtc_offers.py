@@ -176,7 +176,7 @@ class VideoOffer:
         if self._sender is None:
             return
         try:
-            payloads = self._packetize(packet.payload)
+            payloads = self._packetize(packet.payload, packet.is_keyframe)
         except MediaError:
             self._is_waiting = True
             return

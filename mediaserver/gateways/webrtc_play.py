@@ -196,7 +196,9 @@ class ProgramOffer:
             return
         try:
             if (codec := webrtc_codecs.capability(video)) is None:
-                self._refuse(f"{video.codec.value} video cannot be sent over WebRTC: publish H.264")
+                self._refuse(
+                    f"{video.codec.value} video cannot be sent over WebRTC: publish H.264, AV1 or VP9"
+                )
                 return
             self._reordering = webrtc_codecs.reordering(video)
             packetize = webrtc_codecs.packetizer(video)

@@ -382,6 +382,25 @@ async def test_video_that_browsers_do_not_take_is_refused(codec: Codec, executor
     world.hub.close()
 
 
+@pytest.mark.parametrize(
+    ("codec", "name", "parameters"),
+    [(Codec.VP9, "video/VP9", {"profile-id": 0}), (Codec.AV1, "video/AV1", {})],
+)
+async def test_vp9_and_av1_are_offered(
+    codec: Codec, name: str, parameters: dict[str, int], executor: ThreadPoolExecutor
+) -> None:
+    clip = encode(codec, None)
+    world = World(executor, clip)
+    world.play.watch(world.router)
+    world.go_live()
+    assert (world.video.codec.mime_type, world.video.codec.parameters) == (name, parameters)
+    world.video.join()
+    await _turn()
+    world.send_pictures(0, GOP)
+    assert len(world.video.frames) == GOP
+    world.hub.close()
+
+
 async def test_sound_alone_is_offered(executor: ThreadPoolExecutor) -> None:
     world = World(executor, encode(None, Codec.AAC))
     world.play.watch(world.router)
