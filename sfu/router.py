@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol
 
+from sfu.data_streams import DataProducer
 from sfu.errors import NoSuchProducer, TooManyTransports, TransportClosed
 from sfu.media_plane import log
 from sfu.observers import AudioObserver
@@ -23,7 +24,8 @@ from sfu.protocol.parameters import (
     RtpParameters,
 )
 from sfu.taps import PacketSink, Tap
-from sfu.transport import TransportHost, TransportListener, WebRtcTransport
+from sfu.transport import WebRtcTransport
+from sfu.transport_ports import TransportHost, TransportListener
 
 
 class RouterListener(Protocol):
@@ -66,6 +68,7 @@ class Router:
         self.rtp_capabilities = ortc.router_rtp_capabilities(codecs)
         self.audio = AudioObserver(self)
         self.is_closed = False
+        self.data_producers: dict[str, DataProducer] = {}
         self._host = host
         self._max_transports = max_transports
         self._producers: dict[str, Producer] = {}
@@ -93,7 +96,7 @@ class Router:
         self._check_open()
         if len(self._transports) >= self._max_transports:
             raise TooManyTransports(f"the room has {self._max_transports} transports already")
-        transport = WebRtcTransport(self._host, self, listener)
+        transport = WebRtcTransport(self._host, self, listener, enable_sctp=enable_sctp)
         self._host.add_transport(transport)
         self._transports[transport.id] = transport
         return transport

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
 
 from sfu.consumer import Consumer, Layers
-from sfu.errors import TransportClosed
+from sfu.data_streams import DataConsumer, DataProducer, DataSide
+from sfu.errors import NoDataChannels, TransportClosed
 from sfu.media_plane import log
-from sfu.peer_link import LinkHost, PeerLink
+from sfu.peer_link import PeerLink
 from sfu.peer_link import TransportState as TransportState
 from sfu.protocol import ortc, rtcp
 from sfu.protocol.errors import ProtocolError
@@ -27,12 +27,16 @@ from sfu.protocol.parameters import (
     RtpEncodingParameters,
     RtpParameters,
     SctpParameters,
+    SctpStreamParameters,
 )
 from sfu.received_producer import ReceivedProducer
 from sfu.receiving import Receiving
 from sfu.sending import Sending
 from sfu.sending_path import SendingPath
 from sfu.srtp import SrtpSession
+from sfu.transport_ports import TransportHost
+from sfu.transport_ports import TransportLimits as TransportLimits
+from sfu.transport_ports import TransportListener as TransportListener
 from sfu.transport_statistics import transport_statistics
 
 if TYPE_CHECKING:
@@ -45,57 +49,14 @@ RECEIVING_TICK: Final = 0.01
 SENDING_TICK: Final = 0.1
 
 
-class TransportListener(Protocol):
-    """Who is told of a transport and its consumers."""
-
-    def on_transport_state(self, transport: WebRtcTransport, state: TransportState) -> None:
-        """Take a new state."""
-
-    def on_transport_closed(self, transport: WebRtcTransport) -> None:
-        """Take the end, once, whoever closed it."""
-
-    def on_consumer_closed(self, consumer: Consumer) -> None:
-        """Its producer was closed."""
-
-    def on_consumer_paused(self, consumer: Consumer) -> None:
-        """Its producer was paused or goes on: see `producer_paused`."""
-
-    def on_consumer_layers(self, consumer: Consumer) -> None:
-        """Other layers are being sent: see `current_layers`."""
-
-
-@dataclass(frozen=True, slots=True)
-class TransportLimits:
-    """What one transport may have."""
-
-    producers: int = 16
-    consumers: int = 256
-
-
-class TransportHost(LinkHost, Protocol):
-    """The server."""
-
-    limits: TransportLimits
-
-    @property
-    def candidates(self) -> tuple[IceCandidate, ...]:
-        """Where peers reach the server."""
-        ...
-
-    def restart_ice(self, transport: WebRtcTransport, credentials: IceCredentials) -> None:
-        """Answer checks with these credentials, too."""
-
-    def transport_closed(self, transport: WebRtcTransport) -> None:
-        """Forget a transport."""
-
-
 class WebRtcTransport:
     """Endpoint of the mux, listener of its DTLS; made by `Router.create_transport`."""
 
-    def __init__(self, host: TransportHost, router: Router, listener: TransportListener) -> None:
+    def __init__(
+        self, host: TransportHost, router: Router, listener: TransportListener, *, enable_sctp: bool = False
+    ) -> None:
         self.id = str(uuid.uuid4())
         self.state = TransportState.NEW
-        self.sctp_parameters: SctpParameters | None = None
         self.app_data: Mapping[str, object] = {}
         self.deadline = 0.0
         """When `tick` is to be called next."""
@@ -108,6 +69,9 @@ class WebRtcTransport:
         self._sending = Sending(self._plane, self._send_rtcp, listener, limits.consumers)
         self._receiving = Receiving(self._plane, self._send_rtcp, router.audio, limits.producers)
         self._link = PeerLink(host, self, self._sending.paths)
+        self._data: DataSide | None = None
+        if enable_sctp:
+            self._data = DataSide(self._link.dtls, router.data_producers)
         self._rtcp_second = 0
         self._rtcp_count = 0
 
@@ -134,6 +98,11 @@ class WebRtcTransport:
             for entry in self._host.certificate.fingerprints
         )
         return DtlsParameters(fingerprints=fingerprints, role=self._link.role)  # type: ignore[arg-type]
+
+    @property
+    def sctp_parameters(self) -> SctpParameters | None:
+        """Our end of the association, None without data channels."""
+        return None if self._data is None else self._data.parameters
 
     @property
     def is_closed(self) -> bool:
@@ -224,6 +193,23 @@ class WebRtcTransport:
         self._wake()
         return self._sending.add(producer, parameters, paused=paused)
 
+    def produce_data(self, parameters: SctpStreamParameters, label: str, protocol: str) -> DataProducer:
+        """Take messages from the peer.
+
+        Raises NoDataChannels, DuplicateStream, TooManyStreams, ortc.InvalidParameters.
+        """
+        return self._data_side().produce(parameters, label, protocol)
+
+    def consume_data(self, data_producer_id: str) -> DataConsumer:
+        """Send the peer messages; raises NoDataChannels, NoSuchProducer, TooManyStreams."""
+        return self._data_side().consume(data_producer_id)
+
+    def _data_side(self) -> DataSide:
+        self._check_open()
+        if self._data is None:
+            raise NoDataChannels("the transport was made without data channels")
+        return self._data
+
     def free_ssrc(self) -> int:
         """Return an SSRC for `consume_negotiated`, its successor being free for RTX."""
         return self._sending.free_ssrc()
@@ -248,6 +234,8 @@ class WebRtcTransport:
         self.state = TransportState.CLOSED
         self._sending.close()
         self._receiving.close()
+        if self._data is not None:
+            self._data.close()
         self._link.close()
         self._host.transport_closed(self)
         self._router.remove_transport(self)
@@ -347,10 +335,14 @@ class WebRtcTransport:
     def link_secured(self, srtp: SrtpSession) -> None:
         """Begin to send."""
         self._sending.connected()
+        if self._data is not None:
+            self._data.connected()
         self._wake()
 
     def link_data(self, data: bytes) -> None:
         """Take an SCTP packet."""
+        if self._data is not None:
+            self._data.receive(data)
 
     def _send_rtcp(self, compound: bytes) -> None:
         self._link.send_rtcp(compound)

@@ -19,7 +19,8 @@ from sfu.protocol.parameters import IceCandidate, RtpCodecCapability
 from sfu.router import Router
 from sfu.sending_path import can_segment
 from sfu.server import RtcServer, RtcServerCounters
-from sfu.transport import TransportLimits, WebRtcTransport
+from sfu.transport import WebRtcTransport
+from sfu.transport_ports import TransportLimits
 
 TICK_SECONDS: Final = 0.01
 MIN_TICK_SECONDS: Final = 0.003

@@ -107,8 +107,12 @@ class World:
 
     def peer(self, host: str = "192.0.2.1") -> Peer:
         """Return a peer with a transport, not connected."""
+        return Peer(self, self.next_address(host))
+
+    def next_address(self, host: str = "192.0.2.1") -> Address:
+        """Return an address that nobody has."""
         self._port += 1
-        return Peer(self, Address("udp", host, self._port))
+        return Address("udp", host, self._port)
 
     async def connected(self, host: str = "192.0.2.1") -> Peer:
         """Return a peer that is connected."""
@@ -165,18 +169,20 @@ class World:
 class Peer:
     """A full agent, client of DTLS, that sends and gets what the test wants."""
 
-    def __init__(self, world: World, address: Address) -> None:
+    def __init__(self, world: World, address: Address, *, enable_sctp: bool = False) -> None:
         self.world = world
         self.address = address
         self.listener = Listener()
-        self.transport: WebRtcTransport = world.router.create_transport(self.listener)
+        self.transport: WebRtcTransport = world.router.create_transport(
+            self.listener, enable_sctp=enable_sctp
+        )
         self.dtls = DtlsTransport(CERTIFICATE, DtlsRole.CLIENT, self.send, self)
         self.up, self.down = Link(), Link()
         self.packets: list[bytes] = []
         """Plain RTP, as it came."""
         self.arrivals: list[float] = []
         self.events: list[rtcp.Event] = []
-        self.data: list[bytes] = []
+        self.on_data: Callable[[bytes], None] | None = None
         self.on_packet: Callable[[bytes, rtp.RtpHeader], None] | None = None
         world.peers[address] = self
 
@@ -221,7 +227,8 @@ class Peer:
         """Nothing: `connect` looks."""
 
     def on_dtls_data(self, data: bytes) -> None:
-        self.data.append(data)
+        if self.on_data is not None:
+            self.on_data(data)
 
     def send(self, data: bytes) -> None:
         """Send a datagram to the server."""
