@@ -12,8 +12,8 @@ class HttpPeer {
     };
   }
 
-  async publish(encodings) {
-    const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: { width: 320 } });
+  async publish(encodings, width = 320) {
+    const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: { width } });
     for (const track of stream.getTracks()) {
       const sendEncodings = track.kind === "video" && encodings ? encodings : [{}];
       this.peer.addTransceiver(track, { direction: "sendonly", streams: [stream], sendEncodings });

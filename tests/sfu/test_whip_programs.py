@@ -67,9 +67,9 @@ async def pages() -> AsyncIterator[tuple[Page, Page]]:
         yield await chromium.open(address), await chromium.open(address)
 
 
-async def publish(page: Page, served: Doors, encodings: str = "null") -> None:
+async def publish(page: Page, served: Doors, encodings: str = "null", width: int = 320) -> None:
     url = served.client.make_url(f"/whip/{ROOM}")
-    await page.evaluate(f"(globalThis.whip = new HttpPeer('{url}', '{KEY}')).publish({encodings})")
+    await page.evaluate(f"(globalThis.whip = new HttpPeer('{url}', '{KEY}')).publish({encodings}, {width})")
     await page.wait_for("whip.peer.connectionState === 'connected'")
 
 
@@ -100,3 +100,17 @@ async def test_chromium_publishes_plays_trickles_restarts_and_leaves(pages: tupl
         await viewer.wait_for("whep.peer.connectionState !== 'connected'")
         await eventually(lambda: world.server.statistics().transports == 0)
         assert studio.problems == []
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+async def test_chromium_publishes_layers_and_plays_the_highest(pages: tuple[Page, Page]) -> None:
+    """Chromium sends no second layer of pictures smaller than this."""
+    studio, viewer = pages
+    layers = "[{rid: 'l', scaleResolutionDownBy: 2}, {rid: 'h'}]"
+    async with live_doors(hosts=("0.0.0.0",)) as (world, served):
+        await publish(studio, served, layers, width=640)
+        assert world.room is not None
+        assert {producer.type for producer in world.room.producers.values()} == {"simple", "simulcast"}
+        await watch(viewer, served, "['video']")
+        await viewer.wait_for("document.querySelector('video').videoWidth === 640", 30)
