@@ -241,6 +241,15 @@ class ParticipantMedia:
         self._consumers.get(consumer_id).close()
         self._consumers.pop(consumer_id)
 
+    def stop_receiving(self) -> None:
+        """Close all that it receives."""
+        for consumer in self._consumers.values():
+            self.close_consumer(consumer.id)
+            self._say(ConsumerClosed(consumer_id=consumer.id))
+        for data_consumer in self._data_consumers.values():
+            data_consumer.close()
+            self._data_consumers.pop(data_consumer.id)
+
     def consume_data(self, transport_id: str, data_producer_id: str) -> DataConsumerPort:
         """Begin to receive messages."""
         self._data_consumers.check_room()

@@ -129,12 +129,17 @@ class Room:
         self._tell_all(ParticipantChanged(participant=participant.info))
 
     def update(self, participant: Participant, grants: Grants) -> None:
-        """Note what is granted now. Who may moderate no more steps down; the stage is left to moderators."""
+        """Note what is granted now. Who may moderate no more steps down; the stage is left to moderators.
+
+        Who may not watch any more receives nothing.
+        """
         before, participant.grants = participant.grants, grants
         lost_host = participant.role is Role.HOST and not grants.is_host
         lost_moderation = before.can_moderate and not grants.can_moderate and participant.role is Role.CO_HOST
         if lost_host or lost_moderation:
             self.stage.place(participant, granted_role(grants))
+        if not grants.can_subscribe:
+            participant.media.stop_receiving()
 
     def leave(self, participant: Participant, reason: str = "left") -> None:
         """Take a participant out with all that it sends and receives."""

@@ -54,8 +54,14 @@ class RoomAccess(Protocol):
     async def authorize(self, room: str, token: str | None, principal: object) -> Grants:
         """Return what `principal` may do in `room` (id or slug), `token` being a playback or publish grant.
 
-        Raises Refusal: `room_not_found`, `invalid_token`, or why the room is closed to them. Called again
-        when something about the room or the user changed.
+        Raises Refusal: `room_not_found`, `invalid_token`, or why the room is closed to them.
+        """
+
+    async def review(self, grants: Grants, principal: object) -> Grants:
+        """Return what somebody who was granted this before may do now, however old the token has become.
+
+        Called when something about the room or the user changed. Raises Refusal if that is nothing any
+        more, `unavailable` if nobody can tell.
         """
 
 

@@ -23,6 +23,8 @@ from sfu.signalling_visit import METHODS, Visit
 log = structlog.get_logger("mediaserver.sfu")
 
 AUTHORIZE_SECONDS: Final = 10.0
+COSTLY_PER_SECOND: Final = 5.0
+COSTLY_BURST: Final = 100.0
 
 
 class Session:
@@ -36,7 +38,8 @@ class Session:
         self._principal = principal
         self._encoding = encoding
         self._joined: tuple[Room, Participant] | None = None
-        self._entrance: bodies.Join | None = None
+        self._allowance = COSTLY_BURST
+        self._allowance_at = directory.now()
 
     def visit(self, link: Link) -> Visit | None:
         """Return where the connection is; None before it joined and after it was taken out or replaced."""
@@ -86,18 +89,30 @@ class Session:
         body = request.body(method.body)
         if visit is None:
             raise Refusal("not_joined", "Join a room first.")
+        if method.is_costly:
+            self._spend(visit.now)
         return method.call(visit, body)
+
+    def _spend(self, now: float) -> None:
+        """Take one from the allowance of requests that others hear of, or that cost much."""
+        refill = (now - self._allowance_at) * COSTLY_PER_SECOND
+        self._allowance = min(self._allowance + refill, COSTLY_BURST)
+        self._allowance_at = now
+        if self._allowance < 1:
+            raise Refusal("rate_limited", "Too many such requests; wait a little.", 1)
+        self._allowance -= 1
 
     # Coming and going
 
     async def _join(self, body: bodies.Join, link: Link) -> bodies.Joined:
         if self.visit(link) is not None:
             raise Refusal("already_joined", "This connection is in a room; open another one.")
+        self._spend(self._directory.now())
         grants = await self._authorize(body)
         room, participant, resumed = await self._directory.enter(grants, link, body.resume_token)
         if body.rtp_capabilities is not None:
             participant.media.capabilities = body.rtp_capabilities
-        self._joined, self._entrance = (room, participant), body
+        self._joined = (room, participant)
         return _joined(room, participant, resumed)
 
     async def _authorize(self, body: bodies.Join) -> Grants:
@@ -116,11 +131,14 @@ class Session:
 
     async def review(self, link: Link) -> None:
         """Ask again what the participant may do; take it out if that is nothing any more."""
-        visit, entrance = self.visit(link), self._entrance
-        if visit is None or entrance is None:
+        visit = self.visit(link)
+        if visit is None:
             return
         try:
-            grants = await self._authorize(entrance)
+            async with asyncio.timeout(AUTHORIZE_SECONDS):
+                grants = await self._access.review(visit.participant.grants, self._principal)
+        except TimeoutError:
+            return
         except Refusal as refusal:
             if refusal.code != "unavailable":
                 self._expel(link)

@@ -32,10 +32,11 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """`body` is what the data must be."""
+    """`body` is what the data must be. Who repeats what is costly, or told to everybody, is slowed down."""
 
     body: type[bodies.RequestBody]
     call: Callable[[Visit, Any], ResponseBody | None]
+    is_costly: bool = False
 
 
 # The room and the stage
@@ -235,27 +236,27 @@ def _check_subscribes(visit: Visit) -> None:
 
 METHODS: Final[Mapping[str, Method]] = {
     "getRouterRtpCapabilities": Method(bodies.Nothing, _capabilities),
-    "raiseHand": Method(bodies.Nothing, _raise_hand),
-    "lowerHand": Method(bodies.Nothing, _lower_hand),
-    "acceptInvitation": Method(bodies.Nothing, _accept),
-    "declineInvitation": Method(bodies.Nothing, _decline),
-    "leaveStage": Method(bodies.Nothing, _step_down),
-    "inviteToStage": Method(bodies.OfParticipant, _invite),
-    "setRole": Method(bodies.SetRole, _set_role),
-    "muteParticipant": Method(bodies.Mute, _mute),
-    "unmuteParticipant": Method(bodies.Mute, _unmute),
-    "removeParticipant": Method(bodies.OfParticipant, _remove),
-    "createWebRtcTransport": Method(bodies.CreateTransport, _create_transport),
+    "raiseHand": Method(bodies.Nothing, _raise_hand, is_costly=True),
+    "lowerHand": Method(bodies.Nothing, _lower_hand, is_costly=True),
+    "acceptInvitation": Method(bodies.Nothing, _accept, is_costly=True),
+    "declineInvitation": Method(bodies.Nothing, _decline, is_costly=True),
+    "leaveStage": Method(bodies.Nothing, _step_down, is_costly=True),
+    "inviteToStage": Method(bodies.OfParticipant, _invite, is_costly=True),
+    "setRole": Method(bodies.SetRole, _set_role, is_costly=True),
+    "muteParticipant": Method(bodies.Mute, _mute, is_costly=True),
+    "unmuteParticipant": Method(bodies.Mute, _unmute, is_costly=True),
+    "removeParticipant": Method(bodies.OfParticipant, _remove, is_costly=True),
+    "createWebRtcTransport": Method(bodies.CreateTransport, _create_transport, is_costly=True),
     "connectWebRtcTransport": Method(bodies.ConnectTransport, _connect_transport),
-    "restartIce": Method(bodies.OfTransport, _restart_ice),
+    "restartIce": Method(bodies.OfTransport, _restart_ice, is_costly=True),
     "closeTransport": Method(bodies.OfTransport, _close_transport),
-    "getStats": Method(bodies.GetStats, _statistics),
-    "produce": Method(bodies.Produce, _produce),
-    "closeProducer": Method(bodies.OfProducer, _close_producer),
-    "pauseProducer": Method(bodies.OfProducer, _pause_producer),
-    "resumeProducer": Method(bodies.OfProducer, _resume_producer),
-    "produceData": Method(bodies.ProduceData, _produce_data),
-    "closeDataProducer": Method(bodies.OfDataProducer, _close_data_producer),
+    "getStats": Method(bodies.GetStats, _statistics, is_costly=True),
+    "produce": Method(bodies.Produce, _produce, is_costly=True),
+    "closeProducer": Method(bodies.OfProducer, _close_producer, is_costly=True),
+    "pauseProducer": Method(bodies.OfProducer, _pause_producer, is_costly=True),
+    "resumeProducer": Method(bodies.OfProducer, _resume_producer, is_costly=True),
+    "produceData": Method(bodies.ProduceData, _produce_data, is_costly=True),
+    "closeDataProducer": Method(bodies.OfDataProducer, _close_data_producer, is_costly=True),
     "consume": Method(bodies.Consume, _consume),
     "closeConsumer": Method(bodies.OfConsumer, _close_consumer),
     "pauseConsumer": Method(bodies.OfConsumer, _pause_consumer),

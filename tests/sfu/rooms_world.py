@@ -342,6 +342,13 @@ class FakeAccess:
             raise Refusal("invalid_token", "The token is not valid.")
         return self.grants[token]
 
+    async def review(self, grants: Grants, principal: object) -> Grants:
+        """What is granted now under the token that is called as the identity."""
+        token = grants.identity.removeprefix("user-")
+        if token in self.refused:
+            raise self.refused[token]
+        return self.grants[token]
+
 
 def granted(name: str, **rights: bool) -> Grants:
     return Grants(room_id=ROOM, identity=f"user-{name}", name=name.title(), **rights)

@@ -320,6 +320,29 @@ async def test_a_review_lets_moderators_step_down(world: RtcWorld) -> None:
     assert await mia.refused("muteParticipant", participantId=changed["participant"]["id"]) == "not_moderator"
 
 
+async def test_who_may_watch_no_more_receives_nothing(world: RtcWorld) -> None:
+    sam, leo = await joined(world, "sam"), await joined(world, "leo")
+    producer_id = await produce(sam)
+    transport = await leo.request("createWebRtcTransport")
+    consumer = await leo.request("consume", transportId=transport["id"], producerId=producer_id)
+    world.fake_access.grants["leo"] = granted("leo", can_subscribe=False)
+    await world.signalling.review(room_id=ROOM)
+
+    assert (await leo.notification("consumerClosed"))["consumerId"] == consumer["id"]
+    assert await leo.refused("resumeConsumer", consumerId=consumer["id"]) == "not_found"
+
+
+async def test_who_repeats_what_everybody_hears_is_slowed_down(world: RtcWorld) -> None:
+    leo = await joined(world, "leo")
+    answers = [
+        await leo.response(leo.frame(method, {})) for _ in range(60) for method in ("raiseHand", "lowerHand")
+    ]
+
+    refused = [answer["errorCode"] for answer in answers if not answer["ok"]]
+    assert refused and set(refused) == {"rate_limited"}
+    await leo.request("getRouterRtpCapabilities")
+
+
 # Bad input
 
 
