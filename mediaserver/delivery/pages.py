@@ -49,6 +49,13 @@ PAGE_HEADERS: Final[Mapping[str, str]] = {
     # An address may hold a token.
     "Referrer-Policy": "no-referrer",
 }
+WATCH_HEADERS: Final[Mapping[str, str]] = {
+    **PAGE_HEADERS,
+    # For viewers who are invited onto the stage.
+    "Permissions-Policy": (
+        "camera=(self), microphone=(self), display-capture=(), geolocation=(), payment=(), usb=()"
+    ),
+}
 STUDIO_HEADERS: Final[Mapping[str, str]] = {
     **PAGE_HEADERS,
     "Permissions-Policy": (
@@ -152,8 +159,8 @@ class Pages:
         try:
             status = await self._status(request)
         except web.HTTPException as error:
-            return _page(request, self._watch.render(), error.status)
-        return _page(request, self._watch.render(status.room.title))
+            return _page(request, self._watch.render(), error.status, WATCH_HEADERS)
+        return _page(request, self._watch.render(status.room.title), headers=WATCH_HEADERS)
 
     async def studio(self, request: web.Request) -> web.Response:
         """For those who publish from the browser; who may is asked of the API by the page."""

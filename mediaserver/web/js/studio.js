@@ -13,6 +13,7 @@ import { Preview } from './studio/preview.js';
 import { QUALITIES, limitsOf, qualityOf } from './studio/quality.js';
 import { RoomChoice } from './studio/room_choice.js';
 import { Sources } from './studio/sources.js';
+import { Stage } from './studio/stage.js';
 import { deviceErrorText, missingText, publishErrorText } from './studio/words.js';
 
 const STATES = {
@@ -21,15 +22,20 @@ const STATES = {
   [State.LOST]: 'The connection was lost. Reconnecting…',
 };
 
+const ADVICE_MILLISECONDS = 12_000;
+
 const api = new Api();
 const account = new Account(api);
-const signIn = new SignIn(account, new Sheet());
+const sheet = new Sheet();
+const signIn = new SignIn(account, sheet);
+const stage = new Stage(api, sheet);
 const choice = new RoomChoice(api);
 const sources = new Sources(qualityOf(readPreference('studio-quality', '')));
 const meter = new LevelMeter();
 const broadcast = new Broadcast(credential);
 let wakeLock = null;
 let again = null;
+let adviceSince = null;
 
 /** A token for the chosen room. The stream key stays as it is: encoders may be using it. */
 async function credential() {
@@ -92,6 +98,15 @@ function showBroadcast() {
   void keepAwake(broadcast.isOn);
 }
 
+/** A connection that has just begun finds out how much it can carry: only what lasts is worth a word. */
+function showAdvice() {
+  const advice = adviceOf(broadcast.figures);
+  adviceSince = advice === '' ? null : (adviceSince ?? Date.now());
+  const isLasting = adviceSince !== null && Date.now() - adviceSince > ADVICE_MILLISECONDS;
+  const text = isLasting ? `${STATES[State.LIVE]} ${advice}` : STATES[State.LIVE];
+  if (broadcast.state === State.LIVE && byId('state').textContent !== text) byId('state').textContent = text;
+}
+
 /** A phone that goes to sleep would end the broadcast. */
 async function keepAwake(isWanted) {
   if (!isWanted) {
@@ -151,13 +166,16 @@ function bind() {
     void again?.();
   });
   account.addEventListener('change', () => void followAccount());
-  choice.addEventListener('change', showReady);
+  choice.addEventListener('change', () => {
+    showReady();
+    stage.follow(choice.room?.id ?? null);
+  });
   sources.addEventListener('change', followSources);
   sources.addEventListener('problem', ({ detail: { error, what } }) => showProblem(deviceErrorText(error, what), () => sources.startBoth()));
   broadcast.addEventListener('change', showBroadcast);
   broadcast.addEventListener('figures', () => {
     showFigures(broadcast.figures);
-    if (broadcast.state === State.LIVE) byId('state').textContent = `${STATES[State.LIVE]} ${adviceOf(broadcast.figures)}`;
+    showAdvice();
   });
   document.addEventListener('visibilitychange', () => void keepAwake(broadcast.isOn));
   addEventListener('beforeunload', (event) => broadcast.isOn && event.preventDefault());

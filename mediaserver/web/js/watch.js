@@ -13,6 +13,7 @@ import { About } from './ui/about.js';
 import { Controls } from './ui/controls.js';
 import { LastPicture } from './ui/last_picture.js';
 import { ScreenView } from './ui/screen.js';
+import { SeatView } from './ui/seat_view.js';
 import { Statistics } from './ui/statistics.js';
 import { canPlayWebRtc } from './whep.js';
 
@@ -33,6 +34,7 @@ const player = new Player(video);
 const controls = new Controls(player, video);
 const about = new About();
 const screen = new ScreenView();
+const seat = new SeatView(token);
 const lastPicture = new LastPicture(video, document.getElementById('last-picture'));
 
 const WAYS = [
@@ -134,6 +136,7 @@ status.addEventListener('change', () => {
   if (status.room !== null) followWays();
   followReach();
   followChat();
+  seat.show(status.reach === Reach.OK ? status.room : null);
   show();
 });
 player.addEventListener('change', () => {

@@ -215,13 +215,15 @@ async def _static_prefix(client: Client) -> str:
     return "/".join(ADDRESS.findall(page)[0].split("/")[:3])
 
 
-async def test_the_studio_alone_may_use_camera_and_microphone(client: Client) -> None:
+async def test_pages_may_use_only_the_devices_that_they_need(client: Client) -> None:
     studio = await client.get("/studio")
     assert studio.status == 200
     assert "camera=(self), microphone=(self), display-capture=(self)" in studio.headers["Permissions-Policy"]
     assert studio.headers["Content-Security-Policy"].startswith("default-src 'none'")
     watch = await client.get("/watch/kitchen")
-    assert "camera=(), microphone=(), display-capture=()" in watch.headers["Permissions-Policy"]
+    assert "camera=(self), microphone=(self), display-capture=()" in watch.headers["Permissions-Policy"]
+    home = await client.get("/")
+    assert "camera=(), microphone=(), display-capture=()" in home.headers["Permissions-Policy"]
 
 
 async def test_real_time_is_offered_where_the_server_has_it(
