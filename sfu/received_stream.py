@@ -60,13 +60,12 @@ class ReceivedStream:
 
     def adopt(self, ssrc: int) -> None:
         """Go on with another SSRC: the peer has started the stream anew, or says its SSRC at last."""
-        clock = self.reception.clock
-        had_stream = self._restarts >= 0
+        before = self.reception
         self.ssrc = ssrc
         self.reception = StreamReception(ssrc, self.codec.clock_rate)
-        if had_stream:
-            clock.forget()
-        self.reception.clock = clock
+        # The first packet counts as a restart then, and consumers hold on to the same clock.
+        self.reception.restarts = before.restarts
+        self.reception.clock = before.clock
 
     def receive(
         self, packet: bytes, header: rtp.RtpHeader, places: Places, size: int, now: float, forwards: bool

@@ -11,7 +11,7 @@ from sfu.consumer import Consumer, Layers
 from sfu.errors import CannotConsume, DuplicateStream, TooManyStreams
 from sfu.forwarding import ConsumerState
 from sfu.header_extensions import MAX_MID_SIZE, ExtensionPlan, extension_plan
-from sfu.media_plane import MediaPlane
+from sfu.media_plane import MediaPlane, log
 from sfu.protocol import ortc, rtcp
 from sfu.protocol.codecs import (
     ABS_CAPTURE_TIME,
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 REPORT_SECONDS: Final = 1.0
 MAX_COMPOUND: Final = 1100
+MAX_NACKED_PER_SECOND: Final = 5000
+"""Numbers that are looked up for one peer: more is no loss but a flood."""
 FORWARDED_EXTENSIONS: Final = (
     AUDIO_LEVEL,
     VIDEO_ORIENTATION,
@@ -81,6 +83,7 @@ class Sending:
         self._by_ssrc: dict[int, Consumer] = {}
         self._plans: dict[str, _Plans] = {}
         self._max_bitrate = 0
+        self._nacked = (0, 0)
         self._next_mid = 0
         self._report_at = 0.0
         self._receiver_times: dict[int, tuple[int, float]] = {}
@@ -113,6 +116,8 @@ class Sending:
     ) -> Consumer:
         """Return a consumer with these parameters; raises DuplicateStream and TooManyStreams."""
         self._check_room()
+        if not parameters.encodings:
+            raise CannotConsume("the parameters have no encoding")
         encoding = parameters.encodings[0]
         ssrcs = [ssrc for ssrc in (encoding.ssrc, encoding.rtx and encoding.rtx.ssrc) if ssrc]
         if encoding.ssrc is None or any(ssrc in self._by_ssrc for ssrc in ssrcs):
@@ -224,15 +229,21 @@ class Sending:
 
     def tell_closed(self, consumer: Consumer) -> None:
         """Its producer was closed."""
-        self._listener.on_consumer_closed(consumer)
+        self._tell(self._listener.on_consumer_closed, consumer)
 
     def tell_paused(self, consumer: Consumer) -> None:
         """Its producer was paused, or goes on."""
-        self._listener.on_consumer_paused(consumer)
+        self._tell(self._listener.on_consumer_paused, consumer)
 
     def tell_layers(self, consumer: Consumer) -> None:
         """Other layers are being sent."""
-        self._listener.on_consumer_layers(consumer)
+        self._tell(self._listener.on_consumer_layers, consumer)
+
+    def _tell(self, method: Callable[[Consumer], None], consumer: Consumer) -> None:
+        try:
+            method(consumer)
+        except Exception:
+            log.warning("sfu_listener_failed", exc_info=True)
 
     def receive(self, event: rtcp.Event, now: float) -> None:
         """Take what the peer says of what it gets; what names no consumer is passed over."""
@@ -264,6 +275,12 @@ class Sending:
     def _repair(self, nack: rtcp.Nack, now: float) -> None:
         consumer = self._by_ssrc.get(nack.media)
         if consumer is None or consumer.repair is None or not consumer.is_active:
+            return
+        second = int(now)
+        if second != self._nacked[0]:
+            self._nacked = (second, 0)
+        self._nacked = (second, self._nacked[1] + len(nack.lost))
+        if self._nacked[1] > MAX_NACKED_PER_SECOND:
             return
         state = consumer.state
         for packet in consumer.repair.answer(list(nack.lost), now, consumer.remote.round_trip):

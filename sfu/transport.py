@@ -15,6 +15,7 @@ from sfu.media_plane import log
 from sfu.peer_link import PeerLink
 from sfu.peer_link import TransportState as TransportState
 from sfu.protocol import ortc, rtcp
+from sfu.protocol.codec_matching import is_rtx
 from sfu.protocol.errors import ProtocolError
 from sfu.protocol.ice_lite import Address, IceCredentials, IceEvent, IceLiteAgent
 from sfu.protocol.parameters import (
@@ -43,8 +44,9 @@ if TYPE_CHECKING:
     from sfu.producer import Producer
     from sfu.router import Router
 
-MAX_RTCP_PER_SECOND: Final = 500
-"""Compounds of one peer; a browser with 50 consumers sends about 100."""
+MAX_RTCP_PER_SECOND: Final = 150
+"""Compounds of one peer, and MAX_RTCP_PER_CONSUMER more for each consumer; a browser sends 20 to 50."""
+MAX_RTCP_PER_CONSUMER: Final = 4
 RECEIVING_TICK: Final = 0.01
 SENDING_TICK: Final = 0.1
 
@@ -149,10 +151,7 @@ class WebRtcTransport:
         Raises ortc.InvalidParameters, ortc.UnsupportedParameters, DuplicateStream, TooManyStreams.
         """
         self._check_open()
-        if not rtp_parameters.encodings:
-            rtp_parameters = replace(rtp_parameters, encodings=(RtpEncodingParameters(),))
-        if rtp_parameters.codecs[0].kind != kind:
-            raise ortc.InvalidParameters(f"codecs of another kind than {kind}")
+        rtp_parameters = _reduced(kind, rtp_parameters)
         capabilities = self._router.rtp_capabilities
         mapping = ortc.producer_mapping(rtp_parameters, capabilities, self._router.next_ssrc())
         consumable = ortc.consumable_parameters(kind, rtp_parameters, capabilities, mapping)
@@ -307,7 +306,8 @@ class WebRtcTransport:
         if second != self._rtcp_second:
             self._rtcp_second, self._rtcp_count = second, 0
         self._rtcp_count += 1
-        return self._rtcp_count <= MAX_RTCP_PER_SECOND
+        extra = MAX_RTCP_PER_CONSUMER * len(self._sending.consumers)
+        return self._rtcp_count <= MAX_RTCP_PER_SECOND + extra
 
     def _take(self, event: rtcp.Event, now: float) -> None:
         if isinstance(event, rtcp.SenderReport):
@@ -357,3 +357,21 @@ class WebRtcTransport:
     def statistics(self) -> list[dict[str, object]]:
         """Return figures of the transport, its producers and consumers, in the manner of webrtc-stats."""
         return transport_statistics(self, self._link, self._receiving, self._sending, self._plane.clock())
+
+
+def _reduced(kind: Kind, parameters: RtpParameters) -> RtpParameters:
+    """Return the parameters with the first codec and its RTX, and at least one encoding.
+
+    A consumer is told one codec, so a producer must not change it.
+    """
+    ortc.check(parameters)
+    codec = next((entry for entry in parameters.codecs if not is_rtx(entry)), None)
+    if codec is None or codec.kind != kind:
+        raise ortc.InvalidParameters(f"no codec of {kind}")
+    rtx = [
+        entry
+        for entry in parameters.codecs
+        if is_rtx(entry) and entry.parameters.get("apt") == codec.payload_type
+    ]
+    encodings = parameters.encodings or (RtpEncodingParameters(),)
+    return replace(parameters, codecs=(codec, *rtx[:1]), encodings=encodings)
