@@ -23,6 +23,7 @@ from storage.repositories.chat_people import ChatPeople, RoomPerson
 from storage.repositories.users import Role, UserState
 
 UNAVAILABLE_SECONDS: Final = 2.0
+GUEST: Final = "guest:"
 _STAFF: Final = frozenset((Role.MODERATOR, Role.ADMIN))
 
 
@@ -62,60 +63,81 @@ class RtcAccess:
         except StorageError as error:
             raise _unavailable() from error
         if user is None:
-            return Principal(f"guest:{secrets.token_urlsafe(12)}", "Guest", address)
+            return Principal(f"{GUEST}{secrets.token_urlsafe(12)}", "Guest", address)
         return Principal(str(user.user_id), user.display_name, address, user.user_id)
 
     async def authorize(self, room: str, token: str | None, principal: object) -> Grants:
         assert isinstance(principal, Principal)
         try:
-            room_id = await self._host_of(room, token, principal)
-            if room_id is not None:
-                return Grants(
-                    str(room_id),
-                    principal.identity,
-                    principal.name,
-                    can_publish=True,
-                    can_moderate=True,
-                    is_host=True,
-                )
-            room_id = await self._enter(room, token, principal)
-            person = await self._people.person(room_id, principal.user_id) if principal.user_id else None
+            grant = await self._host_grant(room, token)
+            if grant is not None:
+                return await self._host(grant.room_id, grant.user_id or principal.user_id, principal)
+            room_id, user_id = await self._enter(room, token, principal)
+            return await self._guest(room_id, user_id, principal)
         except StorageError as error:
             raise _unavailable() from error
-        return _grants(room_id, principal, person)
 
-    async def _host_of(self, room: str, token: str | None, principal: Principal) -> UUID | None:
-        """The room that a publish token makes somebody the host of; None for another token."""
+    async def review(self, grants: Grants, principal: object) -> Grants:
+        assert isinstance(principal, Principal)
+        room_id = UUID(grants.room_id)
+        user_id = None if grants.identity.startswith(GUEST) else UUID(grants.identity)
+        try:
+            if grants.is_host:
+                if not await self._publish_tokens.still_counts(Grant(room_id, user_id, expires_at=0)):
+                    raise Refusal("forbidden", "You may not publish to this room any more.")
+                return await self._host(room_id, user_id, principal)
+            if await self._authorizer.may_not_watch(grants.room_id, [user_id]):
+                raise Refusal("forbidden", "You may not watch this room any more.")
+            return await self._guest(room_id, user_id, principal)
+        except StorageError as error:
+            raise _unavailable() from error
+
+    async def _host_grant(self, room: str, token: str | None) -> Grant | None:
+        """What a publish token grants in this room now; None for another token."""
         grant = self._publish_tokens.check(token) if token is not None else None
         if not isinstance(grant, Grant) or not await self._authorizer.is_room(room, str(grant.room_id)):
             return None
-        # Who was given a token by its user is a host under a name of their own.
-        return grant.room_id if await self._publish_tokens.still_counts(grant) else None
+        return grant if await self._publish_tokens.still_counts(grant) else None
 
-    async def _enter(self, room: str, token: str | None, principal: Principal) -> UUID:
+    async def _enter(self, room: str, token: str | None, principal: Principal) -> tuple[UUID, UUID | None]:
+        """The room, and as whom it was entered."""
         if principal.user_id is not None and token is None:
             try:
-                return (await self._admission.admit(room, principal.user_id)).room_id
+                return (await self._admission.admit(room, principal.user_id)).room_id, principal.user_id
             except ChatRefusal as refusal:
                 raise Refusal(refusal.code, refusal.message, refusal.retry_after) from refusal
         access = await self._authorizer.may_watch(room, token, principal.address)
         if isinstance(access, WatchDenial):
             raise _refusal(access)
-        return UUID(access.room_id)
+        return UUID(access.room_id), access.viewer_id or principal.user_id
+
+    async def _host(self, room_id: UUID, user_id: UUID | None, principal: Principal) -> Grants:
+        person = await self._people.person(room_id, user_id) if user_id is not None else None
+        identity, name = _names(principal, person)
+        return Grants(str(room_id), identity, name, can_publish=True, can_moderate=True, is_host=True)
+
+    async def _guest(self, room_id: UUID, user_id: UUID | None, principal: Principal) -> Grants:
+        """Rights are of those who have signed in; a token alone opens the door."""
+        person = await self._people.person(room_id, user_id) if user_id is not None else None
+        identity, name = _names(principal, person)
+        if person is None or person.user_id != principal.user_id or person.state is not UserState.ACTIVE:
+            return Grants(str(room_id), identity, name)
+        may_moderate = person.is_owner or person.is_moderator or person.site_role in _STAFF
+        return Grants(
+            str(room_id),
+            identity,
+            name,
+            can_publish=person.is_owner,
+            can_moderate=may_moderate,
+            is_host=person.is_owner,
+        )
 
 
-def _grants(room_id: UUID, principal: Principal, person: RoomPerson | None) -> Grants:
-    if person is None or person.state is not UserState.ACTIVE:
-        return Grants(str(room_id), principal.identity, principal.name)
-    is_host = person.is_owner
-    return Grants(
-        str(room_id),
-        principal.identity,
-        person.display_name,
-        can_publish=is_host,
-        can_moderate=is_host or person.is_moderator or person.site_role in _STAFF,
-        is_host=is_host,
-    )
+def _names(principal: Principal, person: RoomPerson | None) -> tuple[str, str]:
+    """Who a token was made for is somebody, signed in or not."""
+    if person is None:
+        return principal.identity, principal.name
+    return str(person.user_id), person.display_name
 
 
 def _refusal(denial: WatchDenial) -> Refusal:

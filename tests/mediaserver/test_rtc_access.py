@@ -148,3 +148,29 @@ async def test_what_is_wrong_is_named(world: World) -> None:
     with pytest.raises(Refusal, match="no good") as refused:
         await world.principal("forged")
     assert refused.value.code == "invalid_token"
+
+
+async def test_a_token_lends_the_name_of_whom_it_was_made_for(world: World) -> None:
+    token = PLAYBACK.sign(world.room, world.people["mia"]).token
+    grants = await world.grants(None, token)
+    assert (grants.identity, grants.name) == (str(world.people["mia"]), "mia")
+    hosting = await world.grants(None, PUBLISH.sign(world.room, world.people["alice"]).token)
+    assert hosting.identity == str(world.people["alice"])
+
+
+async def test_rights_are_reviewed_without_the_token(world: World) -> None:
+    host = await world.grants(None, PUBLISH.sign(world.room, world.people["alice"]).token)
+    guest, mia = await world.grants(None), await world.grants("mia")
+    nobody = await world.principal(None)
+    assert await world.access.review(host, nobody) == host
+    assert await world.access.review(mia, await world.principal("mia")) == mia
+    assert not (await world.access.review(guest, nobody)).can_moderate
+    await ChatPeople(world.database).remove_moderator(world.room, world.people["mia"])
+    assert not (await world.access.review(mia, await world.principal("mia"))).can_moderate
+    await Rooms(world.database).set_visibility(world.room, Visibility.PRIVATE)
+    for name, grants in ((None, guest), ("mia", mia)):
+        with pytest.raises(Refusal):
+            await world.access.review(grants, await world.principal(name))
+    await Users(world.database).set_state(world.people["alice"], UserState.SUSPENDED)
+    with pytest.raises(Refusal):
+        await world.access.review(host, await world.principal(None))
