@@ -30,6 +30,9 @@ class Addresses:
     def publish(self, stream_key: str) -> str:
         return f"{self.rtmp_url}/{stream_key}"
 
+    def whip(self, room: str) -> str:
+        return f"{self.base_url}/whip/{room}"
+
     def play_rtmp(self, room: str) -> str:
         return f"{self.rtmp_url}/{room}"
 

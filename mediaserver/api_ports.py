@@ -94,7 +94,7 @@ class ServerAddresses:
         return self._addresses().rtmp_url
 
     def whip_url(self, room_id: UUID) -> str:
-        return f"{self._addresses().base_url}/whip/{room_id}"
+        return self._addresses().whip(str(room_id))
 
 
 class BroadcastAnnouncer:

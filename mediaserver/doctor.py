@@ -125,16 +125,24 @@ async def _check_ports(settings: Settings) -> list[Check]:
     if settings.rtmps.port is not None:
         wanted.append(("rtmps.port", settings.rtmp.host, settings.rtmps.port))
     is_running = await asyncio.to_thread(_is_running, settings)
-    return [_check_port(name, host, port, is_running) for name, host, port in wanted]
+    checks = [_check_port(name, host, port, is_running) for name, host, port in wanted]
+    media = str(settings.rtc.hosts[0])
+    udp = _check_port("rtc.port", media, settings.rtc.port, is_running, socket.SOCK_DGRAM)
+    tcp = _check_port("rtc.port, TCP", media, settings.rtc.port, is_running)
+    return [*checks, udp, tcp]
 
 
-def _check_port(name: str, host: str, port: int, is_running: bool) -> Check:
+def _check_port(
+    name: str, host: str, port: int, is_running: bool, kind: socket.SocketKind = socket.SOCK_STREAM
+) -> Check:
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        with socket.socket(family, socket.SOCK_STREAM) as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        family = socket.getaddrinfo(host, port, type=kind)[0][0]
+        with socket.socket(family, kind) as listener:
+            if kind is socket.SOCK_STREAM:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((host, port))
-            listener.listen()
+            if kind is socket.SOCK_STREAM:
+                listener.listen()
     except PermissionError:
         advice = f"use a port above 1023, or allow it: setcap or a systemd socket; set {name}"
         return Check(name, Verdict.FAILED, f"this user may not listen on {port}", advice)

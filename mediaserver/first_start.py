@@ -81,6 +81,7 @@ def welcome(addresses: Addresses, first_start: FirstStart | None, is_demo: bool)
         f"  watch page     {addresses.watch(DEMO_SLUG)}",
         f"  live rooms     {addresses.base_url}/",
         f"  publish to     {addresses.rtmp_url}",
+        f"  or by WHIP to  {addresses.whip(DEMO_SLUG)}",
     ]
     lines += _secrets(first_start) if first_start else _reminder()
     lines += [

@@ -5,7 +5,9 @@ ends the stream, ends its session too.
 """
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
+from ipaddress import IPv6Address
 from typing import Final
 
 import structlog
@@ -37,6 +39,7 @@ from storage.bus import (
 )
 
 CLOSE_ROOM_GONE: Final = 4404
+ANY_IPV6: Final = IPv6Address("::")
 
 ClientAddressOf = Callable[[web.Request], str]
 
@@ -73,7 +76,7 @@ class WebRtcPlane:
 
     async def start(self, settings: RtcSettings) -> None:
         """Listen. Raises StartError when the port cannot be had."""
-        hosts = [str(host) for host in settings.hosts]
+        hosts = [str(host) for host in settings.hosts if host != ANY_IPV6 or _has_ipv6()]
         try:
             self.port = await self.server.start(hosts, settings.port)
         except OSError as error:
@@ -140,3 +143,13 @@ class WebRtcPlane:
         review = asyncio.create_task(self.signalling.review(room_id=room_id, identity=identity))
         self._reviews.add(review)
         review.add_done_callback(self._reviews.discard)
+
+
+def _has_ipv6() -> bool:
+    """Whether this machine can listen on IPv6; in many containers it cannot."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.bind((str(ANY_IPV6), 0))
+    except OSError:
+        return False
+    return True

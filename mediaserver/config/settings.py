@@ -130,7 +130,10 @@ class RtmpsSettings(Group):
 
 
 class RtcSettings(Group):
-    hosts: IpAddresses = (IPv4Address("0.0.0.0"), IPv6Address("::"))
+    hosts: Annotated[IpAddresses, Field(min_length=1, max_length=2)] = (
+        IPv4Address("0.0.0.0"),
+        IPv6Address("::"),
+    )
     """Addresses to listen on for WebRTC media, one of IPv4, one of IPv6, or both."""
 
     port: Port = 8189

@@ -16,6 +16,7 @@ from mediaserver.doctor import Check, Verdict, examine
 def settings_for(tmp_path: Path, database_url: str, **flags: str) -> Settings:
     given = {"data_dir": str(tmp_path), "database_url": database_url, "http.host": "127.0.0.1"}
     given |= {"rtmp.host": "127.0.0.1", "http.port": "0", "rtmp.port": "0"}
+    given |= {"rtc.hosts": "127.0.0.1", "rtc.port": "0"}
     given |= {name.replace("__", "."): value for name, value in flags.items()}
     return load_settings({}, given)
 
