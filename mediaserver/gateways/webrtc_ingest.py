@@ -184,7 +184,7 @@ class _RoomIngest:
         for kind, tapped in [*self._tapped.items()]:
             self.deliver(kind, tapped.reader.expire(now))
         video = self._tapped.get("video")
-        if video is None:
+        if video is None or video.producer.paused:
             return
         is_due = self.publication is not None and self.publication.is_keyframe_due(now)
         if video.reader.wants_keyframe or is_due:

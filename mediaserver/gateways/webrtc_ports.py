@@ -22,6 +22,9 @@ class Producing(Protocol):
     def rtp_parameters(self) -> RtpParameters: ...
 
     @property
+    def paused(self) -> bool: ...
+
+    @property
     def is_program(self) -> bool:
         """Whether it belongs to what the room shows to everyone, by all doors."""
 

@@ -168,6 +168,16 @@ async def test_keyframes_come_often_for_viewers_and_seldom_for_none(world: World
     assert tap.keyframe_requests == 2
 
 
+async def test_a_camera_that_is_switched_off_is_not_asked(world: World) -> None:
+    browser = Browser(world.router, has_audio=False)
+    browser.play()
+    assert browser.video is not None
+    browser.video.tap.keyframe_requests = 0
+    browser.video.paused = True
+    world.ingest.tick(browser.start + 2 * IDLE_KEYFRAME_SECONDS)
+    assert browser.video.tap.keyframe_requests == 0
+
+
 async def test_a_packager_needs_keyframes_without_any_viewer(world: World) -> None:
     browser = Browser(world.router, has_audio=False)
     browser.play()

@@ -49,6 +49,7 @@ class FakeProducer:
         self.kind: Kind = kind
         self.rtp_parameters = RtpParameters(codecs=tuple(codecs))
         self.is_program = True
+        self.paused = False
         self.is_closed = False
         self.taps: list[FakeTap] = []
         self._router = router
@@ -171,7 +172,9 @@ class Browser:
         *,
         has_video: bool = True,
         has_audio: bool = True,
+        turn_ms: int = 1_500,
     ) -> None:
+        self.turn_ms: Final = turn_ms
         self.clip: Final = clip or encode(Codec.H264, Codec.OPUS)
         self.video = router.produce("video", H264, RTX) if has_video else None
         self.audio = router.produce("audio", OPUS) if has_audio else None
@@ -183,9 +186,9 @@ class Browser:
         self.start = asyncio.get_running_loop().time()
 
     def rtp(self, packet: MediaPacket, turn: int = 0) -> list[bytes]:
-        """The packets of one frame, a little more than a second later with each ``turn``."""
+        """The packets of one frame, ``turn_ms`` later with each ``turn``."""
         kind = packet.track.kind
-        ticks = packet.dts + turn * 3 * packet.track.clock_rate // 2
+        ticks = packet.dts + turn * self.turn_ms * packet.track.clock_rate // 1000
         if kind is TrackKind.VIDEO:
             return self.writers[kind].write(self.packetizer.packetize(packet.payload), ticks)
         return self.writers[kind].write([packet.payload], ticks, is_frame=False)
@@ -201,7 +204,7 @@ class Browser:
     def play(self, turn: int = 0) -> None:
         """Send the clip."""
         for packet in self.clip.packets:
-            at = packet.dts / packet.track.clock_rate + turn * 1.5
+            at = packet.dts / packet.track.clock_rate + turn * self.turn_ms / 1000
             self.deliver(packet.track.kind, self.rtp(packet, turn), at)
 
     def report(self, seconds: float, audio_late: float = 0.0) -> None:
