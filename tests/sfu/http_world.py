@@ -18,7 +18,7 @@ from sfu.protocol.sdp import Offer, parse_offer
 from sfu.transport import TransportState
 from sfu.whep import Whep
 from sfu.whip import Whip
-from tests.sfu.protocol.sdp_cases import ENDPOINT, ROUTER
+from tests.sfu.protocol.sdp_cases import ENDPOINT, ROUTER, sample
 
 if TYPE_CHECKING:
     from sfu.router import Router
@@ -31,6 +31,7 @@ TOKEN = "viewer-token"
 SDP = {"Content-Type": "application/sdp"}
 FRAGMENT = {"Content-Type": "application/trickle-ice-sdpfrag"}
 BEARER = {"Authorization": f"Bearer {KEY}"}
+PUBLISHER = sample("obs_whip")
 NEW_ICE = "a=ice-ufrag:newufrag\r\na=ice-pwd:newpassword0123456789abc\r\n"
 
 
@@ -233,3 +234,17 @@ async def problem(response: ClientResponse, status: int, code: str) -> dict[str,
 def answered(text: str) -> Offer:
     """Read an answer as if it were an offer: the lines are the same."""
     return parse_offer(text)
+
+
+async def opened(served: Doors, offer: str = PUBLISHER) -> tuple[str, str]:
+    """Publish; return the address and the entity tag of the session."""
+    response = await served.publish(offer)
+    assert response.status == 201, await response.text()
+    return response.headers["Location"], response.headers["ETag"]
+
+
+async def connected(served: Doors, world: World) -> str:
+    """Publish and let the peer come; return the address of the session."""
+    location, _ = await opened(served)
+    world.core.last.become(TransportState.CONNECTED)
+    return location

@@ -6,25 +6,23 @@ import asyncio
 
 import pytest
 
-from sfu.http_messages import MAX_FRAGMENT_BYTES, MAX_OFFER_BYTES, IceServer
+from sfu.http_messages import MAX_OFFER_BYTES, IceServer
 from sfu.ports import Refusal, RefusalReason
 from sfu.protocol.parameters import Direction
-from sfu.protocol.sdp import parse_fragment
 from sfu.transport import TransportState
 from tests.helpers.waiting import eventually
 from tests.sfu.http_world import (
     BEARER,
-    FRAGMENT,
     KEY,
-    NEW_ICE,
-    OTHER_KEY,
+    PUBLISHER,
     ROOM,
     SDP,
     SLUG,
-    Doors,
     World,
     answered,
+    connected,
     doors,
+    opened,
     options,
     problem,
 )
@@ -32,21 +30,6 @@ from tests.sfu.protocol.sdp_cases import sample
 
 PUBLISHERS = ("chromium_whip", "chromium_whip_simulcast", "ffmpeg_whip", "firefox_whip_simulcast",
               "gstreamer_whip", "obs_whip")  # fmt: skip
-OBS = sample("obs_whip")
-
-
-async def opened(served: Doors, offer: str = OBS) -> tuple[str, str]:
-    """Publish; return the address and the entity tag of the session."""
-    response = await served.publish(offer)
-    assert response.status == 201, await response.text()
-    return response.headers["Location"], response.headers["ETag"]
-
-
-async def connected(served: Doors, world: World) -> str:
-    """Publish and let the peer come; return the address of the session."""
-    location, _ = await opened(served)
-    world.core.last.become(TransportState.CONNECTED)
-    return location
 
 
 @pytest.mark.parametrize("name", PUBLISHERS)
@@ -71,9 +54,9 @@ async def test_the_roles_of_the_handshake_are_each_others_opposite() -> None:
     world = World()
     async with doors(world) as served:
         for offer, peer, role in (
-            (OBS.replace("a=setup:actpass", "a=setup:passive"), "server", "client"),
-            (OBS.replace("a=setup:actpass", "a=setup:active"), "client", "server"),
-            (OBS, "client", "server"),
+            (PUBLISHER.replace("a=setup:actpass", "a=setup:passive"), "server", "client"),
+            (PUBLISHER.replace("a=setup:actpass", "a=setup:active"), "client", "server"),
+            (PUBLISHER, "client", "server"),
         ):
             response = await served.publish(offer)
             assert answered(await response.text()).dtls.role == role
@@ -107,7 +90,7 @@ async def test_only_the_first_section_of_a_kind_is_taken() -> None:
 async def test_a_room_is_found_by_its_slug_and_the_session_under_it() -> None:
     world = World()
     async with doors(world) as served:
-        response = await served.publish(OBS, SLUG)
+        response = await served.publish(PUBLISHER, SLUG)
         location = response.headers["Location"]
         assert location.startswith(f"/whip/{SLUG}/session/")
         assert (await served.client.delete(location, headers=BEARER)).status == 200
@@ -134,8 +117,10 @@ async def test_without_the_key_nothing_is_read(key: str | None) -> None:
 async def test_another_scheme_is_no_bearer() -> None:
     world = World()
     async with doors(world) as served:
-        await problem(await served.publish(OBS, key=None, Authorization=f"Basic {KEY}"), 401, "no_such_key")
-        await problem(await served.publish(OBS, key="k" * 5_000), 400, "token_too_long")
+        await problem(
+            await served.publish(PUBLISHER, key=None, Authorization=f"Basic {KEY}"), 401, "no_such_key"
+        )
+        await problem(await served.publish(PUBLISHER, key="k" * 5_000), 400, "token_too_long")
 
 
 @pytest.mark.parametrize(
@@ -145,7 +130,7 @@ async def test_another_scheme_is_no_bearer() -> None:
 async def test_refusals_have_their_status(reason: RefusalReason, status: int) -> None:
     world = World(refusal=Refusal(reason, "some_code", "some reason"))
     async with doors(world) as served:
-        response = await served.publish(OBS)
+        response = await served.publish(PUBLISHER)
         await problem(response, status, "some_code")
         assert ("Retry-After" in response.headers) == (status == 503)
 
@@ -153,7 +138,7 @@ async def test_refusals_have_their_status(reason: RefusalReason, status: int) ->
 async def test_a_malformed_offer_is_answered_with_its_line() -> None:
     world = World()
     async with doors(world) as served:
-        lines = OBS.split("\r\n")
+        lines = PUBLISHER.split("\r\n")
         place = next(index for index, line in enumerate(lines) if line.startswith("a=ice-pwd"))
         lines[place] = "a=ice-pwd:short"
         body = await problem(await served.publish("\r\n".join(lines)), 422, "malformed_description")
@@ -183,11 +168,11 @@ async def test_other_bodies_are_refused() -> None:
 async def test_a_codec_that_no_one_knows_is_not_acceptable_and_its_section_is_named() -> None:
     world = World()
     async with doors(world) as served:
-        offer = OBS.replace("H264/90000", "H266/90000")
+        offer = PUBLISHER.replace("H264/90000", "H266/90000")
         body = await problem(await served.publish(offer), 406, "unsupported_media")
         assert offer.split("\r\n")[body["line"] - 1].startswith("m=video")
         assert "H264" in body["detail"]
-        receiving = OBS.replace("a=sendonly", "a=recvonly").replace("a=sendrecv", "a=recvonly")
+        receiving = PUBLISHER.replace("a=sendonly", "a=recvonly").replace("a=sendrecv", "a=recvonly")
         await problem(await served.publish(receiving), 406, "nothing_sent")
     assert not world.core.transports
 
@@ -201,14 +186,14 @@ async def test_what_the_core_refuses_leaves_nothing_behind() -> None:
         assert len(served.whip.sessions) == 0
         world.core.transports.clear()
         world.core.most_transports = 0
-        response = await served.publish(OBS)
+        response = await served.publish(PUBLISHER)
         await problem(response, 503, "too_many_transports")
         assert int(response.headers["Retry-After"]) > 0
 
 
 async def test_a_full_server_says_when_to_come_again() -> None:
     async with doors(World(), options(most_sessions=0)) as served:
-        response = await served.publish(OBS)
+        response = await served.publish(PUBLISHER)
         await problem(response, 503, "server_full")
         assert int(response.headers["Retry-After"]) > 0
 
@@ -216,9 +201,9 @@ async def test_a_full_server_says_when_to_come_again() -> None:
 async def test_a_stream_in_two_sections_is_refused() -> None:
     world = World()
     async with doors(world) as served:
-        ssrcs = [line for line in OBS.split("\r\n") if line.startswith("a=ssrc:")]
+        ssrcs = [line for line in PUBLISHER.split("\r\n") if line.startswith("a=ssrc:")]
         numbers = list(dict.fromkeys(line[7:].split()[0] for line in ssrcs))
-        offer = OBS.replace(numbers[-1], numbers[0])
+        offer = PUBLISHER.replace(numbers[-1], numbers[0])
         await problem(await served.publish(offer), 422, "duplicate_stream")
     assert not world.core.transports
 
@@ -271,8 +256,8 @@ async def test_a_second_publisher_with_a_bad_offer_takes_nothing_over() -> None:
     async with doors(world) as served:
         await connected(served, world)
         await served.publish("not SDP")
-        await served.publish(OBS.replace("H264/90000", "H266/90000"))
-        await served.publish(OBS, key="sk_wrong")
+        await served.publish(PUBLISHER.replace("H264/90000", "H266/90000"))
+        await served.publish(PUBLISHER, key="sk_wrong")
         assert [transport.is_closed for transport in world.core.transports] == [False]
 
 
@@ -283,114 +268,6 @@ async def test_the_room_may_end_its_publisher() -> None:
         served.whip.close_room(ROOM)
         assert world.core.last.is_closed
         await problem(await served.client.delete(location, headers=BEARER), 404, "no_such_session")
-
-
-async def test_delete_ends_the_session_whatever_its_tag() -> None:
-    world = World()
-    async with doors(world) as served:
-        location, _ = await opened(served)
-        response = await served.client.delete(location, headers={**BEARER, "If-Match": '"old"'})
-        assert response.status == 200
-        assert world.core.last.is_closed
-        await problem(await served.client.delete(location, headers=BEARER), 404, "no_such_session")
-
-
-async def test_every_request_needs_a_bearer_that_counts() -> None:
-    world = World()
-    async with doors(world) as served:
-        location, tag = await opened(served)
-        for headers in ({}, {"Authorization": "Bearer sk_wrong"}):
-            await problem(await served.client.delete(location, headers=headers), 401, "no_such_key")
-            headers = {**headers, **FRAGMENT, "If-Match": tag}
-            await problem(await served.client.patch(location, data="", headers=headers), 401, "no_such_key")
-        assert not world.core.last.is_closed
-        renewed = {"Authorization": f"Bearer {OTHER_KEY}"}
-        assert (await served.client.delete(location, headers=renewed)).status == 200
-
-
-async def trickle(served: Doors, location: str, body: str, **headers: str) -> tuple[int, str, str]:
-    given = {**FRAGMENT, **BEARER, **{name.replace("_", "-"): value for name, value in headers.items()}}
-    response = await served.client.patch(location, data=body, headers=given)
-    return response.status, response.headers.get("ETag", ""), await response.text()
-
-
-def candidates(offer: str = OBS) -> str:
-    """Return a fragment with the credentials of an offer."""
-    ice = [line for line in offer.split("\r\n") if line.startswith(("a=ice-ufrag", "a=ice-pwd"))][:2]
-    line = "a=candidate:1 1 udp 2122260223 192.0.2.1 61764 typ host"
-    return "\r\n".join(["m=audio 9 UDP/TLS/RTP/SAVPF 0", "a=mid:0", *ice, line, ""])
-
-
-@pytest.mark.parametrize("tag", ["its own", "*", '"*"', '"other", its own'])
-async def test_trickled_candidates_are_taken_without_an_answer(tag: str) -> None:
-    world = World()
-    async with doors(world) as served:
-        location, own = await opened(served)
-        status, new_tag, text = await trickle(
-            served, location, candidates(), If_Match=tag.replace("its own", own)
-        )
-        assert (status, new_tag, text) == (204, "", "")
-        assert world.core.last.restarts == 0
-
-
-@pytest.mark.parametrize("tag", ["its own", "*", '"*"'])
-async def test_new_credentials_restart_ice(tag: str) -> None:
-    world = World()
-    async with doors(world) as served:
-        location, own = await opened(served)
-        body = f"m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n{NEW_ICE}"
-        status, new_tag, text = await trickle(served, location, body, If_Match=tag.replace("its own", own))
-        assert status == 200
-        assert new_tag not in ("", own)
-        fragment = parse_fragment(text)
-        assert fragment.ice == world.core.last.ice_parameters
-        assert fragment.ice.username_fragment == "restarted1"
-        assert [one.address for one in fragment.candidates] == ["2001:db8::1", "192.0.2.1", "192.0.2.1"]
-        assert fragment.has_ended_candidates
-        # the same again adds candidates to the new session; the old tag is of none
-        assert (await trickle(served, location, body, If_Match=new_tag))[0] == 204
-        assert (await trickle(served, location, body, If_Match=own))[0] == 412
-        assert world.core.last.restarts == 1
-
-
-async def test_fragments_need_the_right_tag() -> None:
-    async with doors(World()) as served:
-        location, tag = await opened(served)
-        headers = {**FRAGMENT, **BEARER}
-        response = await served.client.patch(location, data=candidates(), headers=headers)
-        await problem(response, 428, "precondition_required")
-        for stale in ('"stale"', f"W/{tag}", ""):
-            response = await served.client.patch(
-                location, data=candidates(), headers={**headers, "If-Match": stale}
-            )
-            await problem(response, 412, "stale_entity_tag")
-
-
-async def test_bad_fragments_are_refused_and_the_session_stays() -> None:
-    world = World()
-    async with doors(world) as served:
-        location, tag = await opened(served)
-        headers = {**FRAGMENT, **BEARER, "If-Match": tag}
-
-        async def answer(body: str, status: int, code: str, **other: str) -> dict[str, object]:
-            response = await served.client.patch(location, data=body, headers={**headers, **other})
-            return await problem(response, status, code)
-
-        found = await answer("a=ice-ufrag:abcd\r\na=candidate:x", 422, "malformed_description")
-        assert found["line"] == 2
-        unknown = "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:nobody\r\n"
-        await answer(unknown, 422, "unknown_mid")
-        await answer("a" * (MAX_FRAGMENT_BYTES + 1), 413, "body_too_large")
-        changed = {"Content-Type": "application/sdp"}
-        await answer(candidates(), 415, "unsupported_media_type", **changed)
-        assert not world.core.last.is_closed
-
-
-async def test_fragments_are_limited_per_session() -> None:
-    async with doors(World()) as served:
-        location, tag = await opened(served)
-        statuses = [(await trickle(served, location, candidates(), If_Match=tag))[0] for _ in range(60)]
-        assert set(statuses) == {204, 429}
 
 
 async def test_browsers_may_ask_from_any_page() -> None:
@@ -406,7 +283,7 @@ async def test_browsers_may_ask_from_any_page() -> None:
         location, _ = await opened(served)
         response = await served.client.options(location)
         assert response.headers["Access-Control-Allow-Methods"] == "OPTIONS, PATCH, DELETE"
-        response = await served.publish(OBS)
+        response = await served.publish(PUBLISHER)
         exposed = set(response.headers["Access-Control-Expose-Headers"].split(", "))
         assert {"Location", "ETag", "Link"} <= exposed
 
@@ -430,7 +307,7 @@ async def test_ice_servers_are_told_with_their_credentials() -> None:
         IceServer(url="turn:turn.example.net?transport=udp", username='a"b', credential="c\\d"),
     )
     async with doors(World(), options(ice_servers=servers)) as served:
-        links = (await served.publish(OBS)).headers.getall("Link")
+        links = (await served.publish(PUBLISHER)).headers.getall("Link")
     assert links == [
         '<stun:stun.example.net>; rel="ice-server"',
         '<turn:turn.example.net?transport=udp>; rel="ice-server"; username="a\\"b"; credential="c\\\\d"; '
@@ -473,11 +350,11 @@ async def test_a_flood_of_one_address_is_stopped_before_anything_is_read() -> No
     world = World()
     limits = options(posts_per_second=0.0, post_burst=3.0)
     async with doors(world, limits) as served:
-        statuses = [(await served.publish(OBS)).status for _ in range(20)]
+        statuses = [(await served.publish(PUBLISHER)).status for _ in range(20)]
         assert statuses == [201] * 3 + [429] * 17
         assert len(world.asked) == 3
-        response = await served.publish(OBS)
+        response = await served.publish(PUBLISHER)
         await problem(response, 429, "rate_limited")
         assert "Retry-After" in response.headers
         world.address = "198.51.100.1"
-        assert (await served.publish(OBS)).status == 201
+        assert (await served.publish(PUBLISHER)).status == 201
