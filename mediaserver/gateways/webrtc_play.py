@@ -149,7 +149,8 @@ class ProgramOffer:
     # Output
 
     def on_tracks(self, tracks: Sequence[Track], metadata: Metadata) -> None:
-        if self._is_publishing(self._stream.room_id):
+        is_lost = self._stream.state is not StreamState.LIVE  # so far: its publisher may come back
+        if is_lost or self._is_publishing(self._stream.room_id):
             self._retract()
             return
         kinds = offered_kinds(tracks)

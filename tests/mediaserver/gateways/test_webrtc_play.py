@@ -126,6 +126,30 @@ async def test_the_router_may_come_after_the_stream(world: World) -> None:
     assert set(world.router.local) == {"video", "audio"}
 
 
+async def test_a_stream_whose_publisher_is_lost_is_offered_when_it_comes_back(world: World) -> None:
+    stream = world.go_live()
+    world.hub.release(ROOM, world.publisher, is_clean=False)
+    world.play.watch(world.router)
+    assert not world.router.local
+    assert world.play.program_kinds(ROOM) == {"video", "audio"}
+    assert world.go_live() is stream
+    assert set(world.router.local) == {"video", "audio"}
+
+
+async def test_a_lost_publisher_leaves_the_producers_for_the_next_one(world: World) -> None:
+    world.play.watch(world.router)
+    world.go_live()
+    world.video.join()
+    await _turn()
+    world.send_pictures(0, 2)
+    producer = world.video
+    world.hub.release(ROOM, world.publisher, is_clean=False)
+    world.go_live()
+    world.send_pictures(GOP, GOP + 2)
+    assert world.video is producer
+    assert len(producer.frames) == 4
+
+
 async def test_without_consumers_nothing_is_made(world: World) -> None:
     world.play.watch(world.router)
     stream = world.go_live()
