@@ -197,7 +197,9 @@ class Consumer:
         if is_new:
             self.producer.refresh()
             if self.selection.wanted_keyframe != NONE:
-                self.producer.request_keyframe(self.selection.wanted_keyframe)
+                self.producer.start(self)
+            elif spatial == NONE:
+                self.producer.stop(self)
             self._tell_layers()
 
     def begin_anew(self) -> None:

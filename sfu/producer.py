@@ -16,6 +16,7 @@ from sfu.protocol.codec_matching import ScalabilityMode, scalability_mode
 from sfu.protocol.keyframe_requests import KeyframeRequests
 from sfu.protocol.parameters import Kind, RtpParameters
 from sfu.protocol.reception import NTP_FRACTION, SenderClock
+from sfu.quick_start import QuickStart
 from sfu.svc_selection import SvcSelection, with_markers
 from sfu.taps import PacketSink, Tap, Taps, clock_report
 
@@ -136,6 +137,13 @@ class Producer:
         """Send the request to where the packets come from."""
         raise NotImplementedError
 
+    def start(self, consumer: Consumer) -> None:
+        """Let `consumer`, which waits for a keyframe, begin as soon as can be."""
+        self.request_keyframe(consumer.selection.wanted_keyframe)
+
+    def stop(self, consumer: Consumer) -> None:
+        """The consumer wants nothing for now."""
+
     def ask_due_keyframes(self, now: float) -> None:
         """Repeat what was put off or not answered."""
         for index in self.keyframe_requests.due(now):
@@ -153,11 +161,14 @@ class Producer:
 
     def refresh(self) -> None:
         """Note anew which consumers want which stream."""
-        active = [consumer for consumer in self.consumers.values() if consumer.is_active]
+        active = [consumer for consumer in self.consumers.values() if self._gets_packets(consumer)]
         for stream in self.streams:
             wanting = [consumer for consumer in active if consumer.selection.wants(stream.index)]
             stream.consumers = [consumer.state for consumer in wanting if consumer.pacer is None]
             stream.paced = [consumer for consumer in wanting if consumer.pacer is not None]
+
+    def _gets_packets(self, consumer: Consumer) -> bool:
+        return consumer.is_active
 
     def note_switch(self, consumer: Consumer) -> None:
         """Let `consumer` be called when the batch has been sent."""
@@ -289,6 +300,7 @@ class LocalProducer(Producer):
         self._listener = listener
         self._clock = SenderClock(codec.clock_rate)
         self.streams.append(ProducerStream(0, codec, self._clock, 0, self, plane))
+        self._quick = QuickStart(self.streams[0], plane, self.refresh)
 
     def send(self, packets: Sequence[bytes], *, received_at: float) -> None:
         """Forward whole RTP packets of one frame; raises MalformedPacket for what is none."""
@@ -302,6 +314,8 @@ class LocalProducer(Producer):
             if detail is not None and detail.keyframe:
                 self.keyframe_requests.received(0)
             stream.push(packet, header, places, detail, received_at)
+            if detail is not None:
+                self._quick.sent(detail.source, header.timestamp, keyframe=detail.keyframe)
         stream.flush_now()
 
     def sender_report(self, ntp: int, rtp_timestamp: int) -> None:
@@ -317,9 +331,31 @@ class LocalProducer(Producer):
     def remove_consumer(self, consumer: Consumer) -> None:
         """Forget `consumer`, and tell how many are left."""
         before = len(self.consumers)
+        self._quick.forget(consumer)
         super().remove_consumer(consumer)
         if len(self.consumers) != before:
             self._listener.on_consumers(len(self.consumers))
+
+    def start(self, consumer: Consumer) -> None:
+        """Begin at the last keyframe if what came since is still there."""
+        if self._quick.begin(consumer):
+            self.refresh()
+        else:
+            super().start(consumer)
+
+    def stop(self, consumer: Consumer) -> None:
+        """Begin no more."""
+        self._quick.forget(consumer)
+
+    def _gets_packets(self, consumer: Consumer) -> bool:
+        return consumer.is_active and consumer.id not in self._quick.waiting
+
+    def tick(self, now: float) -> None:
+        """Do what time asks for."""
+        if self.keyframe_requests.deadline <= now:
+            self.ask_due_keyframes(now)
+        if self._quick.waiting:
+            self._quick.tick(now)
 
     def _ask_keyframe(self, stream: int) -> None:
         self._listener.on_keyframe_requested()

@@ -177,8 +177,8 @@ class Router:
         """Do what time asks for."""
         self.audio.tick(now)
         for producer in tuple(self._producers.values()):
-            if isinstance(producer, LocalProducer) and producer.keyframe_requests.deadline <= now:
-                producer.ask_due_keyframes(now)
+            if isinstance(producer, LocalProducer):
+                producer.tick(now)
 
     def add_producer(self, producer: Producer) -> None:
         """Offer a producer to the room."""
