@@ -1,8 +1,11 @@
 /** Publishes to a room by WHIP (RFC 9725): a peer connection that only sends. */
+import { startingAt } from './webrtc/fragment.js';
 import { HttpSession } from './webrtc/http_session.js';
 
 /** What every output of the server can carry on as it is comes first. */
 const PREFERRED = ['video/H264', 'video/VP8'];
+/** Of what may be sent at most, so that the first seconds are no blur. */
+const START_SHARE = 0.5;
 
 export class WhipClient {
   #session;
@@ -18,7 +21,7 @@ export class WhipClient {
     this.connection = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
     for (const kind of ['audio', 'video']) this.#add(kind, tracks[kind]);
     this.#limits = limits;
-    this.#session = new HttpSession(this.connection, url, bearer);
+    this.#session = new HttpSession(this.connection, url, bearer, (sdp) => startingAt(sdp, limits.bitrate * START_SHARE));
     addEventListener('pagehide', this.#goodbye);
   }
 

@@ -5,11 +5,13 @@ import { test } from 'node:test';
 import { Cause, SourceError } from '../../../mediaserver/web/js/player/errors.js';
 import { FallbackSource } from '../../../mediaserver/web/js/player/fallback_source.js';
 import { levelOf } from '../../../mediaserver/web/js/studio/level_meter.js';
+import { answerOf, readOffer, sendingParameters } from '../../../mediaserver/web/js/rtc/offer.js';
+import { listedPeople, stageNote } from '../../../mediaserver/web/js/studio/stage_words.js';
 import { limitsOf, qualityOf } from '../../../mediaserver/web/js/studio/quality.js';
 import { adviceOf, rowsOf } from '../../../mediaserver/web/js/studio/figures_view.js';
 import { deviceErrorText, isPassing, missingText, publishErrorText } from '../../../mediaserver/web/js/studio/words.js';
 import { decoded, look, receivingFigures, sendingFigures } from '../../../mediaserver/web/js/webrtc/figures.js';
-import { candidateFragment, restartFragment, restartedAnswer } from '../../../mediaserver/web/js/webrtc/fragment.js';
+import { candidateFragment, restartFragment, restartedAnswer, startingAt } from '../../../mediaserver/web/js/webrtc/fragment.js';
 
 const OFFER = ['v=0', 'a=group:BUNDLE 0 1', 'm=audio 9 UDP/TLS/RTP/SAVPF 111', 'a=ice-ufrag:EsAw', 'a=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1', 'a=mid:0', 'm=video 9 UDP/TLS/RTP/SAVPF 96', 'a=mid:1', ''].join('\r\n');
 const ANSWER = ['v=0', 'a=group:BUNDLE 0', 'm=audio 9 UDP/TLS/RTP/SAVPF 111', 'a=mid:0', 'a=ice-ufrag:old', 'a=ice-pwd:oldpassword', 'a=candidate:1 1 udp 1 192.0.2.1 8189 typ host', 'a=end-of-candidates', 'a=sendonly', ''].join('\r\n');
@@ -138,4 +140,73 @@ test('levels go from silence to full', () => {
 test('unknown qualities are the usual one, and screens keep their resolution', () => {
   assert.equal(qualityOf('nonsense').name, '720p');
   assert.deepEqual(limitsOf(qualityOf('360p'), true), { bitrate: 600_000, frameRate: 30, keeps: 'maintain-resolution' });
+});
+
+test('only video begins with a bit rate, and only its codecs', () => {
+  const answer = 'v=0\r\nm=audio 9 X 111\r\na=fmtp:111 minptime=10\r\nm=video 9 X 102 103\r\na=fmtp:102 packetization-mode=1\r\na=fmtp:103 apt=102\r\n';
+  assert.equal(startingAt(answer, 1_250_000), answer.replace('mode=1', 'mode=1;x-google-start-bitrate=1250'));
+});
+
+const CHROMIUM = [
+  'v=0', 'a=group:BUNDLE 0 1',
+  'm=audio 9 UDP/TLS/RTP/SAVPF 111', 'a=mid:0', 'a=ice-ufrag:u', 'a=ice-pwd:p', 'a=fingerprint:sha-256 AB:CD', 'a=setup:actpass',
+  'a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level', 'a=rtpmap:111 opus/48000/2', 'a=rtcp-fb:111 transport-cc', 'a=fmtp:111 minptime=10;useinbandfec=1', 'a=ssrc:11 cname:me', 'a=ssrc:11 msid:- x',
+  'm=video 9 UDP/TLS/RTP/SAVPF 96 97 102 103', 'a=mid:1', 'a=extmap:1/sendonly urn:unknown', 'a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid',
+  'a=rtpmap:96 AV9/90000', 'a=rtpmap:97 rtx/90000', 'a=fmtp:97 apt=96', 'a=rtpmap:102 H264/90000', 'a=rtcp-fb:102 nack', 'a=rtcp-fb:102 nack pli', 'a=fmtp:102 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e034', 'a=rtpmap:103 rtx/90000', 'a=fmtp:103 apt=102',
+  'a=ssrc-group:FID 21 22', 'a=ssrc:21 cname:me', 'a=ssrc:22 cname:me', '',
+].join('\r\n');
+const ROUTER = {
+  codecs: [
+    { kind: 'audio', mimeType: 'audio/opus', clockRate: 48000, channels: 2 },
+    { kind: 'video', mimeType: 'video/H264', clockRate: 90000, parameters: { 'packetization-mode': 1, 'profile-level-id': '42e01f' } },
+  ],
+  headerExtensions: [{ kind: 'video', uri: 'urn:ietf:params:rtp-hdrext:sdes:mid', preferredId: 1 }, { kind: 'audio', uri: 'urn:ietf:params:rtp-hdrext:ssrc-audio-level', preferredId: 10 }],
+};
+const SERVER = {
+  iceParameters: { usernameFragment: 'su', password: 'sp', iceLite: true },
+  iceCandidates: [{ foundation: 'udp0', priority: 5, address: '192.0.2.1', protocol: 'udp', port: 8189, type: 'host' }],
+  dtlsParameters: { role: 'auto', fingerprints: [{ algorithm: 'sha-512', value: '00' }, { algorithm: 'sha-256', value: 'EE:FF' }] },
+};
+
+test('an offer becomes the RTP parameters of what the router can take', () => {
+  const offer = readOffer(CHROMIUM);
+  assert.deepEqual(offer.fingerprint, { algorithm: 'sha-256', value: 'AB:CD' });
+  const [audio, video] = offer.sections.map((section) => sendingParameters(section, ROUTER));
+  assert.deepEqual(audio, {
+    mid: '0',
+    codecs: [{ mimeType: 'audio/opus', payloadType: 111, clockRate: 48000, channels: 2, parameters: { minptime: 10, useinbandfec: 1 }, rtcpFeedback: [{ type: 'transport-cc' }] }],
+    headerExtensions: [{ id: 1, uri: 'urn:ietf:params:rtp-hdrext:ssrc-audio-level' }],
+    encodings: [{ ssrc: 11 }],
+    rtcp: { cname: 'me', reducedSize: true },
+  });
+  assert.deepEqual(video.codecs.map(({ payloadType }) => payloadType), [102, 103]);
+  assert.equal(video.codecs[0].parameters['profile-level-id'], '42e034');
+  assert.deepEqual(video.codecs[0].rtcpFeedback, [{ type: 'nack' }, { type: 'nack', parameter: 'pli' }]);
+  assert.deepEqual(video.encodings, [{ ssrc: 21, rtx: { ssrc: 22 } }]);
+  assert.deepEqual(video.headerExtensions, [{ id: 4, uri: 'urn:ietf:params:rtp-hdrext:sdes:mid' }]);
+});
+
+test('the answer takes what the router takes, and refuses the rest', () => {
+  const offer = readOffer(CHROMIUM);
+  const taken = [sendingParameters(offer.sections[0], ROUTER), null];
+  const lines = answerOf(offer, taken, SERVER).split('\r\n');
+  assert.ok(lines.includes('a=group:BUNDLE 0') && lines.includes('a=fingerprint:sha-256 EE:FF') && lines.includes('a=ice-lite'));
+  assert.ok(lines.includes('a=candidate:udp0 1 udp 5 192.0.2.1 8189 typ host') && lines.includes('a=setup:passive'));
+  assert.ok(lines.includes('a=rtpmap:111 opus/48000/2') && lines.includes('a=fmtp:111 minptime=10;useinbandfec=1'));
+  assert.ok(lines.includes('m=video 0 UDP/TLS/RTP/SAVPF 0'));
+  assert.equal(sendingParameters(offer.sections[1], { ...ROUTER, codecs: ROUTER.codecs.slice(0, 1) }), null);
+});
+
+test('another profile is another codec', () => {
+  const [, video] = readOffer(CHROMIUM.replace('42e034', '640034')).sections;
+  assert.equal(sendingParameters(video, ROUTER), null);
+});
+
+test('raised hands come first, then the stage, then the audience', () => {
+  const person = (name, role, handRaised = false) => ({ name, role, handRaised });
+  const people = [person('Zoe', 'listener'), person('Ann', 'speaker'), person('Ben', 'listener', true), person('Amy', 'listener')];
+  assert.deepEqual(listedPeople(people).map(({ name }) => name), ['Ben', 'Ann', 'Amy', 'Zoe']);
+  assert.equal(stageNote('open', people, null), 'One viewer has raised a hand.');
+  assert.match(stageNote('open', [], null), /raise a hand/);
+  assert.equal(stageNote('refused', [], { message: 'You were removed.' }), 'You were removed.');
 });

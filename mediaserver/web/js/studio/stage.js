@@ -59,7 +59,8 @@ export class Stage {
     if (state === State.OPEN) byId('stage').hidden = false;
     const others = [...people.values()].filter(({ id }) => id !== me);
     for (const { id, role } of others) if (role !== 'listener') this.#invited.delete(id);
-    byId('stage-note').textContent = this.#problem || stageNote(state, others, this.#link.refusal);
+    const note = this.#problem || stageNote(state, others, this.#link.refusal);
+    if (byId('stage-note').textContent !== note) byId('stage-note').textContent = note;
     this.#problem = '';
     this.#list(others);
     const onStage = others.filter(({ role }) => role !== 'listener');
@@ -76,7 +77,8 @@ export class Stage {
 
   #row(person) {
     const name = element('span', { className: 'name', textContent: person.name });
-    return element('li', {}, name, ...badges(person), ...this.#actions(person));
+    const actions = this.#actions(person);
+    return element('li', {}, name, ...badges(person), actions.length > 0 ? element('span', { className: 'actions' }, ...actions) : null);
   }
 
   #actions(person) {

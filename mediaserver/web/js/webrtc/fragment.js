@@ -29,6 +29,14 @@ export function restartedAnswer(answer, fragment) {
   return [...replaced.slice(0, place), ...candidates, ...replaced.slice(place)].join(NEW_LINE) + NEW_LINE;
 }
 
+/** `answer`, saying what bit rate video should begin with; Chromium takes half a minute to find out by itself. */
+export function startingAt(answer, bitrate) {
+  const word = `;x-google-start-bitrate=${Math.round(bitrate / 1000)}`;
+  const [session, ...sections] = answer.split(/(?=^m=)/m);
+  const begun = sections.map((section) => (section.startsWith('m=video') ? section.replace(/^(a=fmtp:\d+ (?!apt=).*?)(\r?)$/gm, `$1${word}$2`) : section));
+  return [session, ...begun].join('');
+}
+
 function replacedBy(line, ufrag, password) {
   if (line.startsWith('a=ice-ufrag:')) return ufrag;
   return line.startsWith('a=ice-pwd:') ? password : line;

@@ -26,6 +26,7 @@ export class HttpSession {
   #connection;
   #url;
   #bearer;
+  #adjust;
   #location = null;
   #entityTag = null;
   #candidates = [];
@@ -33,8 +34,9 @@ export class HttpSession {
   #timer = 0;
   #isClosed = false;
 
-  /** `bearer` may be null. */
-  constructor(connection, url, bearer) {
+  /** `bearer` may be null. `adjust` may change the answer's text before the browser sees it. */
+  constructor(connection, url, bearer, adjust = (sdp) => sdp) {
+    this.#adjust = adjust;
     this.#connection = connection;
     this.#url = new URL(url, location.href);
     this.#bearer = bearer;
@@ -49,7 +51,7 @@ export class HttpSession {
     if (response.status !== 201) throw await errorOf(response);
     this.#location = new URL(response.headers.get('Location') ?? '', this.#url);
     this.#entityTag = response.headers.get('ETag');
-    const sdp = await response.text();
+    const sdp = this.#adjust(await response.text());
     if (this.#isClosed) {
       // Ended while the server was at it: it should not wait for a peer that does not come.
       this.#delete();
