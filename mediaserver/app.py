@@ -103,7 +103,7 @@ class Server:
         database, bus = shared.database, shared.bus
         self._lag = LoopLag()
         self._media = MediaPlane(settings, authorizer, bus)
-        self._webrtc = WebRtcPlane(settings, self._media.hub, bus)
+        self._webrtc = WebRtcPlane(settings, self._media, bus)
         self._notifications = Notifications(database, bus)
         self._relay = BusRelay(settings.redis_url.get_secret_value(), bus) if settings.redis_url else None
         client_address = ClientAddress(settings.http.trusted_proxies)

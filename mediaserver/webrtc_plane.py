@@ -12,20 +12,26 @@ from typing import Final
 
 import structlog
 from aiohttp import web
+from msgspec.structs import replace
 
 from mediaserver.config import Settings
 from mediaserver.config.settings import RtcSettings
 from mediaserver.errors import StartError
 from mediaserver.gateways.webrtc_ingest import WebRtcIngest
 from mediaserver.gateways.webrtc_play import WebRtcPlay
-from mediaserver.hub.hub import Hub
+from mediaserver.hub.stream import Stream
+from mediaserver.media_plane import MediaPlane
+from mediaserver.transcode.aac_stream import aac_stream
 from mediaserver.transcode.audio_sharing import make_executor
 from mediaserver.webrtc_access import WebRtcAccess
 from mediaserver.webrtc_rooms import WebRtcRooms
+from sfu.http_messages import IceServer
 from sfu.room_ports import RoomAccess
 from sfu.signalling import RtcSignalling
 from sfu.webrtc_server import WebRtcServer
+from sfu.whep import DEFAULT_OPTIONS as WHEP_OPTIONS
 from sfu.whep import Whep
+from sfu.whip import DEFAULT_OPTIONS as WHIP_OPTIONS
 from sfu.whip import Whip
 from storage.bus import (
     Bus,
@@ -49,8 +55,9 @@ logger = structlog.get_logger("mediaserver.webrtc")
 class WebRtcPlane:
     """Built from the settings; ``open_doors``, ``start``, ``tasks``, ``close``."""
 
-    def __init__(self, settings: Settings, hub: Hub, bus: Bus) -> None:
-        rtc = settings.rtc
+    def __init__(self, settings: Settings, media: MediaPlane, bus: Bus) -> None:
+        rtc, hub = settings.rtc, media.hub
+        self._rtc = rtc
         self._executor = make_executor(rtc.transcode_workers)
         self.server = WebRtcServer([str(address) for address in rtc.announced_addresses])
         self.ingest = WebRtcIngest(hub, self._publisher_ended)
@@ -61,14 +68,29 @@ class WebRtcPlane:
         self.signalling: RtcSignalling | None = None
         self.port = 0
         self._reviews: set[asyncio.Task[None]] = set()
+        self._gop_cache = media.live.gop_cache
+        media.live.as_aac = media.hls.as_aac = self._as_aac
         self._subscribe(bus)
 
     def open_doors(
         self, app: web.Application, access: WebRtcAccess, rooms: RoomAccess, client_address: ClientAddressOf
     ) -> None:
         """Serve ``/whip``, ``/whep`` and ``/rtc`` in ``app``."""
-        self.whip = Whip(access, self.rooms, client_address)
-        self.whep = Whep(access, self.rooms, client_address)
+        limits = {"most_sessions": self._rtc.max_sessions, "ice_servers": _ice_servers(self._rtc)}
+        self.whip = Whip(
+            access,
+            self.rooms,
+            client_address,
+            replace(WHIP_OPTIONS, **limits),
+            on_goodbye=self.ingest.finish,
+        )
+        self.whep = Whep(
+            access,
+            self.rooms,
+            client_address,
+            replace(WHEP_OPTIONS, **limits),
+            is_starting=self.whip.is_starting,
+        )
         self.signalling = RtcSignalling(self.rooms.directory, rooms)
         app.router.add_routes(self.whip.routes())
         app.router.add_routes(self.whep.routes())
@@ -103,6 +125,12 @@ class WebRtcPlane:
         await asyncio.gather(*self._reviews, return_exceptions=True)
         await self.server.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _as_aac(self, stream: Stream) -> Stream:
+        """Browsers publish nothing but Opus; whose encoder chose it over RTMP has players for it."""
+        if not self.ingest.is_publishing(stream.room_id):
+            return stream
+        return aac_stream(stream, self._executor, self._gop_cache)
 
     def _publisher_ended(self, room_id: str, reason: str) -> None:
         logger.info("webrtc_publisher_ended", room_id=room_id, reason=reason)
@@ -143,6 +171,13 @@ class WebRtcPlane:
         review = asyncio.create_task(self.signalling.review(room_id=room_id, identity=identity))
         self._reviews.add(review)
         review.add_done_callback(self._reviews.discard)
+
+
+def _ice_servers(rtc: RtcSettings) -> tuple[IceServer, ...]:
+    credential = rtc.ice_credential.get_secret_value() if rtc.ice_credential is not None else ""
+    return tuple(
+        IceServer(url=url, username=rtc.ice_username or "", credential=credential) for url in rtc.ice_servers
+    )
 
 
 def _has_ipv6() -> bool:

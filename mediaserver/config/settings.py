@@ -143,6 +143,19 @@ class RtcSettings(Group):
     """IP addresses under which browsers reach the port. Needed behind NAT and in a container. Unset: those
     that this machine sends from."""
 
+    max_sessions: Count = 5000
+    """Publishers over WHIP at once, and as many viewers over WHEP."""
+
+    ice_servers: Names = ()
+    """STUN and TURN servers that WHIP and WHEP clients are told of, such as turn:turn.example.com:3478. Few
+    need them: the server itself is reached directly."""
+
+    ice_username: str | None = None
+    """User name for the TURN servers."""
+
+    ice_credential: SecretStr | None = None
+    """Password for the TURN servers."""
+
     transcode_workers: Annotated[Count, Field(le=64)] = 2
     """Threads that turn AAC into Opus and back between RTMP and WebRTC; a stream takes 1 to 2 % of a core."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from mediaserver.containers.muxer import Muxer
 from mediaserver.delivery.broadcast import Broadcast, BroadcastCounters, BroadcastOptions
@@ -11,10 +12,21 @@ from mediaserver.hub.hub import Hub
 from mediaserver.hub.stream import Stream
 from mediaserver.playback_sessions import PlaybackSessions
 
+AAC_PROTOCOLS: Final = frozenset(("flv", "ts", "rtmp"))
+"""Whose players seldom know Opus."""
+
+
+def unchanged(stream: Stream) -> Stream:
+    """For streams whose encoder chose what players get."""
+    return stream
+
 
 @dataclass(slots=True)
 class LiveDelivery:
-    """``max_viewers`` bounds the viewers of all protocols together; ``sessions`` are who they are."""
+    """``max_viewers`` bounds the viewers of all protocols together; ``sessions`` are who they are.
+
+    ``as_aac`` gives the stream that players see who know no Opus: the same, or one beside it.
+    """
 
     hub: Hub
     options: BroadcastOptions
@@ -22,6 +34,7 @@ class LiveDelivery:
     max_viewers: int = 100_000
     counters: dict[str, BroadcastCounters] = field(default_factory=dict)
     sessions: PlaybackSessions = field(default_factory=PlaybackSessions)
+    as_aac: Callable[[Stream], Stream] = unchanged
 
     @property
     def viewers(self) -> int:
@@ -43,6 +56,7 @@ class LiveDelivery:
             counted_as = f"ws-{protocol}" if framing is Framing.WEBSOCKET else protocol
             return self.counters.setdefault(counted_as, BroadcastCounters())
 
-        return stream.shared(
-            name, lambda: Broadcast(stream, make_muxer(), self.options, counters_of, self.gop_cache)
+        shown = self.as_aac(stream) if protocol in AAC_PROTOCOLS else stream
+        return shown.shared(
+            name, lambda: Broadcast(shown, make_muxer(), self.options, counters_of, self.gop_cache)
         )

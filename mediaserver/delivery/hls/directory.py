@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +11,7 @@ import structlog
 from mediaserver.delivery.hls.options import HlsOptions
 from mediaserver.delivery.hls.packager import HlsPackager
 from mediaserver.delivery.hls.ts_packager import TsPackager
+from mediaserver.delivery.live import unchanged
 from mediaserver.hub.hub import Hub
 from mediaserver.hub.stream import Stream
 
@@ -40,6 +41,8 @@ class HlsDirectory:
 
     def __init__(self, hub: Hub, options: HlsOptions) -> None:
         self.options: Final = options
+        self.as_aac: Callable[[Stream], Stream] = unchanged
+        """Gives the stream that is packaged; not every player of HLS knows Opus."""
         self._hub = hub
         self._live: dict[str, _Room] = {}
         self._ended: deque[tuple[float, str, HlsPackager]] = deque()
@@ -121,9 +124,10 @@ class HlsDirectory:
     def _package(self, room_id: str) -> _Room | None:
         """The room's packagers if it is live; started with the packets since the last keyframe."""
         room = self._live.get(room_id)
-        stream = self._hub.find_live(room_id)
-        if stream is None or (room is not None and not room.hls.is_ended):
+        live = self._hub.find_live(room_id)
+        if live is None or (room is not None and not room.hls.is_ended):
             return room
+        stream = self.as_aac(live)
         loop = asyncio.get_running_loop()
         if room is not None:  # its packager failed and was taken off the stream
             self._ended.append((loop.time(), room_id, room.hls))
