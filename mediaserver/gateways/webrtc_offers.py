@@ -3,8 +3,10 @@
 Rules:
 
 * A producer without consumers costs nothing: no packet is made, no sound transcoded.
-* All consumers get the same packets. So the group of pictures that the hub keeps can be sent again only while
-  there is one consumer, or none has got a picture yet; others that join wait for the next keyframe.
+* With the first consumer, the group of pictures that the hub keeps goes to the router, mostly before anybody
+  is connected. From there the router itself lets whoever joins begin (``sfu.quick_start``).
+* All consumers get the same packets. So what was sent can be sent again, to one that lost its picture, only
+  while there is no other; where there are, it waits for the next keyframe.
 * What is sent again gets new times, close together: the player shows it at once and is live, instead of
   playing as many seconds late as the group was old.
 """
@@ -27,8 +29,10 @@ from mediaserver.media.errors import MediaError
 from mediaserver.media.packet import Codec, MediaPacket, Track
 from mediaserver.transcode.audio_sharing import TranscodedAudio, transcoded_audio
 
+MAX_GROUP_BYTES: Final = 2_000_000
+"""More packets than these make are not kept by the router."""
 MAX_REPLAY_BYTES: Final = 800_000
-"""More would overflow the pacer of a path that nothing is known of yet."""
+"""To a consumer that watches already: more would overflow the pacer."""
 REPLAY_SECONDS: Final = 5.0
 """Between two replays to a consumer that lost its picture: on too narrow a path they make it worse."""
 REPLAY_STEP: Final = 90
@@ -139,37 +143,42 @@ class VideoOffer:
     # LocalProducerListener
 
     def on_keyframe_requested(self) -> None:
+        self._replay_soon()
+
+    def on_consumers(self, count: int) -> None:
+        was_wanted, self.consumers = self.consumers > 0, count
+        if was_wanted != (count > 0):
+            self._is_waiting = True
+            self._replayed_at = float("-inf")
+        if count and not was_wanted:
+            self._replay_soon()
+
+    # Replaying
+
+    def _replay_soon(self) -> None:
         if not self._is_replay_due:
             # Not from within the sending of a frame, which may have led to this.
             self._is_replay_due = True
             self._loop.call_soon(self._replay)
 
-    def on_consumers(self, count: int) -> None:
-        if not count or not self.consumers:
-            self._is_waiting = True
-            self._replayed_at = float("-inf")
-        self.consumers = count
-
-    # Replaying
-
     def _replay(self) -> None:
         self._is_replay_due = False
         now = self._loop.time()
-        if not self._may_replay(now):
+        if self._sender is None or not self.consumers or not self._may_replay(now):
             return
         frames = [packet for packet in recent_packets(self._stream) if packet.track == self.track]
         size = sum(len(frame.payload) for frame in frames)
-        if not frames or not frames[0].is_keyframe or size > MAX_REPLAY_BYTES:
+        most = MAX_GROUP_BYTES if self._is_waiting else MAX_REPLAY_BYTES
+        if not frames or not frames[0].is_keyframe or size > most:
             return
-        self._replayed_at = now
+        if not self._is_waiting:
+            self._replayed_at = now
         self._counters.replays += 1
         self._is_waiting = False
         for frame, ticks in zip(frames, replay_times(frames, self._last_ticks), strict=True):
             self._send(frame, ticks, now)
 
     def _may_replay(self, now: float) -> bool:
-        if self._sender is None or not self.consumers:
-            return False
         return self._is_waiting or (self.consumers == 1 and now - self._replayed_at >= REPLAY_SECONDS)
 
     def _send(self, packet: MediaPacket, ticks: int, received_at: float) -> None:

@@ -236,10 +236,38 @@ async def test_a_lone_consumer_that_lost_its_picture_gets_it_again_but_not_all_t
     assert len(world.video.frames) == 14
 
 
-async def test_a_group_too_large_for_a_burst_is_not_sent_again(
+async def test_the_router_has_the_group_before_anybody_is_connected(world: World) -> None:
+    world.play.watch(world.router)
+    world.go_live()
+    world.send_pictures(0, 4)
+    world.video.listener.on_consumers(1)
+    await _turn()
+    assert len(world.video.frames) == 4
+    world.send_pictures(4, 6)
+    world.video.listener.on_consumers(2)
+    await _turn()
+    assert len(world.video.frames) == 6
+    assert world.play.counters.replays == 1
+
+
+async def test_a_large_group_is_not_sent_again_to_somebody_who_watches(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webrtc_offers, "MAX_REPLAY_BYTES", 100)
+    world.play.watch(world.router)
+    world.go_live()
+    world.send_pictures(0, 3)
+    world.video.join()
+    await _turn()
+    world.video.listener.on_keyframe_requested()
+    await _turn()
+    assert len(world.video.frames) == 3
+
+
+async def test_a_group_too_large_for_a_burst_is_not_sent_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webrtc_offers, "MAX_GROUP_BYTES", 100)
     world.play.watch(world.router)
     world.go_live()
     world.send_pictures(0, 3)
