@@ -46,6 +46,9 @@ class WebRtcRooms:
     def program_kinds(self, room_id: str) -> Collection[Kind] | None:
         return self._play.program_kinds(room_id)
 
+    def program_refusal(self, room_id: str) -> str | None:
+        return self._play.refusal(room_id)
+
     def participant_producers(self, room_id: str, participant_id: str) -> Collection[str] | None:
         room = self.directory.rooms.get(room_id)
         participant = room.participants.get(participant_id) if room is not None else None

@@ -90,5 +90,8 @@ class Rooms(Protocol):
         None when nobody publishes a program from outside of the router.
         """
 
+    def program_refusal(self, room_id: str) -> str | None:
+        """Return why a program from outside cannot be played over WebRTC, None if it can or there is none."""
+
     def participant_producers(self, room_id: str, participant_id: str) -> Collection[str] | None:
         """Return the ids of a participant's producers, None if there is no such participant."""

@@ -126,6 +126,9 @@ class Whep(HttpDoor):
         finally:
             self._waiting -= 1
         if not producers:
+            refusal = self._rooms.program_refusal(router.room_id)
+            if refusal is not None:
+                raise Problem(HTTPStatus.CONFLICT, "not_playable", refusal)
             raise messages.retry_later(HTTPStatus.CONFLICT, "not_live", "the room is not live")
         return producers
 

@@ -60,6 +60,9 @@ class OpenDoors:
     def program_kinds(self, room_id: str) -> Collection[Kind] | None:
         return None
 
+    def program_refusal(self, room_id: str) -> str | None:
+        return None
+
     def participant_producers(self, room_id: str, participant_id: str) -> Collection[str] | None:
         return None
 

@@ -134,6 +134,7 @@ class World:
 
     core: FakeRouter = field(default_factory=FakeRouter)
     kinds: Sequence[Kind] | None = None
+    not_playable: str | None = None
     participants: dict[str, list[str]] = field(default_factory=dict)
     refusal: Refusal | None = None
     needs_token: bool = False
@@ -174,6 +175,9 @@ class World:
 
     def program_kinds(self, room_id: str) -> Sequence[Kind] | None:
         return self.kinds
+
+    def program_refusal(self, room_id: str) -> str | None:
+        return self.not_playable
 
     def participant_producers(self, room_id: str, participant_id: str) -> list[str] | None:
         return self.participants.get(participant_id)

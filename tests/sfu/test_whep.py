@@ -192,6 +192,14 @@ async def test_what_never_starts_is_answered() -> None:
         await problem(await waiting, 409, "not_live")
 
 
+async def test_why_a_stream_cannot_be_played_is_said() -> None:
+    async with doors(World(not_playable="the video has B-frames")) as served:
+        response = await served.watch(VIEWER)
+        await problem(response, 409, "not_playable")
+        assert "Retry-After" not in response.headers
+        assert (await response.json())["detail"] == "the video has B-frames"
+
+
 async def test_a_viewer_that_leaves_while_it_waits_leaves_nothing_behind() -> None:
     world = World(kinds=BOTH)
     async with doors(world) as served:
