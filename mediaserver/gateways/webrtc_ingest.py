@@ -81,6 +81,11 @@ class WebRtcIngest:
         room = self._rooms.get(room_id)
         return room is not None and room.publication is not None
 
+    @property
+    def publisher_count(self) -> int:
+        """Rooms whose stream comes from their router now."""
+        return sum(room.publication is not None for room in self._rooms.values())
+
     def refusal(self, room_id: str) -> str | None:
         """Why something of the room's program is missing in HLS, FLV and RTMP; None if nothing is."""
         room = self._rooms.get(room_id)

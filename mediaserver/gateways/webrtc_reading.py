@@ -64,7 +64,10 @@ class PlacedFrame:
 
 
 class ProducerReader:
-    """Packets of one producer in, placed frames out. Which codec it is, the payload types tell."""
+    """Packets of one producer in, placed frames out. Which codec it is, the payload types tell.
+
+    Another SSRC is another layer of simulcast, with numbers and timestamps of its own.
+    """
 
     def __init__(self, parameters: RtpParameters, clock: TrackClock) -> None:
         self.ignored = 0
@@ -73,7 +76,9 @@ class ProducerReader:
         self._clock = clock
         self._order = ReorderBuffer()
         self._codec: Codec | None = None
+        self._ssrc: int | None = None
         self._assembler: FrameAssembler | None = None
+        self._lost_before = self._dropped_before = 0
 
     @property
     def wants_keyframe(self) -> bool:
@@ -82,11 +87,12 @@ class ProducerReader:
 
     @property
     def lost_packets(self) -> int:
-        return self._order.lost
+        return self._lost_before + self._order.lost
 
     @property
     def dropped_frames(self) -> int:
-        return self._assembler.dropped_frames if self._assembler is not None else 0
+        dropped = self._assembler.dropped_frames if self._assembler is not None else 0
+        return self._dropped_before + dropped
 
     def add(self, packet: bytes, header: RtpHeader, received_at: float) -> Iterator[PlacedFrame]:
         """The frames that ``packet`` completes."""
@@ -94,8 +100,8 @@ class ProducerReader:
         if codec is None:
             self.ignored += 1
             return
-        if codec is not self._codec:
-            self._begin(codec)
+        if codec is not self._codec or header.ssrc != self._ssrc:
+            self._begin(codec, header.ssrc)
         payload = bytes(packet[header.payload_offset : len(packet) - header.padding])
         in_order = self._order.add(
             header.sequence_number, header.timestamp, header.marker, payload, received_at
@@ -109,8 +115,13 @@ class ProducerReader:
     def sender_report(self, ntp: int, rtp_timestamp: int) -> None:
         self._clock.sender_report(ntp, rtp_timestamp)
 
-    def _begin(self, codec: Codec) -> None:
-        self._codec = codec
+    def _begin(self, codec: Codec, ssrc: int) -> None:
+        self._dropped_before = self.dropped_frames
+        if self._ssrc is not None and ssrc != self._ssrc:
+            self._lost_before += self._order.lost
+            self._order = ReorderBuffer()
+            self._clock.forget_place()
+        self._codec, self._ssrc = codec, ssrc
         make_format = VIDEO_FORMATS.get(codec)
         self._assembler = FrameAssembler(make_format()) if make_format is not None else None
 

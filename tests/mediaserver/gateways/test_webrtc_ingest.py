@@ -6,6 +6,7 @@ import itertools
 import pytest
 
 from mediaserver.gateways.rtp_opus import OPUS_HEAD
+from mediaserver.gateways.rtp_writing import RtpWriter
 from mediaserver.gateways.webrtc_ingest import REQUEST_SECONDS, WebRtcIngest
 from mediaserver.gateways.webrtc_publication import IDLE_KEYFRAME_SECONDS, KEYFRAME_SECONDS
 from mediaserver.gateways.webrtc_reading import refusal
@@ -139,6 +140,24 @@ async def test_after_a_loss_nothing_goes_on_before_the_keyframe_that_is_asked_fo
     assert output.packets[0].is_keyframe
 
 
+@pytest.mark.parametrize("first_sequence", [50, 20_000, 40_000])
+async def test_another_layer_of_simulcast_goes_on_where_the_last_one_ended(
+    world: World, first_sequence: int
+) -> None:
+    browser = Browser(world.router, turn_ms=1_220)
+    browser.play()
+    browser.report(1.0)
+    output = world.watch()
+    browser.play(1)
+    browser.writers[TrackKind.VIDEO] = RtpWriter(108, 77, first_sequence, 0x7000_0000)
+    browser.report(2.0)
+    browser.play(2)
+    times = [packet.dts for packet in output.packets if packet.track.kind is TrackKind.VIDEO]
+    steps = [later - earlier for earlier, later in itertools.pairwise(times)]
+    assert len(times) > 60
+    assert all(3_500 <= step <= 6_000 for step in steps)
+
+
 async def test_what_is_lost_for_good_is_given_up_by_time_alone(world: World) -> None:
     browser = Browser(world.router, has_video=False)
     sounds = browser.clip.of(TrackKind.AUDIO)
@@ -215,6 +234,7 @@ async def test_a_goodbye_ends_the_stream_at_once(world: World) -> None:
     world.ingest.finish(ROOM)
     assert world.hub.find(ROOM) is None
     assert not world.ingest.is_publishing(ROOM)
+    assert world.ingest.publisher_count == 0
     assert world.ended == []
 
 
