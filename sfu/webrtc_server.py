@@ -81,9 +81,9 @@ class WebRtcServer:
         self.certificate = DtlsCertificate.generate()
         self.routers: dict[str, Router] = {}
         self._announced = tuple(announced_addresses)
-        self.mux = Mux(self._on_ice_event)
-        self._sockets = RtcServer(self.mux, on_drained=self.plane.flush)
-        self.counters = WebRtcCounters(self.plane.counters, self.mux.counters, self._sockets.counters)
+        self._mux = Mux(self._on_ice_event)
+        self._sockets = RtcServer(self._mux, on_drained=self.plane.flush)
+        self.counters = WebRtcCounters(self.plane.counters, self._mux.counters, self._sockets.counters)
         self._transports: dict[int, WebRtcTransport] = {}
         self._segments: dict[socket.socket, bool] = {}
         self._candidates: tuple[IceCandidate, ...] = ()
@@ -155,12 +155,12 @@ class WebRtcServer:
 
     def add_transport(self, transport: WebRtcTransport) -> None:
         """Let a transport receive."""
-        self.mux.add(transport)
+        self._mux.add(transport)
         self._transports[id(transport)] = transport
 
     def transport_closed(self, transport: WebRtcTransport) -> None:
         """Forget a transport."""
-        self.mux.remove(transport)
+        self._mux.remove(transport)
         if self._transports.pop(id(transport), None) is not None:
             for index, number in enumerate(_sent_by(transport)):
                 self._ended[index] += number
@@ -184,7 +184,7 @@ class WebRtcServer:
 
     def restart_ice(self, transport: WebRtcTransport, credentials: IceCredentials) -> None:
         """Answer checks with these credentials, too."""
-        self.mux.restart(transport, credentials, self.plane.clock())
+        self._mux.restart(transport, credentials, self.plane.clock())
 
     def _on_ice_event(self, endpoint: Endpoint, event: IceEvent) -> None:
         transport = self._transports.get(id(endpoint))

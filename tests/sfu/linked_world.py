@@ -146,7 +146,7 @@ class World:
 
     def deliver(self, data: bytes, address: Address) -> None:
         """Let the server receive a datagram."""
-        for answer, destination in self.server.mux.receive(data, address, self.clock.now):
+        for answer, destination in self.server._mux.receive(data, address, self.clock.now):
             self.server.send(destination, answer)
 
     def run(self, seconds: float, each: Callable[[float], None] | None = None) -> None:
@@ -163,7 +163,7 @@ class World:
             self.server.tick(now)
             if now - self._mux_ticked >= 1:
                 self._mux_ticked = now
-                self.server.mux.tick(now)
+                self.server._mux.tick(now)
 
 
 class Peer:

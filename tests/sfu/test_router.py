@@ -208,7 +208,7 @@ async def test_a_closed_transport_takes_its_producers_with_it_and_is_told_once()
     call.world.router.close()
     assert call.viewer.listener.closed == 1
     assert call.world.server.routers == {}
-    assert len(call.world.server.mux) == 0
+    assert len(call.world.server._mux) == 0
 
 
 async def test_sender_reports_reach_consumers_on_the_producers_clock() -> None:

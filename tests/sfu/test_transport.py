@@ -113,7 +113,7 @@ async def test_a_peer_that_never_comes_is_let_go() -> None:
     world.run(CONSENT_TIMEOUT + 2)
     assert peer.listener.states == [TransportState.FAILED, TransportState.CLOSED]
     assert world.router.is_empty
-    assert len(world.server.mux) == 0
+    assert len(world.server._mux) == 0
 
 
 async def test_another_certificate_than_announced_fails() -> None:
