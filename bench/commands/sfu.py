@@ -240,6 +240,7 @@ def _metrics(outcome: Outcome) -> Iterator[Metric]:
     yield Metric("reordered", sum(figures.reordered for figures in watching), "packets", Better.LOWER)
     yield Metric("duplicates", sum(figures.duplicates for figures in watching), "packets", Better.LOWER)
     yield Metric("retransmissions and probes", sum(v.retransmissions for v in watching), "packets")
+    yield Metric("feedbacks in", sum(figures.feedbacks for figures in watching) / seconds, "1/s")
     yield from _times(watching)
     yield from _costs(outcome, packets_out)
     requests = sum(figures.keyframe_requests for figures in outcome.publishers)

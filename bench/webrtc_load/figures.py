@@ -79,6 +79,8 @@ class SubscriberFigures:
     bytes: int = 0
     retransmissions: int = 0
     """And probes: what came under an SSRC of RTX."""
+    feedbacks: int = 0
+    """Reports of arrivals that were sent to the server, where it numbers what it sends."""
     lost: int = 0
     reordered: int = 0
     duplicates: int = 0

@@ -109,6 +109,7 @@ class Subscriber:
             event = rtcp.TransportFeedback(self._ssrc, 0, feedback.counter, feedback.packets)
             with contextlib.suppress(ValueError):
                 self.connection.send_rtcp(event.serialize())
+                self.figures.feedbacks += 1
 
     def send_report(self) -> None:
         """Tell what came of each stream."""
@@ -126,7 +127,8 @@ class Subscriber:
     def restart(self) -> None:
         """Begin the steady interval."""
         figures = self.figures
-        figures.packets = figures.bytes = figures.retransmissions = figures.unreadable = 0
+        figures.packets = figures.bytes = figures.retransmissions = 0
+        figures.feedbacks = figures.unreadable = 0
         figures.latencies = array("d")
         for stream in self._streams.values():
             stream.restart()
