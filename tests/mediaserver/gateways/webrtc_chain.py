@@ -1,16 +1,14 @@
 """RTMP and WHIP in, HTTP-FLV and WHEP out, over loopback: what the bridges connect, without the rest."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from mediaserver.authorizer import RoomAccess
-from mediaserver.containers.muxer import Muxer
-from mediaserver.delivery.broadcast import Broadcast, BroadcastOptions
+from mediaserver.delivery.broadcast import BroadcastOptions
 from mediaserver.delivery.http_app import create_http_app
 from mediaserver.delivery.http_server import HttpServer
 from mediaserver.delivery.live import LiveDelivery
@@ -21,7 +19,6 @@ from mediaserver.gateways.webrtc_ingest import WebRtcIngest
 from mediaserver.gateways.webrtc_play import WebRtcPlay
 from mediaserver.hub.gop_cache import GopCacheLimits
 from mediaserver.hub.hub import Hub
-from mediaserver.hub.stream import Stream
 from mediaserver.transcode.aac_stream import aac_stream
 from mediaserver.transcode.audio_sharing import make_executor
 from rtmp.limits import RtmpLimits
@@ -43,17 +40,6 @@ class _EveryoneMay:
 
     async def access(self, request: web.Request, room_ref: str) -> RoomAccess:
         return RoomAccess(ROOM, None, "A room", "alice", is_listed=True)
-
-
-class AacDelivery(LiveDelivery):
-    """Gives broadcasts AAC."""
-
-    executor: ThreadPoolExecutor
-
-    def broadcast(
-        self, stream: Stream, name: str, make_muxer: Callable[[], Muxer], protocol: str
-    ) -> Broadcast:
-        return super().broadcast(aac_stream(stream, self.executor), name, make_muxer, protocol)
 
 
 @dataclass
@@ -86,8 +72,8 @@ async def chain() -> AsyncIterator[Chain]:
     async with AsyncExitStack() as stack:
         executor = stack.enter_context(make_executor())
         play = WebRtcPlay(hub, executor, ingest.is_publishing)
-        delivery = AacDelivery(hub, BroadcastOptions(merge_window=0), GopCacheLimits())
-        delivery.executor = executor
+        delivery = LiveDelivery(hub, BroadcastOptions(merge_window=0), GopCacheLimits())
+        delivery.as_aac = lambda stream: aac_stream(stream, executor)
         rtmp = RtmpServer(_EveryoneMay(), RtmpIngest(hub), RtmpPlayback(delivery), RtmpLimits())
         rtmp_port = await rtmp.start("127.0.0.1", 0)
         stack.push_async_callback(rtmp.close)
