@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from mediaserver.config import Settings
 from mediaserver.config.settings import RtcSettings
 from mediaserver.errors import StartError
+from mediaserver.gateways.webrtc_audience import WebRtcAudience
 from mediaserver.gateways.webrtc_ingest import WebRtcIngest
 from mediaserver.gateways.webrtc_play import WebRtcPlay
 from mediaserver.hub.stream import Stream
@@ -61,6 +62,7 @@ class WebRtcPlane:
         self._executor = make_executor(rtc.transcode_workers)
         self.server = WebRtcServer([str(address) for address in rtc.announced_addresses])
         self.ingest = WebRtcIngest(hub, self._publisher_ended)
+        WebRtcAudience(hub, self._viewers_of_publisher)
         self.play = WebRtcPlay(hub, self._executor, self.ingest.is_publishing)
         self.rooms = WebRtcRooms(self.server, self.ingest, self.play)
         self.whip: Whip | None = None
@@ -125,6 +127,12 @@ class WebRtcPlane:
         await asyncio.gather(*self._reviews, return_exceptions=True)
         await self.server.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _viewers_of_publisher(self, room_id: str) -> int:
+        """Those of a stream from the hub are counted by what it is offered in."""
+        if self.whep is None or not self.ingest.is_publishing(room_id):
+            return 0
+        return len(self.whep.sessions.of_room(room_id))
 
     def _as_aac(self, stream: Stream) -> Stream:
         """Browsers publish nothing but Opus; whose encoder chose it over RTMP has players for it."""

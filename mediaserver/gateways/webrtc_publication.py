@@ -4,6 +4,7 @@ import asyncio
 from typing import Final, Protocol
 
 from mediaserver.gateways.track_gathering import TrackGathering
+from mediaserver.gateways.webrtc_audience import AUDIENCE_OUTPUT
 from mediaserver.gateways.webrtc_ports import Kind
 from mediaserver.gateways.webrtc_reading import PlacedFrame
 from mediaserver.hub.hub import Hub
@@ -21,8 +22,8 @@ _TRACKS: Final[dict[Kind, tuple[int, TrackKind]]] = {
     "audio": (1, TrackKind.AUDIO),
 }
 _METADATA_FIELDS: Final[dict[Kind, str]] = {"video": "videocodecid", "audio": "audiocodecid"}
-_TRANSCODED_OUTPUTS: Final = "audio-"
-"""Names of outputs that need no keyframes begin so."""
+_WITHOUT_KEYFRAMES: Final = ("audio-", AUDIENCE_OUTPUT)
+"""How the names of outputs begin that need no keyframes."""
 
 
 class Program(Protocol):
@@ -126,6 +127,4 @@ class WebRtcPublication:
 
     def _has_audience(self) -> bool:
         """Whether anybody watches or packages the stream."""
-        return self._stream.viewer_count > 0 or any(
-            not name.startswith(_TRANSCODED_OUTPUTS) for name in self._stream.viewers_by_output()
-        )
+        return any(not name.startswith(_WITHOUT_KEYFRAMES) for name in self._stream.viewers_by_output())
