@@ -147,7 +147,11 @@ class Consumer:
     def current_layers(self) -> Layers | None:
         """What is being sent, None for nothing."""
         current = self.selection.current
-        return None if current == NONE else Layers(current, self.selection.current_temporal)
+        if current == NONE:
+            return None
+        stream = self.producer.streams[min(current, len(self.producer.streams) - 1)]
+        highest = max(temporal for _, temporal in stream.layers())
+        return Layers(current, min(self.selection.current_temporal, highest))
 
     def pause(self) -> None:
         """Get nothing until `resume`."""
@@ -271,7 +275,7 @@ class Consumer:
 
     def _tell_layers(self) -> None:
         layers = self.current_layers
-        if layers != self._told_layers:
+        if self.has_layers and layers != self._told_layers:
             self._told_layers = layers
             self._downlink.tell_layers(self)
 

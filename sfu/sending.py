@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import secrets
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from sfu.producer import Producer
 
 REPORT_SECONDS: Final = 1.0
+REPORT_SPREAD: Final = (0.8, 1.2)
+"""So that transports that began together do not report together (RFC 3550 6.2)."""
 MAX_COMPOUND: Final = 1100
 MAX_NACKED_PER_SECOND: Final = 5000
 """Numbers that are looked up for one peer: more is no loss but a flood."""
@@ -297,7 +300,7 @@ class Sending:
     def tick(self, now: float) -> None:
         """Report when it is time."""
         if now >= self._report_at and self.consumers and self.is_connected:
-            self._report_at = now + REPORT_SECONDS
+            self._report_at = now + REPORT_SECONDS * random.uniform(*REPORT_SPREAD)
             self._report(now)
         if self.bandwidth is not None and self.is_connected:
             self.bandwidth.tick(tuple(self.consumers.values()), now)

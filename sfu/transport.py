@@ -48,7 +48,7 @@ MAX_RTCP_PER_SECOND: Final = 150
 """Compounds of one peer, and MAX_RTCP_PER_CONSUMER more for each consumer; a browser sends 20 to 50."""
 MAX_RTCP_PER_CONSUMER: Final = 4
 RECEIVING_TICK: Final = 0.01
-SENDING_TICK: Final = 0.1
+SENDING_TICK: Final = 0.5
 
 
 class WebRtcTransport:

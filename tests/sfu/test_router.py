@@ -16,10 +16,14 @@ from sfu.errors import (
 )
 from sfu.producer import Producer
 from sfu.protocol import ortc, rtcp, rtp
+from sfu.protocol.codecs import AUDIO_LEVEL
+from sfu.protocol.nack import NackGenerator
 from sfu.protocol.parameters import RtpCapabilities
 from sfu.transport import TransportLimits, TransportState
 from sfu.webrtc_server import WebRtcOptions
 from tests.sfu.linked_world import (
+    LEVEL_ID,
+    SEQUENCE_ID,
     Peer,
     World,
     audio,
@@ -258,6 +262,91 @@ async def test_the_sender_is_told_how_its_streams_arrive() -> None:
     reports = [e for e in call.sender.events if isinstance(e, rtcp.ReceiverReport) and e.blocks]
     (block,) = reports[0].blocks
     assert (block.ssrc, block.packets_lost, block.highest_sequence & 0xFFFF) == (1000, 1, 3)
+
+
+async def test_the_sender_is_told_when_each_packet_arrived() -> None:
+    call = await _call()
+    for number in (0, 1, 3):
+        extensions = [(SEQUENCE_ID, (65_534 + number & 0xFFFF).to_bytes(2, "big"))]
+        call.sender.send_rtp(packet(number, payload=vp8(number == 0, number), extensions=extensions))
+        call.world.run(0.01)
+    call.world.run(0.3)
+    reports = [event for event in call.sender.events if isinstance(event, rtcp.TransportFeedback)]
+    statuses = [status for report in reports for status in report.arrivals]
+    assert [number for number, _ in statuses] == [65_534, 65_535, 0, 1]
+    times = [time for _, time in statuses]
+    assert times[2] is None
+    assert times[1] is not None and times[0] is not None
+    assert times[1] - times[0] == pytest.approx(10_000, abs=500)
+
+
+async def test_the_sender_is_told_what_it_may_send() -> None:
+    call = await _call()
+    call.sender.transport.set_max_incoming_bitrate(1_000_000)
+    call.world.run(1.1)
+    limits = [e for e in call.sender.events if isinstance(e, rtcp.ReceiverEstimatedMaximumBitrate)]
+    assert limits[0].bitrate == pytest.approx(1_000_000, rel=0.01)
+    assert 1000 in limits[0].sources
+
+
+async def test_extensions_are_told_under_the_viewers_ids() -> None:
+    call = await _call()
+    consumer = call.audio_consumer
+    call.sender.send_rtp(packet(1, ssrc=5000, payload_type=111, extensions=[(LEVEL_ID, b"\x85"), (14, b"x")]))
+    (found,) = call.viewer.of_ssrc(consumer.ssrc)
+    places = rtp.extensions(found, rtp.parse(found))
+    level = next(e.id for e in consumer.rtp_parameters.header_extensions if e.uri == AUDIO_LEVEL)
+    assert rtp.read_audio_level(found, *places[level]) == (5, True)
+    assert 14 not in places
+
+
+@pytest.mark.parametrize(("loss", "seconds"), [(0.05, 6.0), (0.3, 6.0)])
+async def test_a_bad_path_is_repaired_without_using_a_number_twice(loss: float, seconds: float) -> None:
+    call = await _call()
+    call.sender.up.loss = call.viewer.down.loss = loss
+    call.sender.up.delay = call.viewer.down.delay = call.viewer.up.delay = 0.02
+    getter = NackGenerator()
+    rtx = call.video_consumer.rtp_parameters.encodings[0].rtx
+    assert rtx is not None
+    pictures: set[int] = set()
+
+    def take(data: bytes, header: rtp.RtpHeader) -> None:
+        offset = header.payload_offset
+        number = header.sequence_number
+        if header.ssrc == rtx.ssrc:
+            number = int.from_bytes(data[offset : offset + 2], "big")
+            offset += 2
+        getter.receive(number, call.world.clock.now)
+        pictures.add((data[offset + 2] & 0x7F) << 8 | data[offset + 3])
+
+    call.viewer.on_packet = take
+    sent: dict[int, bytes] = {}
+    repeats = 5000
+
+    def each(now: float) -> None:
+        nonlocal repeats
+        if len(sent) < 200 * (seconds - 2):
+            number = len(sent)
+            sent[number] = packet(number, payload=vp8(number % 100 == 0, number), timestamp=450 * number)
+            call.sender.send(call.sender.srtp.protect(sent[number]))
+        events, call.sender.events = call.sender.events, []
+        for event in events:
+            for lost in event.lost if isinstance(event, rtcp.Nack) else ():
+                repeats += 1
+                payload = lost.to_bytes(2, "big") + sent[lost][12:]
+                again = packet(repeats, ssrc=1001, payload_type=97, timestamp=450 * lost, payload=payload)
+                call.sender.send(call.sender.srtp.protect(again))
+        lost_here = getter.due(now)
+        if lost_here:
+            call.viewer.send_rtcp(rtcp.Nack(1, call.video_consumer.ssrc, tuple(lost_here)))
+
+    call.world.run(seconds, each)
+    first = min(pictures)
+    assert first < 200
+    missing = [number for number in range(first, len(sent)) if number not in pictures]
+    assert len(missing) <= 0.01 * len(sent)
+    numbers = [(rtp.parse(data).ssrc, rtp.parse(data).sequence_number) for data in call.viewer.packets]
+    assert len(set(numbers)) == len(numbers)
 
 
 async def test_duplicate_mids_and_ssrcs_are_refused() -> None:
