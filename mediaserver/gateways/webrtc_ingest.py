@@ -171,8 +171,8 @@ class _RoomIngest:
 
     @property
     def kinds(self) -> frozenset[Kind]:
-        """What the program is made of now."""
-        return frozenset(self._tapped)
+        """What the program is made of now; a camera that is off is none of it."""
+        return frozenset(kind for kind, tapped in self._tapped.items() if not tapped.producer.paused)
 
     def deliver(self, kind: Kind, frames: Iterator[PlacedFrame]) -> None:
         """Hand on what was read. The first frame begins the publication."""

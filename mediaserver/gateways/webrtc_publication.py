@@ -15,6 +15,10 @@ KEYFRAME_SECONDS: Final = 2.0
 """Between keyframes while somebody watches or packages the stream."""
 IDLE_KEYFRAME_SECONDS: Final = 10.0
 """While nobody does, so that newcomers find a group of pictures to begin with."""
+PICTURE_SECONDS: Final = 3.0
+"""An encoder that just begins may take so long for its first keyframe. Sound from before it is left out:
+players that find no picture at the beginning look for none later.
+"""
 CLOCK_RATES: Final[dict[Kind, int]] = {"video": 90_000, "audio": 48_000}
 
 _TRACKS: Final[dict[Kind, tuple[int, TrackKind]]] = {
@@ -50,6 +54,7 @@ class WebRtcPublication:
         self._tracks: dict[Kind, Track] = {}
         self._last_dts: dict[Kind, int] = {}
         self._keyframe_at = now
+        self._began_at: float | None = None
 
     # Publisher
 
@@ -64,7 +69,9 @@ class WebRtcPublication:
     def add(self, kind: Kind, placed: PlacedFrame) -> None:
         """Publish a frame, or hold it back until all tracks are known."""
         frame = placed.frame
-        if frame.config is None:
+        if self._began_at is None:
+            self._began_at = frame.received_at
+        if frame.config is None or (kind == "audio" and self._waits_for_picture(frame.received_at)):
             return
         track = self._track(kind, placed, frame.config)
         dts = self._dts(kind, track, placed.ticks)
@@ -83,6 +90,11 @@ class WebRtcPublication:
         """The publisher is gone."""
         self._go_live()
         self._hub.release(self._stream.room_id, self, is_clean)
+
+    def _waits_for_picture(self, now: float) -> bool:
+        if self._gathering is None or self._began_at is None or "video" in self._tracks:
+            return False
+        return "video" in self._program.kinds and now - self._began_at < PICTURE_SECONDS
 
     def _track(self, kind: Kind, placed: PlacedFrame, config: bytes) -> Track:
         known = self._tracks.get(kind)

@@ -53,7 +53,8 @@ async def test_a_program_is_live_with_both_tracks_and_every_frame(world: World) 
     assert (audio.id, audio.codec, audio.config) == (1, Codec.OPUS, OPUS_HEAD)
     stream = world.hub.find_live(ROOM)
     assert stream is not None
-    assert stream.statistics.packets == len(browser.clip.packets)
+    assert browser.clip.packets[0].track.kind is TrackKind.AUDIO  # which is before the first picture
+    assert stream.statistics.packets == len(browser.clip.packets) - 1
     cached = [packet.payload for packet in output.packets if packet.track.kind is TrackKind.AUDIO]
     sent = [packet.payload for packet in browser.clip.of(TrackKind.AUDIO)]
     assert cached == sent[-len(cached) :]
@@ -100,14 +101,37 @@ async def test_sound_alone_is_live(world: World) -> None:
     assert audio.codec is Codec.OPUS
 
 
+async def test_a_camera_that_is_slow_is_waited_for(world: World) -> None:
+    browser = Browser(world.router)
+    for turn in range(2):
+        _sounds(browser, turn)
+    assert world.hub.find_live(ROOM) is None
+    browser.play(2)
+    assert [track.id for track in world.watch().tracks[-1]] == [0, 1]
+
+
 async def test_a_camera_that_is_late_joins_later(world: World) -> None:
     browser = Browser(world.router)
-    for packet in browser.clip.of(TrackKind.AUDIO):
-        browser.deliver(TrackKind.AUDIO, browser.rtp(packet), packet.dts / 48_000)
+    for turn in range(4):
+        _sounds(browser, turn)
     output = world.watch()
     assert [track.id for track in output.tracks[-1]] == [1]
-    browser.play(1)
+    browser.play(4)
     assert [track.id for track in output.tracks[-1]] == [0, 1]
+
+
+async def test_a_camera_that_is_off_is_not_waited_for(world: World) -> None:
+    browser = Browser(world.router)
+    assert browser.video is not None
+    browser.video.paused = True
+    _sounds(browser, 0)
+    assert [track.id for track in world.watch().tracks[-1]] == [1]
+
+
+def _sounds(browser: Browser, turn: int) -> None:
+    for packet in browser.clip.of(TrackKind.AUDIO):
+        at = packet.dts / 48_000 + turn * browser.turn_ms / 1000
+        browser.deliver(TrackKind.AUDIO, browser.rtp(packet, turn), at)
 
 
 async def test_sender_reports_bring_sound_and_picture_together(world: World) -> None:
