@@ -60,6 +60,16 @@ SECTIONS: Final[Mapping[str, str]] = {
                         FROM chat_messages WHERE user_id = $1 AND message <> '' ORDER BY id DESC""",
     "chat-tips": """SELECT room_id, created_at, data FROM chat_events
                     WHERE kind = 'tip' AND data #>> '{from,userId}' = $1::uuid::text""",
+    "wallet": """SELECT transfer.id, transfer.kind, account.kind AS account, account.currency, entry.amount,
+                        transfer.reason, transfer.created_at
+                 FROM ledger_accounts AS account
+                 JOIN ledger_entries AS entry ON entry.account_id = account.id
+                 JOIN ledger_transfers AS transfer ON transfer.id = entry.transfer_id
+                 WHERE account.owner_id = $1 ORDER BY transfer.id DESC""",
+    "gifts-sent": """SELECT id, room_id, receiver_id, gift_slug, quantity, coins, message, created_at
+                     FROM gift_transactions WHERE sender_id = $1 ORDER BY id DESC""",
+    "gifts-received": """SELECT id, room_id, gift_slug, quantity, coins, earned, currency, created_at
+                         FROM gift_transactions WHERE receiver_id = $1 ORDER BY id DESC""",
     "room-bans": """SELECT room_id, until, reason, created_at
                     FROM chat_bans WHERE user_id = $1 AND NOT is_shadow ORDER BY room_id""",
     "room-moderator": """SELECT room_id, created_at
@@ -85,6 +95,9 @@ REMOVED: Final = (
     "DELETE FROM webhook_endpoints WHERE owner_id = $1",
     "DELETE FROM chat_bans WHERE user_id = $1",
     "DELETE FROM chat_moderators WHERE user_id = $1",
+    "DELETE FROM creator_shares WHERE user_id = $1",
+    "DELETE FROM gift_totals WHERE user_id = $1",
+    "UPDATE gift_transactions SET message = '' WHERE sender_id = $1 AND message <> ''",
     "UPDATE reports SET text = '' WHERE reporter_id = $1",
     """UPDATE chat_events SET data = data || '{"message": ""}'
        WHERE kind = 'tip' AND data #>> '{from,userId}' = $1::uuid::text""",
@@ -98,6 +111,7 @@ KEPT: Final = frozenset(
         "reports.reporter_id",
         "reports.resolved_by",
         "creator_applications.decided_by",
+        "ledger_accounts.owner_id",
     )
 )
 """What points to users and is not in REMOVED: it tells nothing of who it was, or goes by another way."""

@@ -73,6 +73,26 @@ FILLINGS: Mapping[str, str] = {
     "chat_moderators": f"(room_id, user_id, added_by) SELECT id, owner_id, owner_id {_ROOMS}",
     "chat_blocked_terms": f"""(room_id, place, text, is_regex, action)
         SELECT id, 1, 'x', false, 'refuse' {_ROOMS}""",
+    "ledger_accounts": f"""(kind, owner_id, currency)
+        SELECT unnest('{{wallet,debt}}'::text[]), id, 'coin' {_USERS}""",
+    "ledger_transfers": f"""(id, kind, scope, key, fingerprint)
+        SELECT id, 'gift', 'user:' || id, 'x', '' {_USERS}""",
+    "ledger_entries": """(transfer_id, place, account_id, currency, amount)
+        SELECT account.owner_id, CASE WHEN account.kind = 'debt' THEN 1 ELSE 2 END, account.id, 'coin',
+               CASE WHEN account.kind = 'debt' THEN -10 ELSE 10 END
+        FROM ledger_accounts AS account JOIN ledger_transfers AS transfer ON transfer.id = account.owner_id
+        LIMIT 2 * $1""",
+    "gifts": """(id, slug, name, price_coins, picture, animation)
+        SELECT gen_random_uuid(), 'gift-' || n, 'x', n, 'x', 'float' FROM generate_series(1, $1) AS n""",
+    "creator_shares": f"(user_id, percent) SELECT id, 80 {_USERS}",
+    "gift_transactions": """(id, room_id, sender_id, receiver_id, quantity, coins, earned, currency, combo)
+        SELECT id, id, id, gen_random_uuid(), 1, 10, 7, 'usd', 1 FROM ledger_transfers LIMIT $1""",
+    "gift_outbox": "(id) SELECT id FROM gift_transactions LIMIT $1",
+    "gift_totals": """(room_id, period, since, user_id, coins)
+        SELECT rooms.id, period, date '2026-01-01', owner_id, 10
+        FROM (SELECT id, owner_id FROM rooms ORDER BY id LIMIT $1) AS rooms,
+             unnest('{day,week,all}'::text[]) AS period""",
+    "gift_room_totals": f"(room_id, coins, gifts) SELECT id, 10, 1 {_ROOMS}",
 }
 
 
