@@ -71,7 +71,7 @@ class Producer:
         self._taps = Taps(self.streams)
         self._switched: list[Consumer] = []
         self._report: tuple[int, float] | None = None
-        self._refreshes = False
+        self._is_changing = False
 
     @property
     def taps(self) -> Sequence[Tap]:
@@ -99,8 +99,11 @@ class Producer:
         if self.paused == paused or self.is_closed:
             return
         self.paused = paused
+        self._is_changing = True
         for consumer in tuple(self.consumers.values()):
             consumer.producer_changed()
+        self._is_changing = False
+        self.refresh()
         self._owner.producer_paused(self)
 
     def close(self) -> None:
@@ -160,7 +163,9 @@ class Producer:
             self.refresh()
 
     def refresh(self) -> None:
-        """Note anew which consumers want which stream."""
+        """Note anew which consumers want which stream; once, if all of them change."""
+        if self._is_changing:
+            return
         active = [consumer for consumer in self.consumers.values() if self._gets_packets(consumer)]
         for stream in self.streams:
             wanting = [consumer for consumer in active if consumer.selection.wants(stream.index)]
