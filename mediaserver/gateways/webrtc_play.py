@@ -205,7 +205,7 @@ class ProgramOffer:
             packetize = webrtc_codecs.packetizer(video)
             is_unsure = webrtc_codecs.may_reorder(video)
         except MediaError as error:
-            self._refuse(str(error))
+            self._refuse(f"the video cannot be sent over WebRTC: {error}")
             return
         if self._video is not None and former is not None and webrtc_codecs.capability(former) == codec:
             self._video.reconfigure(video, packetize)
@@ -228,7 +228,7 @@ class ProgramOffer:
                 producer = self._router.produce_local("audio", webrtc_codecs.OPUS, self._audio)
                 self._audio.begin(producer, self._clock)
         except (SfuError, ProtocolError) as error:
-            self._refuse(str(error))
+            self._refuse(f"the stream cannot be sent over WebRTC: {error}")
 
     def _refuse(self, reason: str) -> None:
         self._retract_video()

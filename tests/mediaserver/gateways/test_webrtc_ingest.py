@@ -7,6 +7,7 @@ import pytest
 
 from mediaserver.gateways.rtp_opus import OPUS_HEAD
 from mediaserver.gateways.rtp_writing import RtpWriter
+from mediaserver.gateways.webrtc_audience import AUDIENCE_OUTPUT
 from mediaserver.gateways.webrtc_ingest import REQUEST_SECONDS, WebRtcIngest
 from mediaserver.gateways.webrtc_publication import IDLE_KEYFRAME_SECONDS, KEYFRAME_SECONDS
 from mediaserver.gateways.webrtc_reading import refusal
@@ -196,15 +197,18 @@ async def test_keyframes_come_often_for_viewers_and_seldom_for_none(world: World
     browser = Browser(world.router, has_audio=False)
     browser.play()
     output = world.watch()
-    assert browser.video is not None
+    stream = world.hub.find(ROOM)
+    assert browser.video is not None and stream is not None
     tap = browser.video.tap
     tap.keyframe_requests = 0
     last = output.packets[0].received_at
     world.ingest.tick(last + KEYFRAME_SECONDS)
+    stream.shared(AUDIENCE_OUTPUT, lambda: RecordingOutput(viewer_count=5))
+    world.ingest.tick(last + KEYFRAME_SECONDS)
     assert tap.keyframe_requests == 0
     world.ingest.tick(last + IDLE_KEYFRAME_SECONDS)
     assert tap.keyframe_requests == 1
-    output.viewer_count = 1
+    stream.shared("flv", lambda: RecordingOutput(viewer_count=1))
     again = last + IDLE_KEYFRAME_SECONDS + REQUEST_SECONDS
     world.ingest.tick(again)
     world.ingest.tick(again + REQUEST_SECONDS / 2)
@@ -349,6 +353,20 @@ async def test_garbage_in_a_picture_costs_that_picture(world: World) -> None:
     browser.play(1)
     assert {packet.track.kind for packet in output.packets} == set(TrackKind)
     assert world.ingest.counters.keyframe_requests >= 1
+
+
+async def test_what_fails_in_one_room_costs_no_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    browser = Browser(world.router, has_audio=False)
+    browser.play()
+    other = FakeRouter("another room")
+    world.ingest.watch(other)
+    second = Browser(other, has_audio=False)
+    second.play()
+    assert browser.video is not None and second.video is not None
+    monkeypatch.setattr(browser.video.tap, "request_keyframe", None)
+    second.video.tap.keyframe_requests = 0
+    world.ingest.tick(browser.start + 2 * IDLE_KEYFRAME_SECONDS)
+    assert second.video.tap.keyframe_requests == 1
 
 
 async def test_the_task_does_what_is_due(world: World) -> None:

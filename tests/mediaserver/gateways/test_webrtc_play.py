@@ -19,6 +19,7 @@ from mediaserver.media.packet import Codec, MediaPacket, Track, TrackKind
 from mediaserver.transcode.audio import AudioConverter, TranscodeError
 from mediaserver.transcode.audio_sharing import make_executor
 from sfu.protocol import rtp
+from sfu.protocol.ortc import UnsupportedParameters
 from sfu.protocol.rtp import parse
 from tests.helpers.encoded import Encoded, encode
 from tests.helpers.waiting import eventually
@@ -422,6 +423,22 @@ async def test_the_next_publisher_is_judged_anew(executor: ThreadPoolExecutor) -
     assert world.play.refusal(ROOM) is None
     assert set(world.router.local) == {"video", "audio"}
     world.hub.close()
+
+
+async def test_what_the_router_does_not_take_is_refused(world: World) -> None:
+    world.router.refusal = UnsupportedParameters("video/H264 is not of this router")
+    world.play.watch(world.router)
+    world.go_live()
+    assert not world.router.local
+    assert "not of this router" in (world.play.refusal(ROOM) or "")
+
+
+async def test_a_configuration_that_cannot_be_read_is_refused(world: World) -> None:
+    [video, audio] = world.clip.tracks
+    world.play.watch(world.router)
+    world.go_live(Encoded((replace(video, config=b"\x01\x64\x00\x1f"), audio), ()))
+    assert not world.router.local
+    assert world.play.refusal(ROOM) is not None
 
 
 @pytest.mark.parametrize("codec", [Codec.HEVC])

@@ -113,6 +113,7 @@ class FakeRouter:
     )
     all_producers: dict[str, FakeProducer] = field(default_factory=dict)
     listeners: list[RoomListener] = field(default_factory=list)
+    refusal: Exception | None = None
 
     @property
     def producers(self) -> Mapping[str, Producing]:
@@ -133,6 +134,8 @@ class FakeRouter:
         self, kind: Kind, codec: RtpCodecCapability, listener: LocalListener
     ) -> FakeLocalProducer:
         assert codec.kind == kind
+        if self.refusal is not None:
+            raise self.refusal
         producer = FakeLocalProducer(self, codec, listener)
         self._add(producer)
         return producer
