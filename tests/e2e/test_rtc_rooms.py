@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from tests.e2e.narrow_link import NarrowLink
 from tests.helpers.chromium import SOUND_WITHOUT_GESTURE, Chromium, Page
 from tests.sfu.rooms_world import ROOM
-from tests.sfu.rtc_world import RtcWorld, real_routers, rtc_world
+from tests.sfu.rtc_world import RealRouters, RtcWorld, real_routers, rtc_world
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -131,13 +132,32 @@ async def test_layers_switch_under_simulcast(world: RtcWorld, browser: Chromium)
     consumer = "[...room.consumers.values()].find((one) => one.kind === 'video').id"
 
     await until(leo, f"{widths} > 0")
-    for layer, width in ((0, 160), (1, 320), (0, 160)):
+    for layer, width in ((0, 320), (1, 640), (0, 320)):
         await leo.evaluate(
             "room.request('setConsumerPreferredLayers',"
             f" {{consumerId: {consumer}, spatialLayer: {layer}, temporalLayer: 2}})"
         )
         await until(leo, f"{widths} === {width}")
     assert leo.problems == []
+
+
+async def test_a_throttled_receiver_gets_lower_layers(world: RtcWorld, browser: Chromium) -> None:
+    async with NarrowLink(("127.0.0.1", media_port(world))) as link:
+        await enter(world, browser, "ana", "{simulcast: true}")
+        leo = await enter(world, browser, "leo", f"{{sends: false, port: {link.port}}}")
+        width = "all.filter((one) => one.kind === 'video')[0]?.frameWidth"
+        await until(leo, f"{width} === 640")
+        link.rate = 35_000
+        await until(leo, f"{width} === 320")
+
+    told = "room.told.filter((one) => one.method === 'consumerLayersChanged')"
+    assert 0 in await leo.evaluate(f"{told}.map((one) => one.data.spatialLayer)")
+
+
+def media_port(world: RtcWorld) -> int:
+    """Where the core listens."""
+    assert isinstance(world.routers, RealRouters)
+    return world.routers.candidates[0].port
 
 
 async def test_media_outlives_the_signalling_and_ice_restarts(world: RtcWorld, browser: Chromium) -> None:

@@ -13,6 +13,7 @@ import msgpack
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, web
 from aiohttp.test_utils import TestServer
 
+from sfu.protocol.parameters import IceCandidate
 from sfu.room import RoomOptions
 from sfu.room_directory import RoomDirectory
 from sfu.room_ports import RoomAccess, RouterSource
@@ -139,6 +140,11 @@ class RealRouters:
     def __init__(self, server: WebRtcServer) -> None:
         self._server = server
         self._routers: dict[str, Router] = {}
+
+    @property
+    def candidates(self) -> tuple[IceCandidate, ...]:
+        """Where the core listens."""
+        return self._server.candidates
 
     async def router(self, room_id: str) -> Router:
         if room_id not in self._routers:
