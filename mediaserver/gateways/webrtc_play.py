@@ -93,7 +93,12 @@ class WebRtcPlay:
             return
         offer = ProgramOffer(stream, router, self._executor, self._is_publishing, self.counters)
         self._offers[room_id] = offer
-        stream.attach(offer)
+        try:
+            stream.attach(offer)
+        except Exception:
+            # Called while the stream starts, which concerns more than us.
+            logger.exception("webrtc_offer_failed", room_id=room_id)
+            self._withdraw(room_id)
 
     def _withdraw(self, room_id: str) -> None:
         offer = self._offers.pop(room_id, None)

@@ -433,6 +433,16 @@ async def test_what_the_router_does_not_take_is_refused(world: World) -> None:
     assert "not of this router" in (world.play.refusal(ROOM) or "")
 
 
+async def test_a_failure_here_does_not_keep_the_stream_from_starting(world: World) -> None:
+    world.router.refusal = RuntimeError("a defect")
+    world.play.watch(world.router)
+    stream = world.go_live()
+    assert world.hub.find_live(ROOM) is stream
+    assert not world.router.local
+    world.send_pictures(0, 2)
+    assert stream.statistics.packets == 2
+
+
 async def test_a_configuration_that_cannot_be_read_is_refused(world: World) -> None:
     [video, audio] = world.clip.tracks
     world.play.watch(world.router)
