@@ -43,6 +43,10 @@ class SfuCounters:
 class Flushable(Protocol):
     """A stream with packets that wait for the end of the batch."""
 
+    def is_whole(self) -> bool:
+        """Return whether it would gain nothing by waiting for more of the frame."""
+        ...
+
     def flush(self) -> None:
         """Send them."""
 
@@ -55,7 +59,10 @@ class MediaPlane:
         self.forwarder = Forwarder()
         self.counters = SfuCounters()
         self.releases = Releases()
+        self.hold: Callable[[], None] | None = None
+        """Calls `flush_all` a little later; without it nothing is held back."""
         self._waiting: list[Flushable] = []
+        self._is_held = False
         self._wall = time.time() - clock() + _NTP_EPOCH
 
     def wait(self, stream: Flushable) -> None:
@@ -63,11 +70,28 @@ class MediaPlane:
         self._waiting.append(stream)
 
     def flush(self) -> None:
-        """Send what was gathered; what one stream raises costs the others nothing."""
-        if self._waiting:
-            waiting, self._waiting = self._waiting, []
-            for stream in waiting:
+        """Send what was gathered, but let parts of frames wait for the rest: together they cost less."""
+        if not self._waiting:
+            return
+        if self.hold is None:
+            self.flush_all()
+            return
+        waiting, self._waiting = self._waiting, []
+        for stream in waiting:
+            if stream.is_whole():
                 self._guard(stream.flush)
+            else:
+                self._waiting.append(stream)
+        if self._waiting and not self._is_held:
+            self._is_held = True
+            self.hold()
+
+    def flush_all(self) -> None:
+        """Send all that was gathered; what one stream raises costs the others nothing."""
+        self._is_held = False
+        waiting, self._waiting = self._waiting, []
+        for stream in waiting:
+            self._guard(stream.flush)
 
     def release(self) -> None:
         """Send what waited for its pace."""

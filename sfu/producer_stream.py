@@ -22,6 +22,8 @@ Places = dict[int, tuple[int, int]]
 
 INACTIVE_AFTER = 1.5
 """Seconds without packets after which a layer is taken for switched off; screen sharing has long pauses."""
+MAX_HELD = 16
+"""Packets of a frame that wait for the rest of it."""
 PADDING_LAYER = 99
 """The temporal layer of packets of nothing but padding: no consumer gets it, and none sees a gap."""
 
@@ -141,6 +143,11 @@ class ProducerStream:
         if not self._waits:
             self._waits = True
             self._plane.wait(self)
+
+    def is_whole(self) -> bool:
+        """Return whether the frame is complete, or sound, or long enough to be sent in parts."""
+        headers = self._batch.headers
+        return not self.is_video or not headers or headers[-1].marker or len(headers) >= MAX_HELD
 
     def flush(self) -> None:
         """Send what was gathered."""

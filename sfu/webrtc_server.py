@@ -25,6 +25,8 @@ from sfu.transport_ports import TransportLimits
 TICK_SECONDS: Final = 0.01
 MIN_TICK_SECONDS: Final = 0.003
 """While packets wait for their pace."""
+HOLD_SECONDS: Final = 0.001
+"""So long parts of a frame wait for the rest: one system call per viewer sends all of it."""
 _HOST_PREFERENCE: Final = 126 << 24
 _UDP_PREFERENCE: Final = 65_535
 _TCP_PREFERENCE: Final = 32_767
@@ -106,6 +108,7 @@ class WebRtcServer:
             for index, address in enumerate(addresses)
             for candidate in _candidates_of(address, port, index)
         )
+        self.plane.hold = self._hold
         self._ticker = asyncio.create_task(self._tick_forever(), name="sfu-ticker")
         return port
 
@@ -186,6 +189,10 @@ class WebRtcServer:
         """Answer checks with these credentials, too."""
         self._mux.restart(transport, credentials, self.plane.clock())
 
+    def _hold(self) -> None:
+        """Let parts of frames wait."""
+        asyncio.get_running_loop().call_later(HOLD_SECONDS, self.plane.flush_all)
+
     def _on_ice_event(self, endpoint: Endpoint, event: IceEvent) -> None:
         transport = self._transports.get(id(endpoint))
         if transport is not None:
@@ -207,7 +214,6 @@ class WebRtcServer:
                 self._guarded(transport, now)
         for router in tuple(self.routers.values()):
             self._guarded(router, now)
-        self.plane.flush()
         self.plane.release()
 
     def _guarded(self, subject: WebRtcTransport | Router, now: float) -> None:
