@@ -22,6 +22,7 @@ from mediaserver.gateways.webrtc_ingest import WebRtcIngest
 from mediaserver.gateways.webrtc_play import WebRtcPlay
 from mediaserver.hub.stream import Stream
 from mediaserver.media_plane import MediaPlane
+from mediaserver.transcode.aac_stream import OUTPUT_NAME as AAC_OUTPUT
 from mediaserver.transcode.aac_stream import aac_stream
 from mediaserver.transcode.audio_sharing import make_executor
 from mediaserver.webrtc_access import WebRtcAccess
@@ -136,7 +137,8 @@ class WebRtcPlane:
 
     def _as_aac(self, stream: Stream) -> Stream:
         """Browsers publish nothing but Opus; whose encoder chose it over RTMP has players for it."""
-        if not self.ingest.is_publishing(stream.room_id):
+        is_interrupted = stream.find_shared(AAC_OUTPUT) is not None  # its players go on with what they have
+        if not (is_interrupted or self.ingest.is_publishing(stream.room_id)):
             return stream
         return aac_stream(stream, self._executor, self._gop_cache)
 
