@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hmac import compare_digest
 from typing import Final
 
@@ -110,7 +110,7 @@ class Room:
         A connection that it still has is closed: it may be dead without anybody knowing.
         """
         found = next((one for one in self if compare_digest(one.resume_token, resume_token)), None)
-        if found is None or found.grants.identity != grants.identity:
+        if found is None or not grants.may_be_same(found.grants):
             return None
         previous, was_away = found.link, found.away_since is not None
         found.link, found.away_since = link, None
@@ -133,7 +133,8 @@ class Room:
 
         Who may not watch any more receives nothing.
         """
-        before, participant.grants = participant.grants, grants
+        before = participant.grants
+        participant.grants = grants = replace(grants, identity=before.identity)
         lost_host = participant.role is Role.HOST and not grants.is_host
         lost_moderation = before.can_moderate and not grants.can_moderate and participant.role is Role.CO_HOST
         if lost_host or lost_moderation:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from sfu.participant import Link, Participant
@@ -67,12 +67,6 @@ class RoomDirectory:
             self._routers.release(room_id)
         else:
             self._rooms[room_id] = Room(room_id, router, self.options)
-
-    def participant_producers(self, room_id: str, participant_id: str) -> Collection[str] | None:
-        """Return the ids of what a participant sends, None if there is no such participant."""
-        room = self._rooms.get(room_id)
-        participant = None if room is None else room.participants.get(participant_id)
-        return None if participant is None else [producer.id for producer in participant.media.producers]
 
     def leave(self, room: Room, participant: Participant) -> None:
         """Take a participant out, and end the room if it was the last."""

@@ -27,9 +27,9 @@ from sfu.protocol.parameters import (
 class Grants:
     """What somebody may do in a room. `room_id` is the room's id, whatever it was called by.
 
-    `identity` is the user's, or a guest's own; a resumed participant must come with the same. `name` is shown
-    to the others. `is_host` is whose room it is. `can_publish` puts somebody on the stage at once, others
-    need an invitation.
+    `identity` is the user's, or a guest's own, which may be another for each of their connections
+    (`is_guest`). `name` is shown to the others. `is_host` is whose room it is. `can_publish` puts somebody on
+    the stage at once, others need an invitation.
     """
 
     room_id: str
@@ -39,6 +39,11 @@ class Grants:
     can_subscribe: bool = True
     can_moderate: bool = False
     is_host: bool = False
+    is_guest: bool = False
+
+    def may_be_same(self, other: Grants) -> bool:
+        """Whether who has a resume token, too, is the same: of a guest nothing else is known."""
+        return self.identity == other.identity or (self.is_guest and other.is_guest)
 
 
 class RoomAccess(Protocol):

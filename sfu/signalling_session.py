@@ -143,7 +143,7 @@ class Session:
             if refusal.code != "unavailable":
                 self._expel(link)
             return
-        if grants.room_id != visit.room.id or grants.identity != visit.participant.grants.identity:
+        if grants.room_id != visit.room.id or not grants.may_be_same(visit.participant.grants):
             self._expel(link)
         elif self.visit(link) is not None:
             visit.room.update(visit.participant, grants)

@@ -1,5 +1,6 @@
 """Who may what in a room, and who is told of it."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -131,6 +132,17 @@ def test_a_resume_token_is_of_no_use_to_others(world: RoomWorld) -> None:
     assert world.room.resume(sam.resume_token, LISTENER, FakeLink()) is None
     assert world.room.resume("wrong", SPEAKER, FakeLink()) is None
     assert world.links[sam.id].closed is None
+
+
+def test_a_guest_comes_back_as_the_same_under_another_identity(world: RoomWorld) -> None:
+    guest = world.join(replace(granted("one"), is_guest=True))
+    identity = guest.grants.identity
+    world.room.detach(guest, world.links[guest.id], 0.0)
+
+    assert world.room.resume(guest.resume_token, LISTENER, FakeLink()) is None
+    again = replace(granted("two"), is_guest=True)
+    assert world.room.resume(guest.resume_token, again, FakeLink()) is guest
+    assert guest.grants.identity == identity
 
 
 def test_resuming_closes_a_connection_that_seemed_alive(world: RoomWorld) -> None:

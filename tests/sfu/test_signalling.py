@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -308,6 +309,19 @@ async def test_a_review_that_cannot_be_made_changes_nothing(world: RtcWorld) -> 
     await world.signalling.review()
 
     await sam.request("getRouterRtpCapabilities")
+
+
+async def test_a_review_knows_a_guest_who_came_back(world: RtcWorld) -> None:
+    world.fake_access.grants[None] = replace(granted("guest"), is_guest=True)
+    guest = await joined(world, None)
+    again = await world.connect()
+    world.fake_access.grants[None] = replace(granted("other"), is_guest=True)
+    shown = await again.join(resumeToken=guest.info["resumeToken"])  # type: ignore[attr-defined]
+    world.fake_access.grants["guest"] = replace(granted("third"), is_guest=True)
+    await world.signalling.review()
+
+    assert shown["resumed"] is True
+    await again.request("getStats")
 
 
 async def test_a_review_lets_moderators_step_down(world: RtcWorld) -> None:
