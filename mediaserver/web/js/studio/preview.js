@@ -8,7 +8,6 @@ export class Preview {
 
   constructor(sources) {
     this.#sources = sources;
-    byId('picture-preview').srcObject = this.#stream;
     byId('cameras').addEventListener('change', ({ target }) => void sources.startCamera(target.value));
     byId('microphones').addEventListener('change', ({ target }) => void sources.startMicrophone(target.value));
     byId('start-sources').addEventListener('click', () => void sources.startBoth());
@@ -36,6 +35,9 @@ export class Preview {
     for (const track of this.#stream.getTracks()) if (track !== video) this.#stream.removeTrack(track);
     if (video !== null && !this.#stream.getTracks().includes(video)) this.#stream.addTrack(video);
     const element = byId('picture-preview');
+    // A stream without tracks would keep the page from ever being loaded.
+    const shown = video === null ? null : this.#stream;
+    if (element.srcObject !== shown) element.srcObject = shown;
     element.hidden = video === null;
     element.classList.toggle('is-mirrored', this.#sources.isMirrored);
     if (video !== null) element.play().catch(() => {});
