@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from sfu.bandwidth import Choice
@@ -14,8 +14,8 @@ from sfu.pacing import Piece, Waiting
 from sfu.producer_stream import ProducerStream
 from sfu.protocol import rtcp, rtp
 from sfu.protocol.congestion.pacer import Pacer
-from sfu.protocol.parameters import Kind, RtpParameters
-from sfu.protocol.payloads.consumer_pictures import consumer_pictures
+from sfu.protocol.parameters import Kind, RtpCodecParameters, RtpParameters
+from sfu.protocol.payloads.consumer_pictures import ConsumerPictures, consumer_pictures
 from sfu.protocol.rates import RateMeter
 from sfu.protocol.reception import NTP_FRACTION, ReceptionReport, RemoteReception
 from sfu.protocol.simulcast import NONE
@@ -91,15 +91,7 @@ class Consumer:
         self.remote = RemoteReception(codec.clock_rate)
         self.rate = RateMeter()
         pictures = consumer_pictures(codec.mime_type)
-        clocks = [stream.clock for stream in producer.streams]
-        self.selection: Selection
-        if producer.kind == "audio":
-            self.selection = AudioSelection(clocks[0])
-        elif producer.spatial_layers > 1 and len(clocks) == 1:
-            is_key = producer.scalability.is_key
-            self.selection = SvcSelection(clocks[0], pictures, self._switch, is_key=is_key)
-        else:
-            self.selection = VideoSelection(clocks, codec.clock_rate, pictures, self._switch)
+        self.selection: Selection = _selection(producer, codec, pictures, self._switch)
         self.repair = Repair.of(producer, parameters, state, pictures, plane)
         state.rewrite = self.selection.rewrite
         state.payload_rewriter = pictures
@@ -336,3 +328,18 @@ class Consumer:
                 "temporalLayer": layers.temporal if layers is not None else None,
             }
         ]
+
+
+def _selection(
+    producer: Producer,
+    codec: RtpCodecParameters,
+    pictures: ConsumerPictures | None,
+    on_switch: Callable[[], None],
+) -> Selection:
+    """Return what chooses and numbers the packets of this kind of producer."""
+    clocks = [stream.clock for stream in producer.streams]
+    if producer.kind == "audio":
+        return AudioSelection(clocks[0])
+    if producer.spatial_layers > 1 and len(clocks) == 1:
+        return SvcSelection(clocks[0], pictures, on_switch, is_key=producer.scalability.is_key)
+    return VideoSelection(clocks, codec.clock_rate, pictures, on_switch)

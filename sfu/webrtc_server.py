@@ -23,6 +23,8 @@ from sfu.transport import WebRtcTransport
 from sfu.transport_ports import TransportLimits
 
 TICK_SECONDS: Final = 0.01
+IDLE_SECONDS: Final = 0.1
+"""While nobody is there."""
 MIN_TICK_SECONDS: Final = 0.003
 """While packets wait for their pace."""
 HOLD_SECONDS: Final = 0.001
@@ -204,8 +206,11 @@ class WebRtcServer:
             await asyncio.sleep(pause)
             now = self.plane.clock()
             self.tick(now)
-            next_at = min((transport.deadline for transport in self._transports.values()), default=now + 1)
-            pause = min(max(next_at - now, MIN_TICK_SECONDS), TICK_SECONDS)
+            deadlines = (transport.deadline for transport in self._transports.values())
+            next_at = min(deadlines, default=None)
+            pause = (
+                IDLE_SECONDS if next_at is None else min(max(next_at - now, MIN_TICK_SECONDS), TICK_SECONDS)
+            )
 
     def tick(self, now: float) -> None:
         """Do what time asks for; what one transport or router raises costs the others nothing."""
