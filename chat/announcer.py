@@ -84,12 +84,25 @@ class Announcer:
 
     def _gift_sent(self, event: GiftSent) -> None:
         sender = {"userId": event.from_user_id, "username": event.username}
-        data = {"from": sender, "gift": event.gift, "quantity": event.quantity, "coins": event.coins}
+        data = {
+            "from": sender,
+            "gift": event.gift,
+            "quantity": event.quantity,
+            "coins": event.coins,
+            "combo": event.combo,
+            "roomCoins": event.room_coins,
+        }
         self._log(event.room_id, "gift", data)
 
     def _tip_sent(self, event: TipSent) -> None:
         sender = {"userId": event.from_user_id, "username": event.username}
-        self._log(event.room_id, "tip", {"from": sender, "coins": event.coins, "message": event.message})
+        data = {
+            "from": sender,
+            "coins": event.coins,
+            "message": event.message,
+            "roomCoins": event.room_coins,
+        }
+        self._log(event.room_id, "tip", data)
 
     async def _followed(self, event: UserFollowed) -> None:
         if not self._follows.is_new(event.follower_id, event.user_id):

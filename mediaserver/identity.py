@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Final
 
 from control_api.identity.errands import Errands
+from control_api.identity.ports import Wallets
 from control_api.identity.recovery import AccountRecovery, RecoveryParts
 from control_api.identity.session_states import SessionStates
 from control_api.identity.throttle import LoginLimits, LoginThrottle
@@ -48,6 +49,7 @@ class Identity:
         state: SharedState,
         mail: Mailer,
         settings: Settings,
+        wallets: Wallets | None = None,
     ) -> None:
         api = settings.api
         self._database = database
@@ -75,7 +77,7 @@ class Identity:
                 self._two_factor,
                 self.throttle,
                 self._errands,
-                AccountViews(),
+                AccountViews(wallets),
             ),
         )
         self._email_login = EmailLogin(

@@ -89,7 +89,10 @@ class NotificationAdded:
 
 @dataclass(frozen=True, slots=True)
 class GiftSent:
-    """``gift`` is the gift's name in the catalogue; ``coins`` is what all ``quantity`` of it cost."""
+    """``gift`` is the gift's slug in the catalogue; ``coins`` is what all ``quantity`` of it cost.
+
+    ``combo`` counts the same gift, given again within seconds; ``room_coins`` is what the room got in all.
+    """
 
     room_id: str
     transfer_id: str
@@ -98,11 +101,13 @@ class GiftSent:
     gift: str
     quantity: int
     coins: int
+    combo: int = 1
+    room_coins: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class TipSent:
-    """``message`` is what the sender wrote beside it, or empty."""
+    """``message`` is what the sender wrote beside it, or empty; ``room_coins`` as in GiftSent."""
 
     room_id: str
     transfer_id: str
@@ -110,6 +115,7 @@ class TipSent:
     username: str
     coins: int
     message: str
+    room_coins: int = 0
 
 
 @dataclass(frozen=True, slots=True)

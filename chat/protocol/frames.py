@@ -247,8 +247,8 @@ EVENT_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "moderator-removed": ("userId", "username"),
     "stream-started": (),
     "stream-ended": (),
-    "gift": ("from", "gift", "quantity", "coins"),
-    "tip": ("from", "coins", "message"),
+    "gift": ("from", "gift", "quantity", "coins", "combo", "roomCoins"),
+    "tip": ("from", "coins", "message", "roomCoins"),
     "follow": ("userId", "username"),
     "subscription": ("userId", "username", "plan", "months"),
 }

@@ -14,6 +14,7 @@ from typing import Final
 from control_api.errors import ApiError
 from mediaserver.cli.admin_actions import ACTIONS
 from mediaserver.cli.admin_desk import Desk
+from mediaserver.cli.arguments import EXIT_FAILED
 from mediaserver.cli.output import Result, quiet_logs, show
 from mediaserver.config import Settings
 from mediaserver.data_directory import DataDirectory
@@ -33,7 +34,7 @@ async def run_admin(settings: Settings, arguments: argparse.Namespace) -> int:
     async with _open_desk(settings) as desk:
         result = await perform(desk, arguments)
     show(result, arguments.json)
-    return 0
+    return 0 if result.is_good else EXIT_FAILED
 
 
 async def perform(desk: Desk, arguments: argparse.Namespace) -> Result:

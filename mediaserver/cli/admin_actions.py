@@ -12,6 +12,7 @@ from control_api.services.rooms import RoomKey
 from mediaserver.accounts import COMMAND_LINE
 from mediaserver.cli.admin_desk import Desk
 from mediaserver.cli.output import Listing, Record, Result, Row
+from storage.reconciliation import reconcile
 from storage.repositories import Role, User, UserState, Visibility
 from storage.repositories.audit import AuditEntry, AuditFilter
 from storage.repositories.broadcasts import LiveBroadcast
@@ -29,6 +30,13 @@ _KEY_LABELS: Final = {
     "watchUrl": "watch page",
 }
 _CATEGORY_LABELS: Final = {"categoryId": "category id", "slug": "slug", "name": "name"}
+_LEDGER_LABELS: Final = {
+    "accounts": "accounts",
+    "transfers": "transfers",
+    "entries": "entries",
+    "differenceCount": "differences",
+    "first": "the first of them",
+}
 _USER_COLUMNS: Final = ("userId", "username", "email", "role", "state", "createdAt")
 _STREAM_COLUMNS: Final = ("roomId", "title", "username", "viewerCount", "startedAt", "node")
 _REPORT_COLUMNS: Final = (
@@ -139,6 +147,23 @@ async def list_audit(desk: Desk, arguments: Namespace) -> Result:
     return _listing(page_of(found, arguments.limit, lambda entry: (entry.id,)), _entry, _AUDIT_COLUMNS)
 
 
+async def reconcile_ledger(desk: Desk, _: Namespace) -> Result:
+    found = await reconcile(desk.database)
+    differences = [
+        f"{each.what}: {each.subject}, {each.expected} expected, {each.found} found"
+        for each in found.differences
+    ]
+    values = {
+        "accounts": found.accounts,
+        "transfers": found.transfers,
+        "entries": found.entries,
+        "differences": differences,
+        "differenceCount": len(differences),
+        "first": differences[0] if differences else None,
+    }
+    return Record(values, _LEDGER_LABELS, is_good=not differences)
+
+
 ACTIONS: Final[Mapping[str, Callable[[Desk, Namespace], Awaitable[Result]]]] = {
     "create-user": create_user,
     "set-role": set_role,
@@ -156,6 +181,7 @@ ACTIONS: Final[Mapping[str, Callable[[Desk, Namespace], Awaitable[Result]]]] = {
     "rename-category": rename_category,
     "delete-category": delete_category,
     "list-audit": list_audit,
+    "reconcile": reconcile_ledger,
 }
 
 

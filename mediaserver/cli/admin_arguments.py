@@ -34,6 +34,7 @@ def add_admin_commands(add: Adding) -> None:
     audit.add_argument("--subject-kind", help="such as user or room")
     audit.add_argument("--subject-id")
     _add_page(audit)
+    add("reconcile", "Prove every balance of the ledger from its history; fails on any difference.")
 
 
 def _add_users(add: Adding) -> None:

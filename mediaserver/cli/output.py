@@ -13,10 +13,14 @@ Row = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One thing. ``labels`` say which of its values people see, and under which name."""
+    """One thing. ``labels`` say which of its values people see, and under which name.
+
+    ``is_good`` is false for what a script must not overlook.
+    """
 
     values: Row
     labels: Mapping[str, str]
+    is_good: bool = True
 
     def as_json(self) -> Row:
         return self.values
@@ -33,6 +37,7 @@ class Listing:
     items: Sequence[Row]
     columns: Sequence[str]
     next_cursor: str | None
+    is_good: bool = True
 
     def as_json(self) -> Row:
         return {"items": self.items, "nextCursor": self.next_cursor}

@@ -263,6 +263,20 @@ class ApiSettings(Group):
     """Let webhooks go to private and loopback addresses, over plain http, too: for closed networks."""
 
 
+class MoneySettings(Group):
+    currency: Annotated[str, BeforeValidator(lower), Field(pattern="^[a-z]{3}$")] = "usd"
+    """Currency of creators' earnings, as in ISO 4217. What was earned in another one stays in it."""
+
+    coin_value: Annotated[int, Field(ge=1, le=10_000)] = 1
+    """What a coin that is given is worth to its creator before the share, in minor units such as cents."""
+
+    creator_percent: Annotated[int, Field(ge=0, le=100)] = 70
+    """The creator's share of gifts and tips; creators may have one of their own."""
+
+    welcome_coins: Annotated[int, Field(ge=0, le=1_000_000)] = 100
+    """Coins that each user finds in the wallet once the e-mail address is verified; 0 for none."""
+
+
 class PasswordSettings(Group):
     threads: Annotated[int, Field(ge=1, le=64)] = 2
     """Password hashes computed at once. Each takes 64 MiB of memory and one core for tens of milliseconds."""
@@ -364,6 +378,7 @@ class Settings(Group):
     hls: HlsSettings = HlsSettings()
     api: ApiSettings = ApiSettings()
     chat: ChatSettings = ChatSettings()
+    money: MoneySettings = MoneySettings()
     passwords: PasswordSettings = PasswordSettings()
     smtp: SmtpSettings = SmtpSettings()
     authorization: AuthorizationSettings = AuthorizationSettings()

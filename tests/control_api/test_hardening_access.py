@@ -73,6 +73,9 @@ FOR_EVERYBODY = {
     "thumbnails_get",
     "chat_messages",
     "chat_settings",
+    "gifts_give",
+    "gifts_tip",
+    "gifts_leaderboard",
 }
 """Operations with an id of what may be anybody's."""
 

@@ -383,3 +383,16 @@ async def test_the_audit_log_is_filtered_and_paged(shell: Shell) -> None:
     assert await shell.refusal("list-audit", "--actor", "bob") == "--actor 'bob': There is no such user."
     _, line, *_ = await shell.text("list-audit", "--action", "user.changed")
     assert '"reason": "none given"' in line and "command line" in line
+
+
+async def test_the_ledger_is_proved_from_its_history(shell: Shell) -> None:
+    found = await shell.json("reconcile")
+    assert (found["transfers"], found["differenceCount"], found["differences"]) == (0, 0, [])
+    await shell.database.execute(
+        """INSERT INTO ledger_transfers (id, kind, scope, key, fingerprint)
+           VALUES (gen_random_uuid(), 'bonus', 'x', 'x', '')"""
+    )
+    found = await shell.json("reconcile")
+    assert (found["transfers"], found["differenceCount"]) == (1, 1)
+    result = await perform(shell.desk, parse_arguments(["admin", "reconcile"]))
+    assert not result.is_good

@@ -1,0 +1,48 @@
+"""What all that moves money has in common: its settings, whose key a transfer has, and what is refused."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+from uuid import UUID
+
+from control_api.errors import ApiError
+
+MAX_COINS: Final = 1_000_000_000
+"""The most that one call moves."""
+INSUFFICIENT: Final = (HTTPStatus.PAYMENT_REQUIRED, "insufficient_coins")
+
+
+@dataclass(frozen=True, slots=True)
+class MoneyOptions:
+    """``creator_percent`` of a gift is its creator's, where there is no override.
+
+    A coin is worth ``coin_value`` minor units of ``currency``, an ISO 4217 code in small letters.
+    """
+
+    currency: str = "usd"
+    coin_value: int = 1
+    creator_percent: int = 70
+    welcome_coins: int = 100
+
+    def earned(self, coins: int, percent: int | None) -> int:
+        """A creator's part of ``coins`` in minor units, rounded to the nearest, halves up."""
+        share = self.creator_percent if percent is None else percent
+        return (2 * coins * self.coin_value * share + 100) // 200
+
+
+def client_scope(user_id: UUID) -> str:
+    """Where the keys are unique that this user's programs choose."""
+    return f"user:{user_id}"
+
+
+def insufficient_coins() -> ApiError:
+    return ApiError(*INSUFFICIENT, "There are not enough coins in the wallet.")
+
+
+def key_reused() -> ApiError:
+    """As for any other call: the same key, but something else is asked for."""
+    return ApiError(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "idempotency_key_reused",
+        "This Idempotency-Key belongs to another request.",
+    )
