@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
 
@@ -38,10 +39,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     }
     with ServerProcess(tmp_path_factory.mktemp("studio") / "data", settings=unlimited) as server:
         for name in ("oli", "new"):
-            email = f"{name}@example.com"
-            server.admin(
-                "create-user", "--username", name, "--email", email, "--password", PASSWORD, "--role", "user"
-            )
+            _register(server, name)
         yield server
 
 
@@ -250,3 +248,16 @@ async def test_the_keyboard_reaches_everything(studio: Studio) -> None:
     expected = ["microphone-toggle", "camera-toggle", "screen-toggle", "go-live", "room", "watch-link"]
     expected += ["copy-link", "cameras", "microphones", "quality"]
     assert [name for name in reached if name in expected][: len(expected)] == expected
+
+
+def _register(server: ServerProcess, name: str) -> None:
+    body = {
+        "email": f"{name}@example.com",
+        "username": name,
+        "password": PASSWORD,
+        "acceptTerms": True,
+    }
+    url = f"{server.base_url}/api/v1/auth/register"
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers)
+    urllib.request.urlopen(request, timeout=30).close()
