@@ -76,14 +76,14 @@ async def test_server_is_killed_and_comes_back(tmp_path: Path, watcher: Watcher,
 
 async def test_connections_are_cut(live_room: Room, watcher: Watcher) -> None:
     async with Relay(live_room.server.http_port) as relay:
-        await watcher.watch(f"http://127.0.0.1:{relay.port}/watch/{live_room.id}")
+        await watcher.watch(f"http://127.0.0.1:{relay.port}/watch/{live_room.id}?player=fmp4")
         relay.cut()
         await watcher.wait_playing()
 
 
 async def test_network_goes_silent(live_room: Room, watcher: Watcher) -> None:
     async with Relay(live_room.server.http_port) as relay:
-        await watcher.watch(f"http://127.0.0.1:{relay.port}/watch/{live_room.id}")
+        await watcher.watch(f"http://127.0.0.1:{relay.port}/watch/{live_room.id}?player=fmp4")
         relay.freeze()
         await watcher.wait_screen("reconnecting", FROZEN_SECONDS)
         relay.thaw()

@@ -85,10 +85,10 @@ async def test_goes_live_is_watched_and_ends(room: Room, studio: Studio, chromiu
         f"/b\\/s/.test({FIGURES}) && /per second/.test({FIGURES}) && / ms/.test({FIGURES})"
     )
     await studio.page.wait_for("!document.getElementById('live-badge').hidden")
-    assert await studio.watch_url() == room.watch_url
+    assert await studio.watch_url() == room.page_url
     for player in ("whep", "fmp4"):
         watcher = Watcher(await chromium.open())
-        await watcher.watch(f"{room.watch_url}?player={player}")
+        await watcher.watch(f"{room.page_url}?player={player}")
         assert watcher.page.problems == []
         await watcher.page.close()
     await studio.end()
@@ -100,7 +100,7 @@ async def test_mutes_changes_the_camera_and_goes_on(room: Room, studio: Studio, 
     page = studio.page
     await studio.go_live()
     watcher = Watcher(await chromium.open())
-    await watcher.watch(room.watch_url)
+    await watcher.watch(room.page_url)
     await page.evaluate("document.getElementById('microphone-toggle').click()")
     await page.wait_for(f"{SENDERS}[0] === false && !document.getElementById('muted-flag').hidden")
     await page.evaluate("document.getElementById('microphone-toggle').click()")
@@ -220,7 +220,7 @@ async def test_whoever_is_removed_is_told(room: Room, studio: Studio, chromium: 
 
 async def raise_hand(room: Room, studio: Studio, chromium: Chromium) -> Page:
     """Somebody on the watch page, whose hand the host sees."""
-    viewer = await chromium.open(room.watch_url)
+    viewer = await chromium.open(room.page_url)
     await viewer.wait_for("document.getElementById('hand').checkVisibility()")
     await viewer.evaluate("document.getElementById('hand').click()")
     await studio.page.wait_for("document.querySelectorAll('#stage-people .is-raised').length === 1")

@@ -48,8 +48,14 @@ class Room:
         return f"{self.server.rtmp_url}/{self.stream_key}"
 
     @property
-    def watch_url(self) -> str:
+    def page_url(self) -> str:
+        """The watch page, which plays as it thinks best."""
         return f"{self.server.base_url}/watch/{self.id}"
+
+    @property
+    def watch_url(self) -> str:
+        """The watch page, playing fMP4."""
+        return f"{self.page_url}?player=fmp4"
 
     async def pass_media(self, seconds: float) -> None:
         """Wait until the stream is this much longer."""
