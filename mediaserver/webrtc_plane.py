@@ -30,7 +30,7 @@ from mediaserver.webrtc_rooms import WebRtcRooms
 from sfu.http_messages import IceServer
 from sfu.room_ports import RoomAccess
 from sfu.signalling import RtcSignalling
-from sfu.webrtc_server import WebRtcServer
+from sfu.webrtc_server import WebRtcOptions, WebRtcServer
 from sfu.whep import DEFAULT_OPTIONS as WHEP_OPTIONS
 from sfu.whep import Whep
 from sfu.whip import DEFAULT_OPTIONS as WHIP_OPTIONS
@@ -61,7 +61,8 @@ class WebRtcPlane:
         rtc, hub = settings.rtc, media.hub
         self._rtc = rtc
         self._executor = make_executor(rtc.transcode_workers)
-        self.server = WebRtcServer([str(address) for address in rtc.announced_addresses])
+        options = WebRtcOptions(max_transports_per_router=rtc.max_transports_per_room)
+        self.server = WebRtcServer([str(address) for address in rtc.announced_addresses], options)
         self.ingest = WebRtcIngest(hub, self._publisher_ended)
         WebRtcAudience(hub, self._viewers_of_publisher)
         self.play = WebRtcPlay(hub, self._executor, self.ingest.is_publishing)

@@ -146,6 +146,9 @@ class RtcSettings(Group):
     max_sessions: Count = 5000
     """Publishers over WHIP at once, and as many viewers over WHEP."""
 
+    max_transports_per_room: Count = 5000
+    """WebRTC connections of one room at once: viewers over WHEP have one each, participants of /rtc two."""
+
     ice_servers: Names = ()
     """STUN and TURN servers that WHIP and WHEP clients are told of, such as turn:turn.example.com:3478. Few
     need them: the server itself is reached directly."""
