@@ -44,6 +44,13 @@ async function show(room, producerId) {
   document.body.append(element);
 }
 
+async function listen(room, dataProducerId) {
+  const consumer = await room.consumeData(dataProducerId);
+  consumer.on('message', (message) => room.messages.push([consumer.label, message]));
+  room.listening = consumer.readyState === 'open';
+  consumer.on('open', () => { room.listening = true; });
+}
+
 // Requests whose transports go over another port: a network that the test made narrow.
 function through(port) {
   return async (method, data) => {
@@ -80,6 +87,7 @@ window.join = async (roomId, token, { simulcast = false, sends = true, port = nu
   room.consumers = new Map();
   room.request = request;
   room.told = told;
+  room.messages = [];
   room.figures = () => figures(room);
   room.reconnect = async () => {
     socket.close();
@@ -93,6 +101,7 @@ window.join = async (roomId, token, { simulcast = false, sends = true, port = nu
   };
   onNotification = ({ method, data }) => {
     if (method === 'newProducer') show(room, data.producer.producerId);
+    if (method === 'newDataProducer') listen(room, data.dataProducer.dataProducerId);
   };
   for (const { producerId } of room.joined.producers) await show(room, producerId);
   if (sends) {

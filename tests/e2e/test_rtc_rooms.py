@@ -173,6 +173,20 @@ async def test_media_outlives_the_signalling_and_ice_restarts(world: RtcWorld, b
     assert sam.problems == []
 
 
+async def test_messages_go_over_data_channels(world: RtcWorld, browser: Chromium) -> None:
+    ana = await enter(world, browser, "ana", "{sends: false}")
+    sam = await enter(world, browser, "sam", "{sends: false}")
+    await sam.evaluate(
+        "room.sending.produceData({label: 'cursor'}).then((channel) => { room.channel = channel; })"
+    )
+    await ana.wait_for("room.listening")
+    await sam.wait_for("room.channel.readyState === 'open'")
+    await sam.evaluate("room.channel.send('here')")
+
+    await ana.wait_for("room.messages.length")
+    assert await ana.evaluate("room.messages") == [["cursor", "here"]]
+
+
 async def test_a_muted_participant_is_not_heard(world: RtcWorld, browser: Chromium) -> None:
     ana = await enter(world, browser, "ana")
     sam = await enter(world, browser, "sam")
