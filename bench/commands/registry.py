@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from bench.commands import api, chat, compare, fanout, ingest, ladder, quick, seed, sfu
+from bench.commands import api, chat, compare, fanout, gifts, ingest, ladder, quick, seed, sfu
 from bench.commands.command import Command
 
 COMMANDS: Final[tuple[Command, ...]] = (
@@ -11,6 +11,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     ladder.COMMAND,
     api.COMMAND,
     chat.COMMAND,
+    gifts.COMMAND,
     sfu.COMMAND,
     quick.COMMAND,
     compare.COMMAND,
