@@ -114,14 +114,22 @@ class RtcAccess:
     async def _host(self, room_id: UUID, user_id: UUID | None, principal: Principal) -> Grants:
         person = await self._people.person(room_id, user_id) if user_id is not None else None
         identity, name = _names(principal, person)
-        return Grants(str(room_id), identity, name, can_publish=True, can_moderate=True, is_host=True)
+        return Grants(
+            str(room_id),
+            identity,
+            name,
+            can_publish=True,
+            can_moderate=True,
+            is_host=True,
+            is_guest=person is None,
+        )
 
     async def _guest(self, room_id: UUID, user_id: UUID | None, principal: Principal) -> Grants:
         """Rights are of those who have signed in; a token alone opens the door."""
         person = await self._people.person(room_id, user_id) if user_id is not None else None
         identity, name = _names(principal, person)
         if person is None or person.user_id != principal.user_id or person.state is not UserState.ACTIVE:
-            return Grants(str(room_id), identity, name)
+            return Grants(str(room_id), identity, name, is_guest=person is None)
         may_moderate = person.is_owner or person.is_moderator or person.site_role in _STAFF
         return Grants(
             str(room_id),

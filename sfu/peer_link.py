@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import Sequence
 from enum import Enum
@@ -68,7 +69,7 @@ class PeerLink:
     """Holds the `paths` of a transport open or shut, as ICE and DTLS have it."""
 
     def __init__(self, host: LinkHost, listener: LinkListener, paths: Sequence[SendingPath]) -> None:
-        self.ice = IceLiteAgent(IceCredentials.generate(), host.plane.clock())
+        self.ice = IceLiteAgent(IceCredentials.generate(), math.inf)
         self.dtls = DtlsTransport(host.certificate, DtlsRole.SERVER, self.send_datagram, self)
         self.srtp: SrtpSession | None = None
         self.role = "auto"
@@ -90,6 +91,7 @@ class PeerLink:
         """Expect the peer with these fingerprints; its role `auto` leaves the first hello to it."""
         if self._remote:
             raise AlreadyConnected("the transport is connected already")
+        self.ice.expect(self._host.plane.clock())
         self._remote = tuple(Fingerprint(entry.algorithm, entry.value) for entry in dtls.fingerprints)
         self.dtls.role = DtlsRole.CLIENT if dtls.role == "server" else DtlsRole.SERVER
         self.role = self.dtls.role.value

@@ -112,6 +112,7 @@ class IceLiteAgent:
     )
 
     def __init__(self, local: IceCredentials, now: float) -> None:
+        """The peer has CONSENT_TIMEOUT from `now`, which may be infinite until `expect` is called."""
         self.credentials = local
         self.selected: Address | None = None
         self.state = IceState.NEW
@@ -172,6 +173,10 @@ class IceLiteAgent:
                 del self._keys[self._pending.username_fragment]
             self._pending = credentials
         self._keys[credentials.username_fragment] = credentials.password.encode()
+
+    def expect(self, now: float) -> None:
+        """Wait for the peer from now on, who was told where to send checks."""
+        self._alive_since = now
 
     def tick(self, now: float) -> None:
         """Let consent lapse; call it about once a second."""

@@ -118,6 +118,8 @@ async def test_guests_differ_and_people_are_the_same_each_time(world: World) -> 
     first, second = await world.grants(None), await world.grants(None)
     assert first.identity != second.identity
     assert first.identity.startswith("guest:")
+    assert first.is_guest
+    assert not (await world.grants("bob")).is_guest
     assert (await world.grants("bob")).identity == str(world.people["bob"])
 
 

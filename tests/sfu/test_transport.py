@@ -116,6 +116,16 @@ async def test_a_peer_that_never_comes_is_let_go() -> None:
     assert len(world.server._mux) == 0
 
 
+async def test_a_transport_that_is_not_used_yet_waits() -> None:
+    world = World()
+    peer = world.peer()
+    world.run(3 * CONSENT_TIMEOUT)
+    assert peer.listener.states == []
+    peer.transport.connect(peer.dtls_parameters())
+    world.run(CONSENT_TIMEOUT / 2)
+    assert peer.listener.closed == 0
+
+
 async def test_another_certificate_than_announced_fails() -> None:
     world = World()
     peer = world.peer()

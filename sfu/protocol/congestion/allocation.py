@@ -149,7 +149,10 @@ class Allocator:
         hold = self._holds.get(demand.identifier)
         if hold is None or now >= hold.until:
             return demand
-        highest = demand.current if demand.highest is None else min(demand.highest, demand.current)
+        # Nothing at all is worse than what one layer may cost: the lowest is never held back.
+        lowest = next((index for index, bitrate in enumerate(demand.layers) if bitrate > 0), NOTHING)
+        held = max(demand.current, lowest)
+        highest = held if demand.highest is None else min(demand.highest, held)
         return Demand(
             demand.identifier,
             demand.layers,

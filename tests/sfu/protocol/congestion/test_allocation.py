@@ -105,6 +105,14 @@ def test_going_down_never_waits() -> None:
         assert layer == expected
 
 
+def test_a_consumer_that_has_nothing_gets_the_lowest_layer_at_once() -> None:
+    allocator = Allocator()
+    layer = NOTHING
+    for now, estimate, expected in ((0, 2_000_000, 2), (1, 10_000, NOTHING), (2, 2_000_000, 0)):
+        layer = allocator.allocate(estimate, [Demand("a", LAYERS, layer)], now)["a"]
+        assert layer == expected
+
+
 def test_a_layer_that_stopped_is_taken_up_as_soon_as_it_is_back() -> None:
     allocator = Allocator()
     assert allocator.allocate(3_000_000, [Demand("a", LAYERS)], 0) == {"a": 2}
