@@ -23,6 +23,7 @@ ROOM_OPERATIONS: dict[str, dict[str, Any]] = {
     "ingest_get": {},
     "thumbnails_set": PICTURE,
     "analytics_room": {},
+    "publishtoken_issue": {},
 }
 """What only the owner of a room may do, and how it is asked for."""
 
