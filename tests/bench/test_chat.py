@@ -206,6 +206,7 @@ async def test_the_ws_broadcast_does_the_same_load():
         fleet = ChatFleet(ChatPlan(target, (ROOM,), 5, 3, (), 200, 100, 1, is_echo=True))
         await fleet.connect(lambda _: None)
         await write_some(fleet)
+        await eventually(lambda: fleet.tally.deliveries >= fleet.sent * 5)
         assert fleet.tally.deliveries == fleet.sent * 5
         assert (fleet.tally.lost, fleet.tally.reordered) == (0, 0)
         fleet.close()
