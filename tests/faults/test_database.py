@@ -5,7 +5,7 @@ import json
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 from uuid import UUID
 
@@ -36,14 +36,17 @@ def postmaster(server: ServerProcess) -> psutil.Process:
 def frozen(server: ServerProcess) -> Iterator[None]:
     """PostgreSQL takes connections and answers nothing."""
     parent = postmaster(server)
+    parent.suspend()  # first, so that there are no more children after these
     processes = [parent, *parent.children(recursive=True)]
     for process in processes:
-        process.suspend()
+        with suppress(psutil.NoSuchProcess):
+            process.suspend()
     try:
         yield
     finally:
         for process in reversed(processes):
-            process.resume()
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
 
 
 def wait_ready(server: ServerProcess, wanted: int) -> dict[str, str]:
