@@ -1,1 +1,1 @@
-"""WebRTC: selective forwarding, WHIP and WHEP. Nothing here yet."""
+"""WebRTC: selective forwarding, WHIP and WHEP, rooms and their signalling."""
