@@ -179,8 +179,17 @@ class Health {
       throw new Error('The connection was lost.');
     } else if (!this.#hasRestarted && (state === 'failed' || quiet > DISCONNECTED_SECONDS)) {
       this.#hasRestarted = true;
-      await this.#client.restart();
+      await this.#restart();
     }
     return false;
+  }
+
+  /** A server that was away knows nothing of the session: that is no refusal, but asks for a new one. */
+  async #restart() {
+    try {
+      await this.#client.restart();
+    } catch (cause) {
+      throw new Error('The connection was lost.', { cause });
+    }
   }
 }
