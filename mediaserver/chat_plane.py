@@ -32,7 +32,7 @@ from control_api.services.playback import PlaybackAccess
 from mediaserver.audience import Audience, LiveRooms, StreamWatchers
 from mediaserver.chat_ports import ChatVisits, RoomAdmission
 from mediaserver.config import Settings
-from mediaserver.config.settings import ChatSettings, FilterFailure
+from mediaserver.config.service_settings import ChatSettings, FilterFailure
 from mediaserver.hub.hub import Hub as StreamHub
 from mediaserver.playback_sessions import PlaybackCheck, PlaybackSessions, SessionReview
 from storage.bus import Bus

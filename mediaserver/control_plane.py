@@ -29,7 +29,6 @@ from control_api.routes.categories import CategoriesRoutes
 from control_api.routes.chat import ChatRoutes
 from control_api.routes.chat_moderation import ChatModerationRoutes
 from control_api.routes.creators import CreatorRoutes
-from control_api.routes.gifts import GiftsRoutes
 from control_api.routes.ingest import IngestRoutes
 from control_api.routes.notifications import NotificationsRoutes
 from control_api.routes.playback import PlaybackRoutes
@@ -43,7 +42,6 @@ from control_api.routes.social import SocialRoutes
 from control_api.routes.streams import StreamsRoutes
 from control_api.routes.thumbnails import ThumbnailsRoutes
 from control_api.routes.users import UserRoutes
-from control_api.routes.wallet import WalletRoutes
 from control_api.routes.webhooks import WebhooksRoutes
 from control_api.routing import BodyLimits, Noun
 from control_api.services.account_export import AccountExport
@@ -55,10 +53,7 @@ from control_api.services.categories import CategoriesService
 from control_api.services.chat import ChatModerationService, ChatService
 from control_api.services.chat_tickets import ChatTickets
 from control_api.services.creators import CreatorService
-from control_api.services.gift_news import GiftNews
-from control_api.services.gifts import GiftParts, GiftsService
 from control_api.services.ingest_health import IngestService
-from control_api.services.money import MoneyOptions
 from control_api.services.notification_delivery import (
     DeliveryOptions,
     FanOutToFollowers,
@@ -77,7 +72,6 @@ from control_api.services.social import SocialService
 from control_api.services.streams import StreamsService
 from control_api.services.thumbnails import ThumbnailsService
 from control_api.services.users import UserService
-from control_api.services.wallet import WalletService
 from control_api.services.web_push import WebPush
 from control_api.services.webhook_sender import SenderOptions, WebhookSender
 from control_api.services.webhooks import Webhooks
@@ -85,20 +79,20 @@ from mediaserver.addresses import Addresses
 from mediaserver.api_ports import BroadcastAnnouncer, HubLiveRooms, HubStreamControl, ServerAddresses
 from mediaserver.chat_ports import ChatSignIn
 from mediaserver.config import Settings
-from mediaserver.config.settings import ApiSettings, MoneySettings
+from mediaserver.config.settings import ApiSettings
 from mediaserver.data_directory import DataDirectory
 from mediaserver.delivery.client_address import ClientAddress
 from mediaserver.delivery.http_app import REQUEST_ID
 from mediaserver.hub.hub import Hub
 from mediaserver.identity import Identity
 from mediaserver.ingest_health import HubIngestMonitor
+from mediaserver.money_plane import MoneyGround, MoneyPlane
 from mediaserver.version import VERSION
 from storage.bus import Bus
 from storage.database import Database
 from storage.objects import Objects, open_objects
 from storage.passwords import Passwords
 from storage.redis_state import RedisState
-from storage.repositories.ledger_accounts import LedgerAccounts
 from storage.repositories.webhooks import WebhookEndpoint
 from storage.shared_state import SharedState
 from storage.stream_keys import StreamKeyDigester
@@ -154,8 +148,18 @@ class ControlPlane:
         self._outbound = Outbound(OutboundOptions(settings.api.webhooks_to_private_networks))
         self._push = WebPush(ground.data.vapid_key(), ground.public_url, self._outbound)
         self._tasks: dict[str, Run] = {"mail": self._mailer.run}
-        self._accounts = LedgerAccounts(ground.database)
-        self._wallets = WalletService(ground.database, self._accounts, _money(settings.money))
+        self._live = HubLiveRooms(ground.hub, audience=ground.audience)
+        self._money = MoneyPlane(
+            MoneyGround(
+                settings,
+                ground.database,
+                ground.bus,
+                ground.secret,
+                ground.public_url,
+                self._live,
+                self._mailer,
+            )
+        )
         self._identity = Identity(
             ground.database,
             ground.bus,
@@ -164,9 +168,8 @@ class ControlPlane:
             ground.state,
             self._mailer,
             settings,
-            self._wallets,
+            self._money.wallets,
         )
-        self._live = HubLiveRooms(ground.hub, audience=ground.audience)
         self._monitor = HubIngestMonitor(ground.hub, self._live)
         self._recorder = AnalyticsRecorder(ground.database, self._live, ground.data.node_id())
         self._images = Images()
@@ -177,6 +180,7 @@ class ControlPlane:
             "sessions": self._identity.sessions.run,
             "ingest_health": self._monitor.run,
             "analytics": self._recorder.run,
+            **self._money.tasks(),
         }
         self.api: Final = self._make_api()
 
@@ -185,6 +189,7 @@ class ControlPlane:
         self._open.callback(self._push.close)
         self._open.callback(self._exports.close)
         self._open.push_async_callback(self._identity.close)
+        self._open.push_async_callback(self._money.close)
         if isinstance(self._state, RedisState):
             self._open.push_async_callback(self._state.close)
         return self
@@ -237,7 +242,7 @@ class ControlPlane:
             *self._people(),
             *self._rooms(),
             *self._chat(),
-            *self._money(),
+            *self._money.nouns,
             *self._news(),
         ]
         return ControlApi(nouns, dispatcher, VERSION, "/", api.cors_origins, storage)
@@ -248,7 +253,7 @@ class ControlPlane:
         throttle = self._identity.throttle
         users = UserService(database, bus, self.objects, self._images, ground.passwords, throttle)
         return [
-            UserRoutes(users, self._exports, AccountViews(self._wallets)),
+            UserRoutes(users, self._exports, AccountViews(self._money.wallets)),
             AvatarRoutes(users),
             SocialRoutes(SocialService(database, bus)),
             ReportRoutes(ReportService(database, self._notifications)),
@@ -288,20 +293,6 @@ class ControlPlane:
             ChatRoutes(chat, ChatTickets(ground.state)),
             ChatModerationRoutes(ChatModerationService(database, access, moderation), moderation),
         ]
-
-    def _money(self) -> Sequence[Noun]:
-        ground = self._ground
-        database, news = ground.database, GiftNews(ground.database, ground.bus)
-        self._tasks["gifts"] = news.run
-        parts = GiftParts(
-            self._accounts,
-            self._wallets,
-            PlaybackAccess(database),
-            self._live,
-            _money(ground.settings.money),
-            news.wake,
-        )
-        return [WalletRoutes(self._wallets), GiftsRoutes(GiftsService(database, parts))]
 
     def _news(self) -> Sequence[Noun]:
         """What tells people and programs of what happens, and the tasks that do it."""
@@ -343,10 +334,6 @@ def _objects(settings: Settings, data: DataDirectory) -> Objects:
 def _mailer(settings: Settings, data: DataDirectory) -> Mailer:
     url = settings.smtp.url.get_secret_value() if settings.smtp.url else None
     return mailer_of(url, data.path / "mail", settings.smtp.sender)
-
-
-def _money(money: MoneySettings) -> MoneyOptions:
-    return MoneyOptions(money.currency, money.coin_value, money.creator_percent, money.welcome_coins)
 
 
 def _rate_limits(api: ApiSettings) -> RateLimitOptions:

@@ -15,7 +15,7 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from mediaserver.config import Settings
-from mediaserver.config.settings import RtcSettings
+from mediaserver.config.service_settings import RtcSettings
 from mediaserver.errors import StartError
 from mediaserver.gateways.webrtc_audience import WebRtcAudience
 from mediaserver.gateways.webrtc_ingest import WebRtcIngest

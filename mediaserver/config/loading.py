@@ -20,6 +20,8 @@ CONFIG_VARIABLE: Final = "MEDIASERVER_CONFIG"
 DEFAULT_FILE: Final = Path("mediaserver.toml")
 MAX_FILE_BYTES: Final = 1024 * 1024
 
+SECRETS: Final = frozenset({"secret_key", "database_url", "stripe.secret_key", "stripe.webhook_secret"})
+
 # Kubernetes sets these for a service that happens to be called "mediaserver".
 _KUBERNETES_VARIABLE: Final = re.compile(r"MEDIASERVER_(SERVICE_(HOST|PORT)|PORT)(_[A-Z0-9_]+)?")
 
@@ -147,4 +149,4 @@ def _prefixes(location: tuple[int | str, ...]) -> Iterator[str]:
 def _shown(name: str, value: object) -> str:
     """The value for the message, unless it is a secret or long."""
     text = repr(value)
-    return "" if name in ("secret_key", "database_url") or len(text) > 80 else f"{text} "
+    return "" if name in SECRETS or len(text) > 80 else f"{text} "

@@ -10,7 +10,6 @@ Rules:
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
@@ -23,12 +22,17 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
+from mediaserver.config.service_settings import (
+    ChatSettings,
+    MoneySettings,
+    RtcSettings,
+    StripeSettings,
+)
 from mediaserver.config.values import (
     MIB,
     Count,
     Group,
     Host,
-    IpAddresses,
     Names,
     Networks,
     Port,
@@ -127,40 +131,6 @@ class RtmpsSettings(Group):
         if self.port is not None and (self.certificate_file is None or self.key_file is None):
             raise ValueError("rtmps.port needs rtmps.certificate_file and rtmps.key_file")
         return self
-
-
-class RtcSettings(Group):
-    hosts: Annotated[IpAddresses, Field(min_length=1, max_length=2)] = (
-        IPv4Address("0.0.0.0"),
-        IPv6Address("::"),
-    )
-    """Addresses to listen on for WebRTC media, one of IPv4, one of IPv6, or both."""
-
-    port: Port = 8189
-    """Port for WebRTC media, UDP and TCP; 0 takes a free one. Open it in the firewall for both."""
-
-    announced_addresses: IpAddresses = ()
-    """IP addresses under which browsers reach the port. Needed behind NAT and in a container. Unset: those
-    that this machine sends from."""
-
-    max_sessions: Count = 5000
-    """Publishers over WHIP at once, and as many viewers over WHEP."""
-
-    max_transports_per_room: Count = 5000
-    """WebRTC connections of one room at once: viewers over WHEP have one each, participants of /rtc two."""
-
-    ice_servers: Names = ()
-    """STUN and TURN servers that WHIP and WHEP clients are told of, such as turn:turn.example.com:3478. Few
-    need them: the server itself is reached directly."""
-
-    ice_username: str | None = None
-    """User name for the TURN servers."""
-
-    ice_credential: SecretStr | None = None
-    """Password for the TURN servers."""
-
-    transcode_workers: Annotated[Count, Field(le=64)] = 2
-    """Threads that turn AAC into Opus and back between RTMP and WebRTC; a stream takes 1 to 2 % of a core."""
 
 
 class BroadcastSettings(Group):
@@ -266,20 +236,6 @@ class ApiSettings(Group):
     """Let webhooks go to private and loopback addresses, over plain http, too: for closed networks."""
 
 
-class MoneySettings(Group):
-    currency: Annotated[str, BeforeValidator(lower), Field(pattern="^[a-z]{3}$")] = "usd"
-    """Currency of creators' earnings, as in ISO 4217. What was earned in another one stays in it."""
-
-    coin_value: Annotated[int, Field(ge=1, le=10_000)] = 1
-    """What a coin that is given is worth to its creator before the share, in minor units such as cents."""
-
-    creator_percent: Annotated[int, Field(ge=0, le=100)] = 70
-    """The creator's share of gifts and tips; creators may have one of their own."""
-
-    welcome_coins: Annotated[int, Field(ge=0, le=1_000_000)] = 100
-    """Coins that each user finds in the wallet once the e-mail address is verified; 0 for none."""
-
-
 class PasswordSettings(Group):
     threads: Annotated[int, Field(ge=1, le=64)] = 2
     """Password hashes computed at once. Each takes 64 MiB of memory and one core for tens of milliseconds."""
@@ -309,39 +265,6 @@ class AuthorizationSettings(Group):
 
     cache_entries: Count = 50_000
     """Answers kept at most; the oldest go first."""
-
-
-class FilterFailure(Enum):
-    ALLOW = "allow"
-    HOLD = "hold"
-
-
-class ChatSettings(Group):
-    connections_per_minute: Count = 10
-    """WebSocket connections to the chat that one address may open in a minute."""
-
-    max_connections: Count = 20_000
-    """WebSocket connections to the chat at once."""
-
-    joins_per_window: Count = 60
-    """Times that one user, or one address without an account, may join rooms in 10 seconds."""
-
-    messages_per_window: Count = 5
-    """Messages that one user may write in 10 seconds, over all rooms."""
-
-    history_days: Annotated[int, Field(ge=0, le=36_500)] = 90
-    """Messages are removed after so many days, but for those that are pinned; 0 keeps them for good."""
-
-    filter_url: Annotated[str, AfterValidator(check_public_url)] | None = None
-    """A classifier of your own. Every message is sent there as JSON, ``{"roomId", "userId", "username",
-    "message"}``; it answers ``{"action": "allow" | "hold" | "refuse", "reason"?}``."""
-
-    filter_timeout_ms: Annotated[int, Field(ge=10, le=10_000)] = 500
-    """The classifier's answer is waited for this long."""
-
-    filter_failure: FilterFailure = FilterFailure.ALLOW
-    """What becomes of a message that the classifier does not judge in time: ``allow``, or ``hold`` for
-    review."""
 
 
 class DrainSettings(Group):
@@ -382,6 +305,7 @@ class Settings(Group):
     api: ApiSettings = ApiSettings()
     chat: ChatSettings = ChatSettings()
     money: MoneySettings = MoneySettings()
+    stripe: StripeSettings = StripeSettings()
     passwords: PasswordSettings = PasswordSettings()
     smtp: SmtpSettings = SmtpSettings()
     authorization: AuthorizationSettings = AuthorizationSettings()

@@ -75,6 +75,12 @@ def check_secret(value: SecretStr) -> SecretStr:
     return value
 
 
+def check_filled(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().strip():
+        raise ValueError("must not be empty")
+    return value
+
+
 MINIMUM_SECRET_LENGTH: Final = 32
 MIB: Final = 1024 * 1024
 
