@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.chatting import PASSWORD
 from tests.e2e.studio import FIGURES, PROBLEM, STATE, Studio, browser_with_camera
 from tests.e2e.watching import Room, Watcher
-from tests.helpers.chromium import Chromium
+from tests.helpers.chromium import Chromium, Page
 from tests.helpers.server_process import ServerProcess
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -183,6 +183,48 @@ async def test_somebody_new_makes_a_room(server: ServerProcess, chromium: Chromi
     await studio.page.wait_for("document.getElementById('room').selectedOptions[0]?.text === 'My first room'")
     await studio.turn_on()
     await studio.go_live()
+
+
+async def test_viewers_come_on_stage(room: Room, studio: Studio, chromium: Chromium) -> None:
+    await studio.go_live()
+    viewer = await raise_hand(room, studio, chromium)
+    await studio.press_in_stage("Invite")
+    await viewer.wait_for("document.getElementById('invitation').open")
+    await viewer.evaluate("document.getElementById('invitation-both').click()")
+    await viewer.wait_for("document.getElementById('seat').checkVisibility()")
+    face = "document.querySelector('#stage-faces video')"
+    await studio.page.wait_for(f"{face}?.videoWidth > 0 && {face}.currentTime > 0")
+    await studio.press_in_stage("Mute")
+    await viewer.wait_for("document.getElementById('seat-mute').disabled")
+    await studio.press_in_stage("Let speak")
+    await viewer.wait_for("!document.getElementById('seat-mute').disabled")
+    await studio.press_in_stage("To the audience")
+    await viewer.wait_for("!document.getElementById('seat').checkVisibility()")
+    nobody = "!document.querySelector('#stage-faces li, #stage-people li')"
+    await studio.page.wait_for(nobody)
+    assert viewer.problems == []
+    assert studio.problems() == []
+
+
+async def test_whoever_is_removed_is_told(room: Room, studio: Studio, chromium: Chromium) -> None:
+    await studio.go_live()
+    viewer = await raise_hand(room, studio, chromium)
+    await studio.press_in_stage("Remove")
+    sheet = "[...document.querySelectorAll('#chat-sheet-body button')]"
+    await studio.page.wait_for(f"{sheet}.length === 2")
+    await studio.page.evaluate(f"{sheet}[0].click()")
+    await studio.page.wait_for("!document.querySelector('#stage-people li')")
+    await viewer.wait_for("document.getElementById('hand').getAttribute('aria-pressed') === 'false'")
+    assert await viewer.evaluate("document.getElementById('hand-note').textContent")
+
+
+async def raise_hand(room: Room, studio: Studio, chromium: Chromium) -> Page:
+    """Somebody on the watch page, whose hand the host sees."""
+    viewer = await chromium.open(room.page_url, as_somebody_else=True)
+    await viewer.wait_for("document.getElementById('hand').checkVisibility()")
+    await viewer.evaluate("document.getElementById('hand').click()")
+    await studio.page.wait_for("document.querySelectorAll('#stage-people .is-raised').length === 1")
+    return viewer
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844), (320, 568)])

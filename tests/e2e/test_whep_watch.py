@@ -1,10 +1,13 @@
 """The watch page over WebRTC: RTMP is seen within half a second, and fMP4 is there where that fails."""
 
+import asyncio
+
 import pytest
 
 from tests.e2e.conftest import publishing_pattern
 from tests.e2e.watching import Room, Watcher
 from tests.helpers.chromium import Page
+from tests.helpers.ffmpeg import Clip, publishing
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -53,6 +56,16 @@ async def test_starts_by_itself_when_the_room_goes_live(room: Room, watcher: Wat
     await watcher.wait_screen("ended")
     async with publishing_pattern(room):
         await watcher.wait_playing()
+
+
+async def test_encoder_is_killed_and_comes_back(room: Room, watcher: Watcher, clip: Clip) -> None:
+    with publishing(clip, room.publish_url):
+        await asyncio.to_thread(room.server.wait_live, room.id)
+        await watcher.watch(room.page_url)
+    await watcher.wait_screen("interrupted")
+    with publishing(clip, room.publish_url):
+        await watcher.wait_playing()
+    assert watcher.page.problems == []
 
 
 async def test_falls_back_when_the_server_refuses(live_room: Room, watcher: Watcher) -> None:

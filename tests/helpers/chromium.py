@@ -192,9 +192,12 @@ class Chromium:
         await self._connection.close()
         await _end(self._process, self._profile)
 
-    async def open(self, url: str = "about:blank") -> Page:
-        """A new tab at ``url``."""
-        created = await self._connection.call("Target.createTarget", {"url": "about:blank"})
+    async def open(self, url: str = "about:blank", *, as_somebody_else: bool = False) -> Page:
+        """A new tab at ``url``; ``as_somebody_else`` without the cookies and storage of the others."""
+        place: dict[str, object] = {}
+        if as_somebody_else:
+            place = dict(await self._connection.call("Target.createBrowserContext", {}))
+        created = await self._connection.call("Target.createTarget", {"url": "about:blank", **place})
         target = created["targetId"]
         attached = await self._connection.call("Target.attachToTarget", {"targetId": target, "flatten": True})
         page = Page(self._connection, attached["sessionId"], target)

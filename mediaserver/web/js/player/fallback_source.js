@@ -25,6 +25,10 @@ export class FallbackSource {
     return this.#current.followsStreamTime;
   }
 
+  get progress() {
+    return this.#current.progress ?? null;
+  }
+
   get figures() {
     return this.#current.figures ?? null;
   }

@@ -187,8 +187,9 @@ export class Player extends EventTarget {
     const video = this.#video;
     if (video.paused && !video.ended) this.#startVideo();
     if (this.#source.followsStreamTime) this.#follow();
-    if (video.currentTime !== this.#lastPosition) {
-      this.#lastPosition = video.currentTime;
+    const position = this.#source.progress ?? video.currentTime;
+    if (position !== this.#lastPosition) {
+      this.#lastPosition = position;
       this.#movedAt = now();
       if (video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA) this.#setLink(Link.PLAYING);
     } else if (now() - this.#movedAt > STARVED_SECONDS) {

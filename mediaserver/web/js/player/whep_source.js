@@ -20,6 +20,8 @@ export class WhepSource {
   followsStreamTime = false;
   /** Of the last second; see receivingFigures. Null while nothing plays. */
   figures = null;
+  /** Grows while media comes: the element's own clock goes on without. */
+  progress = 0;
   #video;
   #addresses;
   #expectsVideo;
@@ -67,7 +69,7 @@ export class WhepSource {
     let before = null;
     while (!signal.aborted) {
       const now = look(await connection.getStats(), 'inbound', performance.now() / 1000);
-      progress.check(now, this.#video.paused);
+      this.progress = progress.check(now, this.#video.paused);
       await health.check(now.time);
       if (before === null || now.time - before.time >= FIGURES_SECONDS) {
         this.figures = receivingFigures(before, now);
@@ -82,25 +84,27 @@ export class WhepSource {
 /** Whether pictures, or sound where there are none, keep coming out of the decoders. */
 class Progress {
   #expectsVideo;
-  #counts = { video: 0, audio: 0 };
+  #decoded = 0;
   #hasBegun = false;
+  #openedAt = null;
   #since = null;
 
   constructor(expectsVideo) {
     this.#expectsVideo = expectsVideo;
   }
 
-  /** Throws SourceError when it has been quiet for too long. */
+  /** What has been decoded, a number that grows. Throws SourceError when it has not for too long. */
   check(now, isPaused) {
-    const counts = decoded(now);
-    const isMoving = this.#expectsVideo() ? counts.video > this.#counts.video : counts.video + counts.audio > this.#counts.video + this.#counts.audio;
-    this.#counts = counts;
+    const { video, audio } = decoded(now);
+    const isMoving = video + audio > this.#decoded;
+    this.#decoded = video + audio;
     // Browsers may stop decoding for an element that is paused.
     if (isMoving || isPaused || this.#since === null) this.#since = now.time;
-    if (isMoving) this.#hasBegun = true;
-    const quiet = now.time - this.#since;
-    if (!this.#hasBegun && quiet > DECODE_SECONDS) throw new SourceError(Cause.WAY, 'nothing could be decoded');
-    if (quiet > SILENCE_SECONDS) throw new SourceError(Cause.NETWORK, 'no media arrives');
+    // A camera may be switched off later; at first sound alone would be half of what there is.
+    if (this.#hasBegun || (this.#expectsVideo() ? video > 0 : isMoving)) this.#hasBegun = true;
+    else if (now.time - (this.#openedAt ??= now.time) > DECODE_SECONDS && !isPaused) throw new SourceError(Cause.WAY, 'nothing could be decoded');
+    if (now.time - this.#since > SILENCE_SECONDS) throw new SourceError(Cause.NETWORK, 'no media arrives');
+    return this.#decoded;
   }
 }
 

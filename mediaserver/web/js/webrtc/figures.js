@@ -33,9 +33,10 @@ export function receivingFigures(before, now) {
   };
 }
 
-/** Whether anything at all has come out of a decoder: `{video, audio}`, both counts. */
+/** What has come out of the decoders: `{video, audio}`, both counts. What was made up for lack of packets is not counted. */
 export function decoded({ video, audio }) {
-  return { video: video?.framesDecoded ?? 0, audio: audio?.totalSamplesReceived ?? audio?.packetsReceived ?? 0 };
+  const samples = audio?.totalSamplesReceived === undefined ? audio?.packetsReceived : audio.totalSamplesReceived - (audio.concealedSamples ?? 0);
+  return { video: video?.framesDecoded ?? 0, audio: samples ?? 0 };
 }
 
 function sharedFigures(before, now, bytes) {

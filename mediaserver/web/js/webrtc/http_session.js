@@ -81,7 +81,9 @@ export class HttpSession {
     if (this.#isClosed) return;
     this.#isClosed = true;
     clearTimeout(this.#timer);
-    if (this.#location === null) this.#connection.close();
+    // Where the server closed it, there is nothing left to be deleted.
+    const isOver = this.#location === null || this.#connection.connectionState === 'closed';
+    if (isOver) this.#connection.close();
     else this.#delete();
   }
 
