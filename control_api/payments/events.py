@@ -1,0 +1,70 @@
+"""What a provider says, each event once, in whatever order and however often it comes.
+
+The event and what it does are one transaction: a crash in between leaves neither, and who is sent no answer
+sends the event again.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import structlog
+
+from control_api.errors import ApiError, conflict
+from control_api.payments.ports import EventHandler, Events, ProviderEvent, TooEarly
+from storage.database import Database, Transaction
+from storage.repositories.payment_events import PaymentEventLog
+
+logger = structlog.get_logger("mediaserver.money")
+
+MAX_EVENT_BYTES: Final = 1024 * 1024
+
+
+class PaymentEvents:
+    """``handlers`` by the type of events. Of what nobody asks for, only the id is kept."""
+
+    def __init__(self, database: Database, provider: Events, handlers: Mapping[str, EventHandler]) -> None:
+        self._database = database
+        self._provider = provider
+        self._handlers = dict(handlers)
+
+    async def receive(self, body: bytes, signature: str) -> bool:
+        """Whether it is new. Raises ApiError: 400 for what the provider did not send, 409 ``too_early``."""
+        event = self._provider.event_of(body, signature)
+        try:
+            is_new = await self._apply(event)
+        except TooEarly as error:
+            logger.info("payment_event_too_early", event_id=event.id, type=event.type)
+            raise _send_again() from error
+        logger.info("payment_event", event_id=event.id, type=event.type, is_new=is_new)
+        return is_new
+
+    async def _apply(self, event: ProviderEvent) -> bool:
+        async with self._database.transaction() as transaction:
+            # Who brings the same event at the same time waits here for what becomes of this one.
+            if not await PaymentEventLog(transaction).add(event.id, event.type, event.created_at):
+                return False
+            handler = self._handlers.get(event.type)
+            if handler is not None:
+                await handler(transaction, event)
+            return True
+
+
+def merged(parts: Sequence[Mapping[str, EventHandler]]) -> dict[str, EventHandler]:
+    """One handler for each type: those of all ``parts``, one after the other, in the same transaction."""
+    found: dict[str, list[EventHandler]] = {}
+    for part in parts:
+        for kind, handler in part.items():
+            found.setdefault(kind, []).append(handler)
+    return {kind: _in_turn(handlers) for kind, handlers in found.items()}
+
+
+def _in_turn(handlers: Sequence[EventHandler]) -> EventHandler:
+    async def handle(transaction: Transaction, event: ProviderEvent) -> None:
+        for handler in handlers:
+            await handler(transaction, event)
+
+    return handle
+
+
+def _send_again() -> ApiError:
+    return conflict("too_early", "Something that belongs before this event has not come yet: send it again.")
