@@ -23,7 +23,8 @@ from bench.reporting.machine import machine_name
 from bench.reporting.model import Better, Metric, Report
 from control_api.errors import ApiError
 from control_api.services.gift_news import GiftNews
-from control_api.services.gifts import GiftParts, GiftsService
+from control_api.services.gift_rules import GiftParts
+from control_api.services.gifts import GiftsService
 from control_api.services.money import MoneyOptions
 from control_api.services.playback import PlaybackAccess
 from control_api.services.wallet import WalletService

@@ -14,6 +14,7 @@ from control_api.routes.wallet import Wallet, wallet_view
 from control_api.routing import Call, Route
 from control_api.schemas import Body, Data, PageQuery, Query, UserSummary
 from control_api.services.account_view import avatar_address
+from control_api.services.gift_till import Paid
 from control_api.services.gifts import (
     LEADERS,
     MAX_MESSAGE,
@@ -22,7 +23,6 @@ from control_api.services.gifts import (
     MIN_TIP,
     Board,
     GiftsService,
-    Paid,
 )
 from control_api.services.money import INSUFFICIENT
 from control_api.services.playback import Denial

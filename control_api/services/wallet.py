@@ -1,5 +1,6 @@
 """Wallets: what is in them, what went in and out, the welcome bonus, and an administrator's hand."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -18,6 +19,7 @@ from storage.repositories.ledger import (
     GEM,
     NO_OVERDRAFT,
     ONCE,
+    Holding,
     Ledger,
     Line,
     Movement,
@@ -70,7 +72,14 @@ class WalletService:
     async def of(self, user_id: UUID) -> WalletBalance:
         """With the welcome bonus, which whoever has verified their address finds there."""
         await self.welcome(user_id)
-        holdings = await self._ledger.holdings(user_id)
+        return (await self.of_many([user_id]))[user_id]
+
+    async def of_many(self, user_ids: Collection[UUID]) -> dict[UUID, WalletBalance]:
+        """As they are: without a welcome bonus that nobody has asked for yet."""
+        holdings = await self._ledger.holdings_of(user_ids)
+        return {user_id: self._balance(held) for user_id, held in holdings.items()}
+
+    def _balance(self, holdings: Sequence[Holding]) -> WalletBalance:
         held = {(each.kind, each.currency): each.balance for each in holdings}
         money = self._options.currency
         return WalletBalance(

@@ -7,7 +7,7 @@ Rules:
 * Balances are moved by the database, in the statement that writes the entries, and keep to their bounds.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -146,13 +146,20 @@ class Ledger:
 
     async def holdings(self, user_id: UUID) -> list[Holding]:
         """Every account of the user."""
+        return (await self.holdings_of([user_id]))[user_id]
+
+    async def holdings_of(self, user_ids: Collection[UUID]) -> dict[UUID, list[Holding]]:
+        """Every account of each of the users."""
         rows = await self._database.fetch(
-            """SELECT kind, currency, sum(balance)::bigint
+            """SELECT owner_id, kind, currency, sum(balance)::bigint
                FROM ledger_accounts JOIN ledger_balances ON account_id = ledger_accounts.id
-               WHERE owner_id = $1 GROUP BY kind, currency ORDER BY kind, currency""",
-            user_id,
+               WHERE owner_id = ANY ($1::uuid[]) GROUP BY owner_id, kind, currency ORDER BY kind, currency""",
+            list(user_ids),
         )
-        return [Holding(AccountKind(kind), currency, balance) for kind, currency, balance in rows]
+        held: dict[UUID, list[Holding]] = {user_id: [] for user_id in user_ids}
+        for owner_id, kind, currency, balance in rows:
+            held[owner_id].append(Holding(AccountKind(kind), currency, balance))
+        return held
 
     async def movements(
         self, user_id: UUID, kind: AccountKind | None, before: tuple[UUID, int] | None, limit: int

@@ -7,7 +7,8 @@ from uuid import UUID
 from control_api.routes.gifts import GiftsRoutes
 from control_api.routes.wallet import WalletRoutes
 from control_api.services.gift_news import GiftNews
-from control_api.services.gifts import GiftParts, GiftsService
+from control_api.services.gift_rules import GiftParts
+from control_api.services.gifts import GiftsService
 from control_api.services.money import MoneyOptions
 from control_api.services.playback import PlaybackAccess
 from control_api.services.wallet import WalletService
