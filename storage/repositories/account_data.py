@@ -70,6 +70,9 @@ SECTIONS: Final[Mapping[str, str]] = {
                      FROM gift_transactions WHERE sender_id = $1 ORDER BY id DESC""",
     "gifts-received": """SELECT id, room_id, gift_slug, quantity, coins, earned, currency, created_at
                          FROM gift_transactions WHERE receiver_id = $1 ORDER BY id DESC""",
+    "purchases": """SELECT id, description, coins, amount, currency, state, coins_reversed, amount_reversed,
+                           created_at, credited_at
+                    FROM purchases WHERE user_id = $1 ORDER BY id DESC""",
     "room-bans": """SELECT room_id, until, reason, created_at
                     FROM chat_bans WHERE user_id = $1 AND NOT is_shadow ORDER BY room_id""",
     "room-moderator": """SELECT room_id, created_at
@@ -97,6 +100,7 @@ REMOVED: Final = (
     "DELETE FROM chat_moderators WHERE user_id = $1",
     "DELETE FROM creator_shares WHERE user_id = $1",
     "DELETE FROM gift_totals WHERE user_id = $1",
+    "DELETE FROM discount_uses WHERE user_id = $1",
     "UPDATE gift_transactions SET message = '' WHERE sender_id = $1 AND message <> ''",
     "UPDATE reports SET text = '' WHERE reporter_id = $1",
     """UPDATE chat_events SET data = data || '{"message": ""}'
@@ -112,6 +116,7 @@ KEPT: Final = frozenset(
         "reports.resolved_by",
         "creator_applications.decided_by",
         "ledger_accounts.owner_id",
+        "discount_codes.user_id",
     )
 )
 """What points to users and is not in REMOVED: it tells nothing of who it was, or goes by another way."""

@@ -93,6 +93,23 @@ FILLINGS: Mapping[str, str] = {
         FROM (SELECT id, owner_id FROM rooms ORDER BY id LIMIT $1) AS rooms,
              unnest('{day,week,all}'::text[]) AS period""",
     "gift_room_totals": f"(room_id, coins, gifts) SELECT id, 10, 1 {_ROOMS}",
+    "payment_events": f"(id, kind, created_at) SELECT 'evt_' || id, 'charge.refunded', {_SINCE} {_USERS}",
+    "coin_packages": """(id, name, coins, price, currency)
+        SELECT gen_random_uuid(), 'x', n, 50 + n, 'usd' FROM generate_series(1, $1) AS n""",
+    "discount_codes": f"""(id, code, kind, coins, user_id)
+        SELECT id, upper('CODE-' || right(id::text, 12)), 'reward', 10, id {_USERS}""",
+    "discount_uses": "(code_id, user_id, uses) SELECT id, user_id, 1 FROM discount_codes LIMIT $1",
+    "purchases": f"""(id, user_id, key, fingerprint, package_id, description, coins, amount, currency, provider,
+        session, payment, state, expires_at, credited_at)
+        SELECT id, id, 'x', '', (SELECT id FROM coin_packages LIMIT 1), 'x', 100, 129, 'usd', 'stripe',
+               'cs_' || id, 'pi_' || id, 'paid', now(), now() {_USERS}""",
+    "purchase_history": """(purchase_id, place, state, event_id)
+        SELECT id, 1, 'paid', 'evt_' || id FROM purchases LIMIT $1""",
+    "purchase_transfers": """(transfer_id, purchase_id, event_id, kind)
+        SELECT id, id, 'evt_' || id, 'purchase' FROM purchases LIMIT $1""",
+    "payment_refunds": "(payment, currency, refunded) SELECT payment, 'usd', 1 FROM purchases LIMIT $1",
+    "payment_disputes": """(id, payment, currency, amount, state)
+        SELECT 'dp_' || id, payment, 'usd', 1, 'won' FROM purchases LIMIT $1""",
 }
 
 
