@@ -46,6 +46,10 @@ class OwnServer:
     rtmp_port: int
     flags: tuple[str, ...]
 
+    @property
+    def data_dir(self) -> Path:
+        return Path(self.flags[1])
+
     async def create_room(self, title: str) -> BenchRoom:
         """Make a room by the command line, as any script would."""
         words = ("admin", "create-room", "--json", "--user", "admin", "--title", title, *self.flags)

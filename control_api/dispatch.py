@@ -120,7 +120,8 @@ class Dispatcher:
         async def act() -> web.Response:
             return success(await route.handler(call), route.status, self._options.is_secure)
 
-        return await (self._idempotency.answer(call, act) if route.needs_idempotency_key else act())
+        keeps_answer = route.needs_idempotency_key and not route.has_own_keys
+        return await (self._idempotency.answer(call, act) if keeps_answer else act())
 
     async def _principal(
         self, route: Route, request: web.Request, address: str, headers: dict[str, str]

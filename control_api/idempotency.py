@@ -3,6 +3,7 @@
 The same key with another request is refused (422), and so is a second call while the first runs (409).
 A call that was refused has done nothing, so its key stays free. After a crash nobody knows what was done: the
 key is given out again after a while, and what moves money is idempotent by it in tables of its own.
+Routes with keys of their own do without all this.
 """
 
 import asyncio
@@ -25,6 +26,8 @@ from storage.repositories.idempotency_keys import IdempotencyKeys, KeptAnswer
 
 HEADER: Final = "Idempotency-Key"
 MAX_KEY_LENGTH: Final = 128
+REPLAYED: Final = {"Idempotency-Replayed": "true"}
+"""With an answer that was given before."""
 PATIENCE: Final = timedelta(minutes=1)
 KEPT_FOR: Final = timedelta(days=1)
 CLEANING_SECONDS: Final = 3600.0
@@ -86,5 +89,5 @@ def _replay(kept: KeptAnswer, request_hash: bytes) -> web.Response:
         )
     if kept.status is None:
         raise conflict("request_in_progress", "The same request is being worked on; ask again shortly.")
-    headers = {**SAFE_HEADERS, "Idempotency-Replayed": "true"}
+    headers = {**SAFE_HEADERS, **REPLAYED}
     return web.Response(body=kept.body, status=kept.status, content_type=JSON_TYPE, headers=headers)

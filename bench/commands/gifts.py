@@ -1,26 +1,31 @@
-"""``bench gifts``: gifts a second into one room, or over many, as the server's own service gives them.
+"""``bench gifts``: gifts a second into one room, or over many.
 
-The service and an embedded PostgreSQL of its own, with the settings and the disk that a server has; without
-HTTP, whose cost ``bench api`` tells. Gifts start by the clock, whether or not those before are done.
+Over HTTP, to a server of its own with an embedded PostgreSQL; or with ``--core`` to the service alone, which
+then runs in the generator's process. Gifts start by the clock, whether or not those before are done.
 """
 
 import asyncio
 import tempfile
 from argparse import ArgumentParser, Namespace
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
-from uuid import UUID
+from typing import Final, TypeAlias
 
+from bench.api_load.givers import ANSWER_SECONDS, Crowd, GiftClient, populate, sign_in
+from bench.chat_load.probe import ChatProbe
 from bench.commands.command import Command, add_output_arguments, bounded
-from bench.commands.steady import scaled, utc_now
+from bench.commands.steady import interval_notes, scaled, server_metrics, utc_now
+from bench.errors import BenchError
 from bench.measure.progress import Progress
+from bench.measure.sampling import IntervalFigures, Sampler
 from bench.measure.statistics import distribution
+from bench.peers import own_server
 from bench.reporting.machine import machine_name
 from bench.reporting.model import Better, Metric, Report
+from bench.targets import parse_target
 from control_api.errors import ApiError
 from control_api.services.gift_news import GiftNews
 from control_api.services.gift_rules import GiftParts
@@ -35,16 +40,15 @@ from storage.errors import StorageError
 from storage.ids import new_id
 from storage.migrating import migrate
 from storage.reconciliation import reconcile
-from storage.repositories import Users
-from storage.repositories.gifts import Gifts
-from storage.repositories.ledger import COIN, Ledger, Line, NewTransfer, TransferKind
-from storage.repositories.ledger_accounts import Account, AccountKind, LedgerAccounts
-from storage.repositories.rooms import Rooms
+from storage.repositories.ledger_accounts import LedgerAccounts
 
-COINS: Final = 1_000_000_000
 MAX_WAITING: Final = 5000
 """Gifts under way at once; further ones are not given, and counted."""
-ANSWER_SECONDS: Final = 30.0
+WARM_UP_SECONDS: Final = 2.0
+UNLIMITED: Final = "1000000000"
+
+Give: TypeAlias = Callable[[int, int], Awaitable[str]]
+"""By the numbers of sender and room; returns why it was refused, or nothing."""
 
 
 @dataclass(slots=True)
@@ -54,26 +58,29 @@ class _Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class _Crowd:
-    senders: Sequence[UUID]
-    rooms: Sequence[UUID]
-    gift_id: UUID
+class _Stage:
+    """Where gifts are given. ``probe`` is None where the server is this process."""
+
+    give: Give
+    database: Database
+    probe: ChatProbe | None
 
 
-class _Live:
-    """Every room is."""
-
-    def is_live(self, _room_id: UUID) -> bool:
-        return True
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    tally: _Tally
+    interval: IntervalFigures
+    differences: int
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--core", action="store_true", help="the service alone, without HTTP and chat")
     for name, kind, least, most, default, text in (
         ("--rate", float, 1, 20_000, 300.0, "gifts a second"),
         ("--rooms", int, 1, 10_000, 1, "rooms that they are spread over, each of another creator"),
         ("--senders", int, 1, 10_000, 500, "people who give"),
         ("--seconds", float, 1, 600, 15.0, "length of the interval that is measured"),
-        ("--connections", int, 2, 200, 10, "to PostgreSQL"),
+        ("--connections", int, 2, 200, 10, "to PostgreSQL, with --core"),
     ):
         parser.add_argument(
             name, type=bounded(kind, least, most), default=default, help=f"{text} (default {default:g})"
@@ -83,67 +90,87 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 async def _run(arguments: Namespace) -> Sequence[Report]:
     progress, started_at = Progress(), utc_now()
+    stage_of = _core if arguments.core else _server
     try:
-        async with _database(arguments.connections) as database:
-            progress.show("making people and rooms")
-            accounts = LedgerAccounts(database)
-            crowd = await _populate(database, accounts, arguments)
-            news = GiftNews(database, Bus())
-            service = _service(database, accounts, news)
-            telling = asyncio.create_task(news.run())
+        progress.show("starting, and making people and rooms")
+        async with stage_of(arguments) as stage:
+            progress.show("warming up")
+            await _load(stage.give, arguments, WARM_UP_SECONDS)
             progress.show(f"giving {arguments.rate:g} a second for {arguments.seconds:g} s")
-            try:
-                tally = await _load(service, crowd, arguments)
-            finally:
-                telling.cancel()
-                await asyncio.gather(telling, return_exceptions=True)
-            differences = len((await reconcile(database)).differences)
+            sampler = Sampler(stage.probe)
+            tally, interval = await asyncio.gather(
+                _load(stage.give, arguments, arguments.seconds),
+                sampler.run(arguments.seconds, lambda _: None),
+            )
+            differences = len((await reconcile(stage.database)).differences)
     finally:
         progress.clear()
-    return [_report(arguments, tally, differences, started_at)]
+    return [_report(arguments, _Outcome(tally, interval, differences), started_at)]
 
 
 @asynccontextmanager
-async def _database(connections: int) -> AsyncIterator[Database]:
+async def _server(arguments: Namespace) -> AsyncIterator[_Stage]:
+    async with own_server(("--api.requests-per-window", UNLIMITED)) as server, AsyncExitStack() as stack:
+        postgres = EmbeddedPostgres(server.data_dir / "postgres")
+        database = await stack.enter_async_context(Database(postgres))
+        crowd = await populate(database, arguments.senders, arguments.rooms)
+        tokens = await sign_in(database, server.data_dir, crowd.senders)
+        client = GiftClient(parse_target(server.http_url("/"), ("http",)), crowd, tokens)
+        stack.callback(client.close)
+        yield _Stage(client.give, database, ChatProbe(server.pid, _postmaster(server.data_dir)))
+
+
+def _postmaster(data_dir: Path) -> int:
+    """It is no child of the server, which it outlives."""
+    return int((data_dir / "postgres" / "postmaster.pid").read_text().split()[0])
+
+
+@asynccontextmanager
+async def _core(arguments: Namespace) -> AsyncIterator[_Stage]:
     with tempfile.TemporaryDirectory(prefix="mediaserver-bench-") as name:
         server = EmbeddedPostgres(Path(name) / "postgres")
-        async with Database(server, PoolOptions(size=connections)) as database:
+        async with Database(server, PoolOptions(size=arguments.connections)) as database:
             await migrate(database)
-            yield database
+            crowd = await populate(database, arguments.senders, arguments.rooms)
+            news = GiftNews(database, Bus())
+            telling = asyncio.create_task(news.run())
+            try:
+                yield _Stage(_giving(_service(database, news), crowd), database, None)
+            finally:
+                telling.cancel()
+                await asyncio.gather(telling, return_exceptions=True)
 
 
-def _service(database: Database, accounts: LedgerAccounts, news: GiftNews) -> GiftsService:
-    options = MoneyOptions(welcome_coins=0)
+class _NotHere:
+    """No room is live on this node; the database knows of all."""
+
+    def is_live(self, _room_id: object) -> bool:
+        return False
+
+
+def _service(database: Database, news: GiftNews) -> GiftsService:
+    options, accounts = MoneyOptions(welcome_coins=0), LedgerAccounts(database)
     wallets = WalletService(database, accounts, options)
-    parts = GiftParts(accounts, wallets, PlaybackAccess(database), _Live(), options, news.wake)
+    parts = GiftParts(accounts, wallets, PlaybackAccess(database), _NotHere(), options, news.wake)
     return GiftsService(database, parts)
 
 
-async def _populate(database: Database, accounts: LedgerAccounts, arguments: Namespace) -> _Crowd:
-    senders = [await _person(database, f"sender_{number}") for number in range(arguments.senders)]
-    for sender in senders:
-        source, wallet = await accounts.ids(
-            [Account(AccountKind.BONUS, COIN), Account(AccountKind.WALLET, COIN, sender)]
-        )
-        lines = (Line(source, -COINS), Line(wallet, COINS))
-        await Ledger(database).post(NewTransfer(TransferKind.BONUS, "bench", str(sender), "", lines))
-    rooms = []
-    for number in range(arguments.rooms):
-        owner = await _person(database, f"creator_{number}")
-        rooms.append(await Rooms(database).add(owner, "A room", None))
-    (rose, *_) = await Gifts(database).offered()
-    return _Crowd(senders, rooms, rose.id)
+def _giving(service: GiftsService, crowd: Crowd) -> Give:
+    async def give(sender: int, room: int) -> str:
+        try:
+            await service.give(crowd.senders[sender], crowd.rooms[room], str(new_id()), crowd.gift_id, 1)
+        except ApiError as error:
+            return error.code
+        return ""
+
+    return give
 
 
-async def _person(database: Database, name: str) -> UUID:
-    return (await Users(database).add(name, f"{name}@bench.invalid", "!")).id
-
-
-async def _load(service: GiftsService, crowd: _Crowd, arguments: Namespace) -> _Tally:
+async def _load(give: Give, arguments: Namespace, seconds: float) -> _Tally:
     loop, tally = asyncio.get_running_loop(), _Tally()
     tasks: set[asyncio.Task[None]] = set()
     began = loop.time()
-    for number in range(int(arguments.rate * arguments.seconds)):
+    for number in range(int(arguments.rate * seconds)):
         due = began + number / arguments.rate
         if (pause := due - loop.time()) > 0:
             await asyncio.sleep(pause)
@@ -152,7 +179,8 @@ async def _load(service: GiftsService, crowd: _Crowd, arguments: Namespace) -> _
         if len(tasks) >= MAX_WAITING:
             tally.refused["not given: too many wait"] += 1
             continue
-        task = asyncio.create_task(_give(service, crowd, number, due, tally))
+        sender, room = number % arguments.senders, number % arguments.rooms
+        task = asyncio.create_task(_give(give, sender, room, due, tally))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
     await asyncio.wait(tasks, timeout=ANSWER_SECONDS) if tasks else None
@@ -161,46 +189,46 @@ async def _load(service: GiftsService, crowd: _Crowd, arguments: Namespace) -> _
     return tally
 
 
-async def _give(service: GiftsService, crowd: _Crowd, number: int, due: float, tally: _Tally) -> None:
-    sender = crowd.senders[number % len(crowd.senders)]
-    room = crowd.rooms[number % len(crowd.rooms)]
+async def _give(give: Give, sender: int, room: int, due: float, tally: _Tally) -> None:
     try:
-        await service.give(sender, room, str(new_id()), crowd.gift_id, 1)
-    except ApiError as error:
-        tally.refused[error.code] += 1
-    except (StorageError, TimeoutError) as error:
-        tally.refused[type(error).__name__] += 1
+        refusal = await give(sender, room)
+    except (StorageError, BenchError, OSError, TimeoutError) as error:
+        refusal = type(error).__name__
+    if refusal:
+        tally.refused[refusal] += 1
     else:
         tally.latencies.append(asyncio.get_running_loop().time() - due)
 
 
-def _report(arguments: Namespace, tally: _Tally, differences: int, started_at: str) -> Report:
-    names = ("rate", "rooms", "senders", "seconds", "connections")
+def _report(arguments: Namespace, outcome: _Outcome, started_at: str) -> Report:
+    names = ("rate", "rooms", "senders", "seconds")
+    refused = tuple(f"{count} gifts: {code}" for code, count in outcome.tally.refused.most_common(5))
     return Report(
         command="gifts",
-        label="mediaserver",
+        label="service alone" if arguments.core else "mediaserver",
         started_at=started_at,
         machine=machine_name(),
         parameters={name: f"{getattr(arguments, name):g}" for name in names},
-        metrics=tuple(_metrics(arguments, tally, differences)),
-        problems=tuple(_problems(tally, differences)),
-        notes=tuple(f"{count} gifts: {code}" for code, count in tally.refused.most_common(5)),
+        metrics=(*_metrics(arguments, outcome), *server_metrics(outcome.interval)),
+        problems=tuple(_problems(outcome)),
+        notes=(*refused, *interval_notes(outcome.interval)),
     )
 
 
-def _metrics(arguments: Namespace, tally: _Tally, differences: int) -> Iterator[Metric]:
+def _metrics(arguments: Namespace, outcome: _Outcome) -> Iterator[Metric]:
+    tally = outcome.tally
     latencies = distribution(tally.latencies)
     yield Metric("gifts", len(tally.latencies) / arguments.seconds, "1/s", Better.HIGHER)
     yield Metric("latency p50", scaled(latencies.median, 1000), "ms", Better.LOWER)
     yield Metric("latency p99", scaled(latencies.p99, 1000), "ms", Better.LOWER)
     yield Metric("errors", tally.refused.total(), "gifts", Better.LOWER)
-    yield Metric("differences in the ledger", differences, "", Better.LOWER)
+    yield Metric("differences in the ledger", outcome.differences, "", Better.LOWER)
 
 
-def _problems(tally: _Tally, differences: int) -> Iterator[str]:
-    if differences:
-        yield f"the ledger has {differences} differences"
-    if not tally.latencies:
+def _problems(outcome: _Outcome) -> Iterator[str]:
+    if outcome.differences:
+        yield f"the ledger has {outcome.differences} differences"
+    if not outcome.tally.latencies:
         yield "nothing was given"
 
 

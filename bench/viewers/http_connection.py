@@ -41,11 +41,15 @@ class HttpConnection(asyncio.BufferedProtocol):
         Raises ResponseError for an answer that is not HTTP or when the server closes before its end, OSError
         when it cannot be reached, TimeoutError after ``seconds``.
         """
+        return await self.exchange(serialize_request(self._target, path), sink, seconds)
+
+    async def exchange(self, request: bytes, sink: Sink, seconds: float) -> ResponseHead:
+        """Send any request, as bytes; otherwise as ``get``."""
         async with asyncio.timeout(seconds):
             transport = self._transport or await self._connect()
             self._received, self._head, self._sink = b"", None, sink
             self._answer = asyncio.get_running_loop().create_future()
-            transport.write(serialize_request(self._target, path))
+            transport.write(request)
             return await self._answer
 
     def close(self) -> None:

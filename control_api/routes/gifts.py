@@ -7,11 +7,11 @@ from uuid import UUID
 
 from msgspec import Meta
 
-from control_api.idempotency import idempotency_key
+from control_api.idempotency import REPLAYED, idempotency_key
 from control_api.pagination import Page
 from control_api.principal import Access
 from control_api.routes.wallet import Wallet, wallet_view
-from control_api.routing import Call, Route
+from control_api.routing import Call, Reply, Route
 from control_api.schemas import Body, Data, PageQuery, Query, UserSummary
 from control_api.services.account_view import avatar_address
 from control_api.services.gift_till import Paid
@@ -169,6 +169,7 @@ class GiftsRoutes:
                 status=HTTPStatus.CREATED,
                 errors=(ROOM_NOT_FOUND, (HTTPStatus.NOT_FOUND, "gift_not_found"), *REFUSALS),
                 needs_idempotency_key=True,
+                has_own_keys=True,
             ),
             Route(
                 "POST",
@@ -181,6 +182,7 @@ class GiftsRoutes:
                 status=HTTPStatus.CREATED,
                 errors=(ROOM_NOT_FOUND, *REFUSALS),
                 needs_idempotency_key=True,
+                has_own_keys=True,
             ),
             Route(
                 "GET",
@@ -204,12 +206,12 @@ class GiftsRoutes:
         page = await self._gifts.received(call.user_id, call.query.cursor, call.query.limit)
         return page.map(_received)
 
-    async def give(self, call: Call[NewGift, None]) -> PaidView:
+    async def give(self, call: Call[NewGift, None]) -> Reply:
         room_id, key = call.path_id("id", "room"), idempotency_key(call.request)
         body = call.body
         return _paid(await self._gifts.give(call.user_id, room_id, key, body.gift_id, body.quantity))
 
-    async def tip(self, call: Call[NewTip, None]) -> PaidView:
+    async def tip(self, call: Call[NewTip, None]) -> Reply:
         room_id, key = call.path_id("id", "room"), idempotency_key(call.request)
         return _paid(await self._gifts.tip(call.user_id, room_id, key, call.body.coins, call.body.message))
 
@@ -230,7 +232,7 @@ def _gift(gift: Gift) -> GiftView:
     )
 
 
-def _paid(paid: Paid) -> PaidView:
+def _paid(paid: Paid) -> Reply:
     given = paid.given
     transaction = GiftTransactionView(
         id=given.id,
@@ -241,7 +243,8 @@ def _paid(paid: Paid) -> PaidView:
         message=given.message,
         created_at=given.created_at,
     )
-    return PaidView(gift_transaction=transaction, wallet=wallet_view(paid.wallet))
+    view = PaidView(gift_transaction=transaction, wallet=wallet_view(paid.wallet))
+    return Reply(view, headers=REPLAYED if paid.is_replay else {})
 
 
 def _sent(given: Given) -> SentGift:

@@ -102,16 +102,28 @@ async def test_the_same_key_pays_once(world):
     assert await world.tip(10, key="once") == (422, "idempotency_key_reused")
 
 
-async def test_the_key_counts_when_the_answer_was_not_kept(world):
-    """A crash after the payment, and before its answer was written down; meanwhile the room has ended."""
+async def test_the_key_counts_when_the_answer_did_not_arrive(world):
+    """Meanwhile the room has ended, and more was given."""
     _, first = await world.give(key="once")
-    await world.database.execute("DELETE FROM idempotency_keys")
+    await world.give()
     world.money.media.viewers.clear()
-    status, again = await world.give(key="once")
-    assert (status, again["giftTransaction"]) == (201, first["giftTransaction"])
-    await world.database.execute("DELETE FROM idempotency_keys")
+    path, body = f"/rooms/{world.room_id}/gifts", {"giftId": str(ROSE)}
+    headers = {"Idempotency-Key": "once"}
+    status, answer, sent = await world.api.call("POST", path, "bob", json=body, headers=headers)
+    assert (status, sent["Idempotency-Replayed"]) == (201, "true")
+    assert answer["data"]["giftTransaction"] == first["giftTransaction"]
+    assert answer["data"]["wallet"]["coins"] == 980
     assert await world.give(quantity=2, key="once") == (422, "idempotency_key_reused")
-    assert await world.coins("bob") == 990
+    assert await world.coins("bob") == 980
+
+
+async def test_a_key_of_an_adjustment_is_no_key_of_a_gift(world):
+    adjustment = {"coins": 50, "reason": "x"}
+    admin = world.people["admin"]
+    path = f"/admin/wallets/{admin.id}/adjust"
+    assert (await world.call("POST", path, "admin", "once", json=adjustment))[0] == 200
+    assert await world.give("admin", key="once") == (422, "idempotency_key_reused")
+    assert await world.coins("admin") == 50
 
 
 async def test_keys_of_others_are_others(world):
