@@ -122,8 +122,8 @@ class Route:
     ``upload_types`` are the media types of a raw body that the handler reads from ``call.request`` itself, up
     to ``call.max_bytes``: ``max_upload_bytes`` where the settings do not allow even that.
     ``takes_if_match`` says that ``call.if_match`` is heeded, ``gives_etag`` that the answer has a version.
-    ``has_own_keys`` says that the handler itself does once what is asked for under an ``Idempotency-Key``, and
-    tells again what came of it: then the dispatcher keeps no answer.
+    ``has_own_keys`` says that the handler itself does once what is asked for under an ``Idempotency-Key``,
+    and tells again what came of it: then the dispatcher keeps no answer.
     ``takes_refresh_cookie`` is for the routes where that cookie counts, whoever asks.
     """
 
