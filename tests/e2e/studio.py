@@ -10,7 +10,8 @@ from tests.e2e.chatting import PASSWORD
 from tests.helpers.chromium import SOUND_WITHOUT_GESTURE, Chromium, Page
 from tests.helpers.server_process import ServerProcess
 
-TWO_CAMERAS: Final = "--use-fake-device-for-media-stream=device-count=2"
+# The second is a depth camera, of which nothing can be encoded.
+CAMERAS: Final = "--use-fake-device-for-media-stream=device-count=3"
 ALLOWED: Final = "--use-fake-ui-for-media-stream"
 FIGURES: Final = "document.getElementById('figures').innerText"
 STATE: Final = "document.getElementById('studio').dataset.state"
@@ -76,5 +77,5 @@ class Studio:
 @contextlib.asynccontextmanager
 async def browser_with_camera() -> AsyncIterator[Chromium]:
     """One that asks nobody whether a page may use it."""
-    async with await Chromium.start(TWO_CAMERAS, ALLOWED, SOUND_WITHOUT_GESTURE) as chromium:
+    async with await Chromium.start(CAMERAS, ALLOWED, SOUND_WITHOUT_GESTURE) as chromium:
         yield chromium
