@@ -73,6 +73,16 @@ SECTIONS: Final[Mapping[str, str]] = {
     "purchases": """SELECT id, description, coins, amount, currency, state, coins_reversed, amount_reversed,
                            created_at, credited_at
                     FROM purchases WHERE user_id = $1 ORDER BY id DESC""",
+    "plans": """SELECT id, name, description, is_active, created_at
+                FROM plans WHERE creator_id = $1 ORDER BY id""",
+    "subscriptions": """SELECT subscriptions.id, creators.username AS creator, plans.name AS plan,
+                               billing_interval, amount, plan_prices.currency, subscriptions.state,
+                               subscriptions.created_at, started_at, period_end, ended_at
+                        FROM subscriptions
+                        JOIN users AS creators ON creators.id = subscriptions.creator_id
+                        JOIN plan_prices ON plan_prices.id = price_id
+                        JOIN plans ON plans.id = plan_id
+                        WHERE subscriptions.user_id = $1 ORDER BY subscriptions.id DESC""",
     "room-bans": """SELECT room_id, until, reason, created_at
                     FROM chat_bans WHERE user_id = $1 AND NOT is_shadow ORDER BY room_id""",
     "room-moderator": """SELECT room_id, created_at
@@ -116,6 +126,9 @@ KEPT: Final = frozenset(
         "reports.resolved_by",
         "creator_applications.decided_by",
         "ledger_accounts.owner_id",
+        "plans.creator_id",
+        "subscriptions.user_id",
+        "subscriptions.creator_id",
         "discount_codes.user_id",
     )
 )

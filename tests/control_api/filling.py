@@ -99,8 +99,8 @@ FILLINGS: Mapping[str, str] = {
     "discount_codes": f"""(id, code, kind, coins, user_id)
         SELECT id, upper('CODE-' || right(id::text, 12)), 'reward', 10, id {_USERS}""",
     "discount_uses": "(code_id, user_id, uses) SELECT id, user_id, 1 FROM discount_codes LIMIT $1",
-    "purchases": f"""(id, user_id, key, fingerprint, package_id, description, coins, amount, currency, provider,
-        session, payment, state, expires_at, credited_at)
+    "purchases": f"""(id, user_id, key, fingerprint, package_id, description, coins, amount, currency,
+        provider, session, payment, state, expires_at, credited_at)
         SELECT id, id, 'x', '', (SELECT id FROM coin_packages LIMIT 1), 'x', 100, 129, 'usd', 'stripe',
                'cs_' || id, 'pi_' || id, 'paid', now(), now() {_USERS}""",
     "purchase_history": """(purchase_id, place, state, event_id)
@@ -110,6 +110,30 @@ FILLINGS: Mapping[str, str] = {
     "payment_refunds": "(payment, currency, refunded) SELECT payment, 'usd', 1 FROM purchases LIMIT $1",
     "payment_disputes": """(id, payment, currency, amount, state)
         SELECT 'dp_' || id, payment, 'usd', 1, 'won' FROM purchases LIMIT $1""",
+    "plans": f"(id, creator_id, name) SELECT id, id, 'x' {_USERS}",
+    "plan_prices": """(id, plan_id, billing_interval, amount, currency)
+        SELECT id, id, 'month', 500, 'usd' FROM plans LIMIT $1""",
+    "plan_price_refs": """(price_id, provider, provider_ref)
+        SELECT id, 'stripe', 'price_' || id FROM plan_prices LIMIT $1""",
+    "subscriptions": f"""(id, user_id, creator_id, price_id, provider, provider_ref, checkout_ref, state,
+        gives_access, period_end)
+        SELECT plan.id, users.id, plan.id, plan.id, 'stripe', 'sub_' || plan.id, 'cs_' || plan.id, 'active',
+               true, now() + interval '1 day'
+        FROM (SELECT id, row_number() OVER (ORDER BY id) AS n FROM plans ORDER BY id LIMIT $1) AS plan
+        JOIN (SELECT id, row_number() OVER (ORDER BY id) % $1 + 1 AS n {_USERS}) AS users
+             ON users.n = plan.n""",
+    "subscription_invoices": """(id, subscription_id, transfer_id, creator_id, amount, earned, currency,
+        is_period, paid_at)
+        SELECT 'in_' || subscription.id, subscription.id, transfer.id, creator_id, 500, 350, 'usd', true,
+               now()
+        FROM (SELECT id, creator_id, row_number() OVER () AS n FROM subscriptions LIMIT $1) AS subscription
+        JOIN (SELECT id, row_number() OVER () AS n FROM ledger_transfers LIMIT $1) AS transfer USING (n)""",
+    "subscription_payments": """(payment_ref, invoice_id)
+        SELECT 'pi_' || id, id FROM subscription_invoices LIMIT $1""",
+    "subscription_refunds": """(payment_ref, source, amount, event_at)
+        SELECT payment_ref, 'refund', 1, now() FROM subscription_payments LIMIT $1""",
+    "subscription_outbox": """(id, kind, subscription_id)
+        SELECT id, 'started', id FROM subscriptions LIMIT $1""",
 }
 
 
