@@ -1,18 +1,14 @@
 """What payouts need of a payment provider."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Protocol
 from uuid import UUID
 
 from storage.repositories.payouts import Onboarding, ProviderName
 
-PAYOUT_ID: Final = "payout_id"
-"""In the metadata of a transfer at the provider."""
-
 
 class TransferRefused(Exception):
-    """The provider did not move the money, and will not. ``message`` is for the creator and administrators."""
+    """The provider did not move the money, and will not. ``message`` is for people."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -75,16 +71,3 @@ class PayoutProvider(Protocol):
     async def find_transfer(self, payout_id: UUID) -> str | None:
         """The name of the transfer, if there is one."""
         ...
-
-
-def standing_of(account: Mapping[str, Any]) -> Standing:
-    """What an account in the shape of Stripe's says of itself."""
-    requirements = account.get("requirements") or {}
-    capabilities = account.get("capabilities") or {}
-    name = str(account.get("id", ""))
-    if account.get("payouts_enabled") and capabilities.get("transfers", "active") == "active":
-        return Standing(name, Onboarding.ACTIVE)
-    if not account.get("details_submitted"):
-        return Standing(name, Onboarding.PENDING)
-    reason = requirements.get("disabled_reason") or ", ".join(requirements.get("currently_due") or ())
-    return Standing(name, Onboarding.RESTRICTED, str(reason or "The payment provider looks at the account."))

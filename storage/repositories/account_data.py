@@ -83,6 +83,13 @@ SECTIONS: Final[Mapping[str, str]] = {
                         JOIN plan_prices ON plan_prices.id = price_id
                         JOIN plans ON plans.id = plan_id
                         WHERE subscriptions.user_id = $1 ORDER BY subscriptions.id DESC""",
+    "payout-settings": """SELECT schedule, minimum, currency, due_at, updated_at
+                          FROM payout_settings WHERE user_id = $1""",
+    "payout-accounts": """SELECT provider, account, state, created_at
+                          FROM payout_accounts WHERE user_id = $1 ORDER BY provider""",
+    "payouts": """SELECT id, currency, amount, returned, state, provider, account, problem, created_at,
+                         finished_at
+                  FROM payouts WHERE user_id = $1 ORDER BY id DESC""",
     "room-bans": """SELECT room_id, until, reason, created_at
                     FROM chat_bans WHERE user_id = $1 AND NOT is_shadow ORDER BY room_id""",
     "room-moderator": """SELECT room_id, created_at
@@ -110,6 +117,8 @@ REMOVED: Final = (
     "DELETE FROM chat_moderators WHERE user_id = $1",
     "DELETE FROM creator_shares WHERE user_id = $1",
     "DELETE FROM gift_totals WHERE user_id = $1",
+    "DELETE FROM payout_settings WHERE user_id = $1",
+    "DELETE FROM payout_accounts WHERE user_id = $1",
     "DELETE FROM discount_uses WHERE user_id = $1",
     "UPDATE gift_transactions SET message = '' WHERE sender_id = $1 AND message <> ''",
     "UPDATE reports SET text = '' WHERE reporter_id = $1",
@@ -128,6 +137,7 @@ KEPT: Final = frozenset(
         "ledger_accounts.owner_id",
         "plans.creator_id",
         "subscriptions.user_id",
+        "payouts.user_id",
         "subscriptions.creator_id",
         "discount_codes.user_id",
     )

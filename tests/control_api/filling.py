@@ -134,6 +134,17 @@ FILLINGS: Mapping[str, str] = {
         SELECT payment_ref, 'refund', 1, now() FROM subscription_payments LIMIT $1""",
     "subscription_outbox": """(id, kind, subscription_id)
         SELECT id, 'started', id FROM subscriptions LIMIT $1""",
+    "payout_accounts": f"""(user_id, provider, account, state)
+        SELECT id, 'stripe', 'acct_' || id, 'active' {_USERS}""",
+    "payout_settings": f"""(user_id, schedule, minimum, currency, due_at)
+        SELECT id, 'weekly', 5000, 'usd', {_SINCE} + (random() * 1000 || ' hours')::interval {_USERS}""",
+    "payouts": f"""(id, user_id, currency, amount, state, trigger, key, provider, account, reference,
+        finished_at)
+        SELECT gen_random_uuid(), id, 'usd', 5000, state, 'demand', state, 'stripe', 'acct_' || id,
+               CASE state WHEN 'paid' THEN 'tr_' || id END,
+               CASE WHEN state <> 'pending' THEN {_SINCE} END
+        FROM (SELECT id FROM users ORDER BY id LIMIT $1) AS users,
+             unnest('{{pending,paid,failed}}'::text[]) AS state""",
 }
 
 

@@ -1,0 +1,80 @@
+"""The provider's objects that payouts read, as Stripe describes them. What is signed may be of any shape."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, TypeVar
+from uuid import UUID
+
+import msgspec
+import structlog
+from msgspec import Meta
+
+from control_api.payments.payout_ports import Standing
+from storage.repositories.payouts import MAX_PROBLEM, Onboarding
+
+logger = structlog.get_logger("mediaserver.money")
+
+PAYOUT_ID: Final = "payout_id"
+"""In the metadata of a transfer at the provider."""
+
+Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")]
+Line = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*$")]
+ModelT = TypeVar("ModelT", bound=msgspec.Struct)
+
+
+class TransferObject(msgspec.Struct):
+    """``amount_reversed`` is all that came back so far."""
+
+    id: Name
+    amount_reversed: Annotated[int, Meta(ge=0, le=2**62)] = 0
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class BankPayoutObject(msgspec.Struct):
+    """From the provider to the creator's bank."""
+
+    failure_message: Line | None = None
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class Requirements(msgspec.Struct):
+    disabled_reason: Line | None = None
+    currently_due: list[Line] = msgspec.field(default_factory=list)
+
+
+class Capabilities(msgspec.Struct):
+    transfers: str = "inactive"
+
+
+class AccountObject(msgspec.Struct):
+    id: Name
+    payouts_enabled: bool = False
+    details_submitted: bool = False
+    requirements: Requirements | None = None
+    capabilities: Capabilities = msgspec.field(default_factory=Capabilities)
+
+    @property
+    def standing(self) -> Standing:
+        if self.payouts_enabled and self.capabilities.transfers == "active":
+            return Standing(self.id, Onboarding.ACTIVE)
+        if not self.details_submitted:
+            return Standing(self.id, Onboarding.PENDING)
+        wanted = self.requirements or Requirements()
+        reason = ", ".join(wanted.currently_due) or wanted.disabled_reason
+        problem = reason or "The payment provider is checking the account."
+        return Standing(self.id, Onboarding.RESTRICTED, problem[:MAX_PROBLEM])
+
+
+def read(model: type[ModelT], data: Mapping[str, Any]) -> ModelT | None:
+    """None for what is no such object."""
+    try:
+        return msgspec.convert(data, model)
+    except msgspec.ValidationError as error:
+        logger.warning("payment_object_unreadable", kind=model.__name__, error=str(error))
+        return None
+
+
+def payout_id_in(metadata: Mapping[str, str]) -> UUID | None:
+    try:
+        return UUID(metadata.get(PAYOUT_ID, ""))
+    except ValueError:
+        return None

@@ -1,0 +1,52 @@
+"""When creators are paid, and how amounts are written."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from storage.repositories.payouts import Schedule
+
+WEEK: Final = timedelta(days=7)
+_A_MONDAY: Final = datetime(1970, 1, 5, tzinfo=UTC)
+_DIGITS: Final = (
+    dict.fromkeys(("bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "ugx", "vnd"), 0)
+    | dict.fromkeys(("vuv", "xaf", "xof", "xpf"), 0)
+    | dict.fromkeys(("bhd", "jod", "kwd", "omr", "tnd"), 3)
+)
+"""How many digits of an amount are behind the point, where it is not two."""
+FORMULA_STARTS: Final = ("=", "+", "-", "@")
+_NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutOptions:
+    """``minimum`` in minor units is the least that is paid out; ``public_url`` is where the server is."""
+
+    minimum: int = 5000
+    public_url: str = ""
+
+
+def next_turn(schedule: Schedule, now: datetime) -> datetime | None:
+    """The first turn after ``now``: Mondays, every other Monday, or the first of the month; 0:00 UTC."""
+    if schedule is Schedule.MANUAL:
+        return None
+    if schedule is Schedule.MONTHLY:
+        year, month = divmod(now.year * 12 + now.month, 12)
+        return datetime(year, month + 1, 1, tzinfo=UTC)
+    length = WEEK if schedule is Schedule.WEEKLY else 2 * WEEK
+    return _A_MONDAY + ((now - _A_MONDAY) // length + 1) * length
+
+
+def written_amount(amount: int, currency: str) -> str:
+    """Minor units as people write them: 1234 of usd is 12.34."""
+    digits = _DIGITS.get(currency, 2)
+    sign, text = "-" if amount < 0 else "", str(abs(amount)).rjust(digits + 1, "0")
+    return f"{sign}{text[:-digits]}.{text[-digits:]}" if digits else f"{sign}{text}"
+
+
+def csv_cell(text: str) -> str:
+    """``text`` so that no spreadsheet takes it for a formula. Numbers stay numbers."""
+    if _NUMBER.fullmatch(text) or not text.lstrip().startswith(FORMULA_STARTS):
+        return text
+    return f"'{text}"
