@@ -49,7 +49,7 @@ from chat.protocol.frames import (
     encode_once,
     error_body,
 )
-from chat.room import Room, Visitor, role_of
+from chat.room import Room, Visitor, badge_of, role_of
 from chat.writer import LogWriter
 from storage.database import Database
 from storage.errors import StorageError
@@ -225,7 +225,7 @@ class FrameHandler:
             person.user_id,
             person.username,
             person.display_name,
-            role_of(person).badge,
+            badge_of(person),
             screened.text,
             body.reply_to,
             await self._mentions(screened.text),

@@ -73,11 +73,6 @@ class Audience(Protocol):
     def watchers(self, room_id: UUID) -> Watchers: ...
 
 
-class Subscribers(Protocol):
-    async def is_subscriber(self, user_id: UUID, owner_id: UUID) -> bool:
-        """Whether ``user_id`` has a paid subscription to ``owner_id`` now."""
-
-
 class NotificationSource(Protocol):
     async def find(self, user_id: UUID, notification_id: UUID) -> Mapping[str, object] | None:
         """The user's notification as the API lists it; None if it is not to be shown. Raises StorageError."""

@@ -26,6 +26,9 @@ MAX_PEOPLE: Final = 5_000
 MAX_BURST: Final = 32
 """Different reactions in one burst; more are not counted."""
 
+SUBSCRIBER: Final = "subscriber"
+"""The badge of who is nothing else in the room."""
+
 
 class Role(Enum):
     """What somebody is in a room; the value is what clients see."""
@@ -40,10 +43,6 @@ class Role(Enum):
     def is_moderator(self) -> bool:
         return self in _MODERATORS
 
-    @property
-    def badge(self) -> str | None:
-        return self.value if self.is_moderator else None
-
 
 _MODERATORS: Final = frozenset((Role.OWNER, Role.STAFF, Role.MODERATOR))
 
@@ -56,6 +55,14 @@ def role_of(person: RoomPerson | None) -> Role:
     if is_staff(person):
         return Role.STAFF
     return Role.MODERATOR if person.is_moderator else Role.MEMBER
+
+
+def badge_of(person: RoomPerson) -> str | None:
+    """What stands beside the person's name."""
+    role = role_of(person)
+    if role.is_moderator:
+        return role.value
+    return SUBSCRIBER if person.is_subscriber else None
 
 
 @dataclass(slots=True)

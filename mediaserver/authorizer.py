@@ -22,7 +22,7 @@ from uuid import UUID
 import structlog
 
 from control_api.playback_grants import Grant, PlaybackGrants, TokenFault
-from control_api.services.playback import Denial, PlaybackAccess, Subscriptions, Verdict
+from control_api.services.playback import Denial, PlaybackAccess, Verdict
 from mediaserver.cached_lookup import CachedLookup, CacheLimits
 from mediaserver.config.settings import AuthorizationSettings
 from mediaserver.room_refs import parse_room_ref
@@ -120,13 +120,12 @@ class Authorizer:
         bus: Bus,
         settings: AuthorizationSettings,
         grants: PlaybackGrants | None = None,
-        subscriptions: Subscriptions | None = None,
     ) -> None:
         """Without ``grants`` no token counts."""
         self._digester = digester
         self._bus = bus
         self._grants = grants
-        self._access = PlaybackAccess(database, subscriptions)
+        self._access = PlaybackAccess(database)
         self._stream_keys = StreamKeys(database)
         self._limits = CacheLimits()
         self._verdict_limits = CacheLimits()

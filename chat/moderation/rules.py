@@ -53,7 +53,6 @@ def judge(
     text: str,
     now: datetime,
     *,
-    is_subscriber: bool = False,
     term: Match | None = None,
 ) -> Decision:
     """``text`` as ``clean`` gives it, ``term`` what of the room's terms it holds; ``person`` None is nobody.
@@ -65,7 +64,7 @@ def judge(
         return Decision(Action.REFUSE, refusal)
     decision = ALLOWED
     if not is_exempt(person):
-        refusal = _refusal_of_modes(settings, person, now, is_subscriber)
+        refusal = _refusal_of_modes(settings, person, now)
         decision = Decision(Action.REFUSE, refusal) if refusal else _judge_text(settings, text, term)
     if is_shadowed(person, now) and decision.action is not Action.REFUSE:
         return Decision(Action.SHADOW)
@@ -94,14 +93,12 @@ def is_shadowed(person: RoomPerson, now: datetime) -> bool:
     return ban is not None and ban.is_shadow and (ban.until is None or ban.until > now)
 
 
-def _refusal_of_modes(
-    settings: ChatSettings, person: RoomPerson, now: datetime, is_subscriber: bool
-) -> Refusal | None:
+def _refusal_of_modes(settings: ChatSettings, person: RoomPerson, now: datetime) -> Refusal | None:
     if settings.followers_only_seconds is not None:
         refusal = _refusal_of_followers(settings.followers_only_seconds, person.followed_at, now)
         if refusal is not None:
             return refusal
-    if settings.subscribers_only and not is_subscriber:
+    if settings.subscribers_only and not person.is_subscriber:
         return Refusal("subscribers_only", "Only subscribers may write here.")
     return None
 

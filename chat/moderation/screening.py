@@ -4,7 +4,6 @@ First what needs no state, then this node's memory, then what all nodes share. S
 message that is refused for something else does not use up its author's turn.
 """
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,7 +23,7 @@ from chat.moderation.rules import (
 )
 from chat.moderation.terms import CompiledTerms
 from chat.moderation.text import clean
-from chat.ports import RateLimiter, Subscribers
+from chat.ports import RateLimiter
 from storage.repositories.chat_people import RoomPerson
 from storage.repositories.chat_rooms import ChatSettings
 
@@ -32,7 +31,6 @@ __all__ = ["Action", "RoomView", "Screened", "Screening"]
 
 MESSAGES_PER_WINDOW: Final = 5
 WINDOW_SECONDS: Final = 10.0
-SUBSCRIBER_TIMEOUT_SECONDS: Final = 5.0
 
 
 class RoomView(Protocol):
@@ -43,9 +41,6 @@ class RoomView(Protocol):
 
     @property
     def id(self) -> UUID: ...
-
-    @property
-    def owner_id(self) -> UUID: ...
 
     @property
     def recent(self) -> Recent: ...
@@ -71,14 +66,12 @@ class Screening:
     def __init__(
         self,
         limiter: RateLimiter,
-        subscribers: Subscribers | None = None,
         external: ExternalFilter | None = None,
         now: Callable[[], datetime] = _now,
         messages_per_window: int = MESSAGES_PER_WINDOW,
     ) -> None:
         self._limiter = limiter
         self._messages_per_window = messages_per_window
-        self._subscribers = subscribers
         self._external = external
         self._now = now
 
@@ -112,25 +105,16 @@ class Screening:
             room.recent.forget(screened.noted)
 
     async def _judge(self, room: RoomView, person: RoomPerson, text: str) -> Decision:
-        settings, is_subscriber = room.settings, False
-        if settings.subscribers_only and not is_exempt(person):
-            is_subscriber = await self._is_subscriber(room, person)
-        decision = judge(settings, person, text, self._now(), is_subscriber=is_subscriber)
+        settings = room.settings
+        decision = judge(settings, person, text, self._now())
         if decision.refusal is None and not is_exempt(person):
             # Last, since patterns may be costly.
             term = await room.terms.match(text)
             if term is not None:
-                now = self._now()
-                decision = judge(settings, person, text, now, is_subscriber=is_subscriber, term=term)
+                decision = judge(settings, person, text, self._now(), term=term)
         if decision.refusal is not None:
             raise decision.refusal
         return decision
-
-    async def _is_subscriber(self, room: RoomView, person: RoomPerson) -> bool:
-        if self._subscribers is None:
-            return False
-        async with asyncio.timeout(SUBSCRIBER_TIMEOUT_SECONDS):
-            return await self._subscribers.is_subscriber(person.user_id, room.owner_id)
 
     async def _ask_others(
         self, room: RoomView, person: RoomPerson, text: str, decision: Decision

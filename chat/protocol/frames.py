@@ -113,7 +113,7 @@ class SettingsBody(ServerBody, frozen=True):
 
 
 class MessageBody(ServerBody, frozen=True):
-    """``badge`` is ``owner``, ``moderator``, ``staff`` or None; ``timestamp`` as in RFC 3339."""
+    """``badge``: ``owner``, ``moderator``, ``staff``, ``subscriber``, None; ``timestamp`` as in RFC 3339."""
 
     room_id: UUID
     offset: int

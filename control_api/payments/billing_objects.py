@@ -1,6 +1,6 @@
 """What events of subscriptions are about, as Stripe describes it, in its older and its newer shape.
 
-Since https://docs.stripe.com/changelog/basil#2025-03-31.basil a subscription's period is that of its items, and
+Since https://docs.stripe.com/changelog/basil#2025-03-31.basil a subscription's period is that of its items,
 an invoice's subscription and payments stand elsewhere.
 """
 

@@ -29,7 +29,9 @@ class MentionView(Data):
 
 
 class MessageView(Data):
-    """As in the chat's ``new-message`` frame. ``badge`` is ``owner``, ``moderator``, ``staff`` or null."""
+    """As in the chat's ``new-message`` frame. ``badge``: ``owner``, ``moderator``, ``staff``, ``subscriber``
+    or null.
+    """
 
     room_id: UUID
     offset: int

@@ -49,18 +49,6 @@ _MESSAGES: Final = {
 }
 
 
-class Subscriptions(Protocol):
-    async def is_subscriber(self, user_id: UUID, owner_id: UUID) -> bool:
-        """Whether ``user_id`` has a paid subscription to ``owner_id`` now."""
-
-
-class NoSubscriptions:
-    """Implements Subscriptions for a server that sells none."""
-
-    async def is_subscriber(self, user_id: UUID, owner_id: UUID) -> bool:
-        return False
-
-
 class Viewers(Protocol):
     """Who takes up a place in a room: those who watch, not those who only chat."""
 
@@ -85,9 +73,8 @@ class Verdict:
 class PlaybackAccess:
     """The rule, asked of the database."""
 
-    def __init__(self, database: Executor, subscriptions: Subscriptions | None = None) -> None:
+    def __init__(self, database: Executor) -> None:
         self._playback = Playback(database)
-        self._subscriptions = subscriptions or NoSubscriptions()
 
     async def verdict(self, room_id: UUID, user_id: UUID | None) -> Verdict | None:
         """None when there is no such room."""
@@ -97,22 +84,19 @@ class PlaybackAccess:
     async def verdicts(self, room_id: UUID, user_ids: Sequence[UUID | None]) -> list[Verdict]:
         """One for each of ``user_ids``; nothing when there is no such room."""
         standings = await self._playback.standings(room_id, user_ids)
-        return [await self._judge(standing) for standing in standings]
+        return [_judge(standing) for standing in standings]
 
-    async def _judge(self, standing: Standing) -> Verdict:
-        denial = denial_of(standing)
-        if denial is Denial.SUBSCRIBERS_ONLY and standing.user_id is not None:
-            subscriptions = self._subscriptions
-            if await subscriptions.is_subscriber(standing.user_id, standing.owner_id):
-                denial = None
-        if _is_privileged(standing):
-            return Verdict(standing.room_id, standing.user_id, denial, max_viewers=None)
-        is_hidden = standing.owner_state is not UserState.ACTIVE
-        return Verdict(standing.room_id, standing.user_id, denial, standing.max_viewers, is_hidden)
+
+def _judge(standing: Standing) -> Verdict:
+    denial = denial_of(standing)
+    if _is_privileged(standing):
+        return Verdict(standing.room_id, standing.user_id, denial, max_viewers=None)
+    is_hidden = standing.owner_state is not UserState.ACTIVE
+    return Verdict(standing.room_id, standing.user_id, denial, standing.max_viewers, is_hidden)
 
 
 def denial_of(standing: Standing) -> Denial | None:
-    """Why this user may not watch; SUBSCRIBERS_ONLY is said of everyone, as subscriptions stand elsewhere."""
+    """Why this user may not watch."""
     if standing.user_id is not None and standing.state is not UserState.ACTIVE:
         return Denial.ACCOUNT_SUSPENDED
     if _is_privileged(standing):
@@ -126,7 +110,7 @@ def denial_of(standing: Standing) -> Denial | None:
         return Denial.AGE_RESTRICTED
     if standing.visibility is Visibility.FOLLOWERS and not standing.is_follower:
         return Denial.FOLLOWERS_ONLY
-    if standing.visibility is Visibility.SUBSCRIBERS:
+    if standing.visibility is Visibility.SUBSCRIBERS and not standing.is_subscriber:
         return Denial.SUBSCRIBERS_ONLY
     return None
 

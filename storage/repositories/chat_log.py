@@ -26,7 +26,7 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:
-    """Names and badge ("owner", "moderator", "staff") are those of the time of writing."""
+    """Names and badge ("owner", "moderator", "staff", "subscriber") are those of the time of writing."""
 
     id: UUID
     room_id: UUID

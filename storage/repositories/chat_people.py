@@ -39,6 +39,7 @@ class RoomPerson:
     followed_at: datetime | None
     ban: Ban | None
     state: UserState
+    is_subscriber: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,9 @@ _PERSON: Final = f"""
     SELECT users.id, username, display_name, role, state, owner_id = users.id AS is_owner,
            EXISTS (SELECT FROM chat_moderators
                    WHERE room_id = rooms.id AND user_id = users.id) AS is_moderator,
+           EXISTS (SELECT FROM subscriptions
+                   WHERE user_id = users.id AND creator_id = owner_id
+                     AND state <> 'ended' AND gives_access) AS is_subscriber,
            follows.created_at AS followed_at,
            chat_bans.room_id, chat_bans.user_id, until, is_shadow, reason, created_by, chat_bans.created_at
     FROM rooms JOIN users ON users.id = $2 AND users.state <> 'deleted'
@@ -252,4 +256,5 @@ def _person(row: Row) -> RoomPerson:
         row["followed_at"],
         _ban(row) if row["room_id"] else None,
         UserState(row["state"]),
+        row["is_subscriber"],
     )

@@ -28,7 +28,7 @@ class Standing:
     """How ``user_id`` stands to a room. None is somebody who has not signed in.
 
     ``role`` and ``state`` are None for nobody, and for a user who does not exist any more. ``is_moderator``
-    says that they moderate this room's chat.
+    says that they moderate this room's chat, ``is_subscriber`` that they are one of its owner.
     """
 
     room_id: UUID
@@ -43,6 +43,7 @@ class Standing:
     is_follower: bool
     is_blocked: bool
     is_moderator: bool
+    is_subscriber: bool = False
 
 
 _SELECT_ROOM = """SELECT rooms.id, owner_id, display_name AS owner_name, slug, title, visibility,
@@ -66,7 +67,11 @@ class Playback:
             """SELECT rooms.id AS room_id, rooms.owner_id, owners.state AS owner_state,
                       visibility, age_restricted, max_viewers,
                       asked.id AS user_id, users.role, users.state,
-                      follows.user_id IS NOT NULL AS is_follower, blocks.user_id IS NOT NULL AS is_blocked,
+                      follows.user_id IS NOT NULL AS is_follower,
+                      EXISTS (SELECT FROM subscriptions
+                              WHERE user_id = asked.id AND creator_id = rooms.owner_id
+                                AND subscriptions.state <> 'ended' AND gives_access) AS is_subscriber,
+                      blocks.user_id IS NOT NULL AS is_blocked,
                       chat_moderators.user_id IS NOT NULL AS is_moderator
                FROM rooms
                JOIN users AS owners ON owners.id = rooms.owner_id
@@ -110,4 +115,5 @@ def _standing(row: Row) -> Standing:
         row["is_follower"],
         row["is_blocked"],
         row["is_moderator"],
+        row["is_subscriber"],
     )

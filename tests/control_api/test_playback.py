@@ -22,17 +22,10 @@ from storage.ids import new_id
 from storage.repositories import Role, Rooms, Users, UserState, Visibility
 from storage.repositories.chat_people import ChatPeople
 from tests.control_api.serving import serve
+from tests.control_api.subscribed import end, subscribe
 
 GRANTS = PlaybackGrants(b"secret")
 BASES = PlaybackBases("https://video.example", "rtmp://video.example:1935/live")
-
-
-class Subscribers:
-    def __init__(self) -> None:
-        self.pairs: set[tuple[UUID, UUID]] = set()
-
-    async def is_subscriber(self, user_id: UUID, owner_id: UUID) -> bool:
-        return (user_id, owner_id) in self.pairs
 
 
 class Crowd:
@@ -49,7 +42,6 @@ class World:
 
     database: Database
     service: PlaybackService
-    subscribers: Subscribers
     crowd: Crowd
     owner: UUID
     viewer: UUID
@@ -85,9 +77,9 @@ async def world(database: Database) -> World:
     owner = await Users(database).add("alice", "alice@example.com", "hash")
     viewer = await Users(database).add("bob", "bob@example.com", "hash")
     room = await Rooms(database).add(owner.id, "A room", "kitchen")
-    subscribers, crowd = Subscribers(), Crowd()
-    service = PlaybackService(PlaybackAccess(database, subscribers), GRANTS, crowd, lambda: BASES)
-    return World(database, service, subscribers, crowd, owner.id, viewer.id, room)
+    crowd = Crowd()
+    service = PlaybackService(PlaybackAccess(database), GRANTS, crowd, lambda: BASES)
+    return World(database, service, crowd, owner.id, viewer.id, room)
 
 
 @pytest.mark.parametrize("visibility", [Visibility.PUBLIC, Visibility.UNLISTED])
@@ -110,15 +102,12 @@ async def test_a_room_for_followers(world: World):
 async def test_a_room_for_subscribers(world: World):
     await world.change(Visibility.SUBSCRIBERS)
     assert await world.everybody() == ("subscribers_only", "subscribers_only", None)
-    world.subscribers.pairs.add((world.viewer, world.owner))
+    await subscribe(world.database, world.owner, world.viewer)
+    assert await world.denial_to(world.viewer) == "subscribers_only", "it is the other way round"
+    subscription = await subscribe(world.database, world.viewer, world.owner)
     assert await world.denial_to(world.viewer) is None
-
-
-async def test_without_subscriptions_nobody_is_a_subscriber(world: World):
-    await world.change(Visibility.SUBSCRIBERS)
-    verdict = await PlaybackAccess(world.database).verdict(world.room, world.viewer)
-    assert verdict is not None
-    assert verdict.denial is Denial.SUBSCRIBERS_ONLY
+    await end(world.database, subscription)
+    assert await world.denial_to(world.viewer) == "subscribers_only"
 
 
 async def test_a_private_room(world: World):
@@ -143,7 +132,7 @@ async def test_a_full_room(world: World):
 async def test_who_was_blocked_stays_out_of_every_room(world: World, visibility: Visibility):
     await world.change(visibility)
     await world.relate("follows", world.viewer, world.owner)
-    world.subscribers.pairs.add((world.viewer, world.owner))
+    await subscribe(world.database, world.viewer, world.owner)
     await world.relate("blocks", world.owner, world.viewer)
     is_private = visibility is Visibility.PRIVATE
     assert await world.denial_to(world.viewer) == ("private_room" if is_private else "blocked")
@@ -164,7 +153,7 @@ async def test_a_private_room_tells_that_it_is_private_and_nothing_else(world: W
     await world.change(Visibility.PRIVATE, max_viewers=1, age_restricted=True)
     world.crowd.viewers = 5
     await world.relate("follows", world.viewer, world.owner)
-    world.subscribers.pairs.add((world.viewer, world.owner))
+    await subscribe(world.database, world.viewer, world.owner)
     assert {await answer(None), await answer(world.viewer)} == {expected}
     await world.relate("blocks", world.owner, world.viewer)
     assert {await answer(None), await answer(world.viewer)} == {expected}

@@ -12,6 +12,7 @@ NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 ROOM = UUID(int=1)
 
 MEMBER = RoomPerson(UUID(int=10), "alice", "Alice", Role.USER, False, False, None, None, UserState.ACTIVE)
+SUBSCRIBER = replace(MEMBER, user_id=UUID(int=14), is_subscriber=True)
 OWNER = replace(MEMBER, user_id=UUID(int=11), is_owner=True)
 MODERATOR = replace(MEMBER, user_id=UUID(int=12), is_moderator=True)
 STAFF = replace(MEMBER, user_id=UUID(int=13), site_role=Role.MODERATOR)

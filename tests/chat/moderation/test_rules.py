@@ -10,7 +10,7 @@ from storage.repositories.blocked_terms import TermAction
 from storage.repositories.chat_people import RoomPerson
 from storage.repositories.chat_rooms import ChatSettings, LinkPolicy
 from storage.repositories.users import UserState
-from tests.chat.moderation.people import EXEMPT, MEMBER, NOW, banned, follower
+from tests.chat.moderation.people import EXEMPT, MEMBER, NOW, SUBSCRIBER, banned, follower
 
 OPEN = ChatSettings()
 STRICT = ChatSettings(120, 3600, True, True, True, LinkPolicy.REFUSE)
@@ -85,11 +85,11 @@ def test_a_new_follower_is_told_how_long() -> None:
 )
 def test_modes(settings: ChatSettings, text: str, expected: str) -> None:
     assert code_of(settings, MEMBER, text) == expected
-    assert code_of(settings, MEMBER, text, is_subscriber=True) in (expected, "allow")
+    assert code_of(settings, SUBSCRIBER, text) in (expected, "allow")
 
 
 def test_subscribers_may_speak_to_subscribers() -> None:
-    assert code_of(ChatSettings(subscribers_only=True), MEMBER, is_subscriber=True) == "allow"
+    assert code_of(ChatSettings(subscribers_only=True), SUBSCRIBER) == "allow"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,17 @@ from storage.repositories.blocked_terms import BlockedTerm, TermAction
 from storage.repositories.chat_people import RoomPerson
 from storage.repositories.chat_rooms import ChatSettings, LinkPolicy
 from storage.shared_state import LocalState
-from tests.chat.moderation.people import EXEMPT, MEMBER, MODERATOR, NOW, OWNER, ROOM, STAFF, banned
+from tests.chat.moderation.people import (
+    EXEMPT,
+    MEMBER,
+    MODERATOR,
+    NOW,
+    OWNER,
+    ROOM,
+    STAFF,
+    SUBSCRIBER,
+    banned,
+)
 from tests.helpers.waiting import eventually
 
 OTHER = replace(MEMBER, user_id=UUID(int=20), username="bob")
@@ -53,20 +63,9 @@ class FakeFilter:
 
 
 @dataclass
-class FakeSubscribers:
-    is_one: bool = True
-    asked: list[tuple[UUID, UUID]] = field(default_factory=list)
-
-    async def is_subscriber(self, user_id: UUID, owner_id: UUID) -> bool:
-        self.asked.append((user_id, owner_id))
-        return self.is_one
-
-
-@dataclass
 class World:
     room: FakeRoom
     filter: FakeFilter
-    subscribers: FakeSubscribers
     limiter: LocalState
     screening: Screening
     clock: FakeClock
@@ -85,9 +84,9 @@ class World:
 @pytest.fixture
 def world() -> World:
     clock = FakeClock()
-    limiter, external, subscribers = LocalState(clock), FakeFilter(), FakeSubscribers()
-    screening = Screening(limiter, subscribers, external, now=lambda: NOW)
-    return World(FakeRoom(), external, subscribers, limiter, screening, clock)
+    limiter, external = LocalState(clock), FakeFilter()
+    screening = Screening(limiter, external, now=lambda: NOW)
+    return World(FakeRoom(), external, limiter, screening, clock)
 
 
 async def test_a_message_is_taken_as_it_will_be_stored(world: World) -> None:
@@ -124,16 +123,11 @@ async def test_terms_are_for_members(world: World) -> None:
         assert await world.code("so bad", person) == "allow"
 
 
-async def test_subscribers_only_asks_who_subscribes(world: World) -> None:
+async def test_a_chat_for_subscribers(world: World) -> None:
     world.room.settings = ChatSettings(subscribers_only=True)
-    assert await world.code("one") == "allow"
-    world.subscribers.is_one = False
+    assert await world.code("one", SUBSCRIBER) == "allow"
     assert await world.code("two") == "subscribers_only"
     assert await world.code("three", MODERATOR) == "allow"
-    assert world.subscribers.asked == [(MEMBER.user_id, world.room.owner_id)] * 2
-    nobody = Screening(world.limiter, now=lambda: NOW)
-    with pytest.raises(Refusal, match="subscribers_only"):
-        await nobody.screen(world.room, MEMBER, "four")
 
 
 async def test_the_same_is_not_said_twice(world: World) -> None:

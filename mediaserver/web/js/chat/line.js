@@ -4,7 +4,7 @@ import { colourOf, textParts } from './words.js';
 
 export const COLOURS = 8;
 const QUOTE_LENGTH = 80;
-const BADGES = { owner: 'Owner', moderator: 'Mod', staff: 'Staff' };
+const BADGES = { owner: 'Owner', moderator: 'Mod', staff: 'Staff', subscriber: 'Sub' };
 const CLOCK = new Intl.DateTimeFormat(undefined, { hour: 'numeric', minute: '2-digit' });
 
 /** `item` is `{kind: 'message', …body of new-message}` or `{kind: 'event', text, tone, actions?}`. */
