@@ -20,6 +20,8 @@ ALLOCATION_SECONDS: Final = 0.2
 MAX_PROBE_PACKETS: Final = 20
 """Per tick."""
 MAX_BITRATE: Final = 50_000_000
+MIN_TEMPORAL_LAYERS: Final = 3
+"""With so many temporal layers the lowest is a quarter of the frame rate."""
 _MICROSECONDS: Final = 1_000_000
 
 
@@ -166,11 +168,24 @@ def _demand(consumer: Consumer, choices: Sequence[Choice]) -> Demand:
         highest = max(wanted, default=0)
     return Demand(
         consumer.id,
-        tuple(choice.bitrate for choice in choices),
+        offered_bitrates(choices, is_any_rate=preferred is not None and preferred.temporal == 0),
         _current(consumer, choices),
         consumer.priority,
         highest,
         essential=not consumer.has_layers,
+    )
+
+
+def offered_bitrates(choices: Sequence[Choice], *, is_any_rate: bool) -> tuple[int, ...]:
+    """What each takes. A larger picture at a quarter of the frame rate is worse than a smaller one in motion,
+    and counts as not sent unless that rate is what the consumer asked for."""
+    smallest = min((choice.spatial for choice in choices if choice.bitrate), default=0)
+    smooth = {choice.spatial for choice in choices if choice.temporal >= MIN_TEMPORAL_LAYERS - 1}
+    return tuple(
+        0
+        if choice.temporal == 0 and choice.spatial > smallest and choice.spatial in smooth and not is_any_rate
+        else choice.bitrate
+        for choice in choices
     )
 
 

@@ -147,7 +147,7 @@ async def test_a_throttled_receiver_gets_lower_layers(world: RtcWorld, browser: 
         leo = await enter(world, browser, "leo", f"{{sends: false, port: {link.port}}}")
         width = "all.filter((one) => one.kind === 'video')[0]?.frameWidth"
         await until(leo, f"{width} === 640")
-        link.rate = 35_000
+        link.rate = 20_000
         await until(leo, f"{width} === 320")
 
     told = "room.told.filter((one) => one.method === 'consumerLayersChanged')"
