@@ -8,11 +8,11 @@ from uuid import UUID
 
 from storage.database import Executor, Row
 from storage.ids import new_id
-from storage.repositories.gifts import Gift, gift_of
+from storage.repositories.gifts import GIFT_COLUMNS, Gift, gift_of
 from storage.repositories.ledger import TransferKind
 from storage.repositories.playback import Standing
-from storage.repositories.rooms import IS_LIVE, Visibility
-from storage.repositories.users import Role, UserState
+from storage.repositories.playback import _standing as standing_of
+from storage.repositories.rooms import IS_LIVE
 from storage.repositories.wallets import BONUS_SCOPE
 
 COMBO_SECONDS: Final = 10
@@ -55,9 +55,10 @@ class Before:
 class Facts:
     """What decides on an order, all of one moment.
 
-    ``standing`` is None when there is no such room. Of a shadow ban the banned one does not learn by
-    ``is_banned`` either. ``percent`` is None without an override. ``is_owed_bonus`` says that the sender may
-    have the welcome bonus, and has not had it. Accounts that are not there yet are None.
+    ``standing`` is None when there is no such room; of subscriptions it does not know. Of a shadow ban the
+    banned one does not learn by ``is_banned`` either. ``percent`` is None without an override.
+    ``is_owed_bonus`` says that the sender may have the welcome bonus, and has not had it. Accounts that are
+    not there yet are None.
     """
 
     before: Before | None
@@ -102,46 +103,70 @@ class Platform:
     currency: str
 
 
+# PostgreSQL plans a statement anew each time as long as it believes that the arguments' lengths make a
+# difference, and for so many tables planning takes longer than the work: OFFSET 0 hides the lengths from it.
+# LIMIT 1 leaves it nothing but to look each row up, whatever it thinks of the tables' sizes: they grow fast.
 _FACTS: Final = f"""
-    SELECT before.fingerprint, given.id, given.gift_id, given.quantity, given.coins, given.combo,
-           given.message, given.created_at,
-           rooms.id, rooms.owner_id, owners.state, rooms.visibility, rooms.age_restricted, rooms.max_viewers,
-           asked.sender_id, users.role, users.state,
-           EXISTS (SELECT FROM follows WHERE follower_id = asked.sender_id AND user_id = rooms.owner_id),
-           EXISTS (SELECT FROM blocks WHERE user_id = rooms.owner_id AND blocked_id = asked.sender_id),
-           EXISTS (SELECT FROM chat_moderators WHERE room_id = rooms.id AND user_id = asked.sender_id),
-           EXISTS (SELECT FROM room_live_state WHERE room_id = rooms.id AND {IS_LIVE}) AS is_live,
-           EXISTS (SELECT FROM chat_bans WHERE room_id = rooms.id AND user_id = asked.sender_id
-                   AND NOT is_shadow AND (until IS NULL OR until > now())) AS is_banned,
-           creator_shares.percent,
-           users.state = 'active' AND users.email_verified_at IS NOT NULL
-               AND NOT EXISTS (
-                   SELECT FROM ledger_transfers WHERE scope = '{BONUS_SCOPE}' AND key = asked.sender_id::text
-               ) AS is_owed_bonus,
-           wallet.id AS wallet_id, held.balance, earnings.id AS earnings_id,
-           gifts.id AS offered_id, gifts.slug, gifts.name, gifts.price_coins, gifts.picture, gifts.animation,
-           gifts.is_active
-    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::uuid[]) WITH ORDINALITY
+    SELECT before.fingerprint, before.given_id, before.gift_id, before.quantity, before.coins, before.combo,
+           before.message, before.created_at,
+           room.id AS room_id, room.owner_id, room.owner_state, room.visibility, room.age_restricted,
+           room.max_viewers, asked.sender_id AS user_id, sender.role, sender.state,
+           false AS is_subscriber,
+           (SELECT true FROM follows
+            WHERE follower_id = asked.sender_id AND user_id = room.owner_id LIMIT 1) IS NOT NULL
+               AS is_follower,
+           (SELECT true FROM blocks
+            WHERE user_id = room.owner_id AND blocked_id = asked.sender_id LIMIT 1) IS NOT NULL
+               AS is_blocked,
+           (SELECT true FROM chat_moderators
+            WHERE room_id = room.id AND user_id = asked.sender_id LIMIT 1) IS NOT NULL
+               AS is_moderator,
+           (SELECT true FROM room_live_state
+            WHERE room_id = room.id AND {IS_LIVE} LIMIT 1) IS NOT NULL AS is_live,
+           (SELECT true FROM chat_bans
+            WHERE room_id = room.id AND user_id = asked.sender_id AND NOT is_shadow
+              AND (until IS NULL OR until > now()) LIMIT 1) IS NOT NULL AS is_banned,
+           (SELECT percent FROM creator_shares WHERE user_id = room.owner_id LIMIT 1) AS percent,
+           sender.state = 'active' AND sender.email_verified_at IS NOT NULL
+               AND (SELECT true FROM ledger_transfers
+                    WHERE scope = '{BONUS_SCOPE}' AND key = asked.sender_id::text LIMIT 1) IS NULL
+               AS is_owed_bonus,
+           wallet.id AS wallet_id, wallet.balance,
+           (SELECT id FROM ledger_accounts
+            WHERE owner_id = room.owner_id AND kind = 'earnings' AND currency = $6 LIMIT 1) AS earnings_id,
+           gift.id AS offered_id, gift.slug, gift.name, gift.price_coins, gift.picture, gift.animation,
+           gift.is_active
+    FROM (SELECT $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::uuid[] OFFSET 0) AS lists (a, b, c, d, e)
+    CROSS JOIN LATERAL unnest(a, b, c, d, e) WITH ORDINALITY
          AS asked (sender_id, room_id, scope, key, gift_id, place)
-    LEFT JOIN ledger_transfers AS before ON before.scope = asked.scope AND before.key = asked.key
-    LEFT JOIN gift_transactions AS given ON given.id = before.id
-    LEFT JOIN users ON users.id = asked.sender_id
-    LEFT JOIN rooms ON rooms.id = asked.room_id
-    LEFT JOIN users AS owners ON owners.id = rooms.owner_id
-    LEFT JOIN creator_shares ON creator_shares.user_id = rooms.owner_id
-    LEFT JOIN gifts ON gifts.id = asked.gift_id
-    LEFT JOIN ledger_accounts AS wallet
-         ON wallet.owner_id = asked.sender_id AND wallet.kind = 'wallet' AND wallet.currency = 'coin'
-    LEFT JOIN ledger_balances AS held ON held.account_id = wallet.id
-    LEFT JOIN ledger_accounts AS earnings
-         ON earnings.owner_id = rooms.owner_id AND earnings.kind = 'earnings' AND earnings.currency = $6
+    LEFT JOIN LATERAL (
+        SELECT transfer.fingerprint, given.id AS given_id, given.gift_id, given.quantity, given.coins,
+               given.combo, given.message, given.created_at
+        FROM ledger_transfers AS transfer LEFT JOIN gift_transactions AS given ON given.id = transfer.id
+        WHERE transfer.scope = asked.scope AND transfer.key = asked.key LIMIT 1) AS before ON true
+    LEFT JOIN LATERAL (
+        SELECT role, state, email_verified_at FROM users WHERE id = asked.sender_id LIMIT 1
+        ) AS sender ON true
+    LEFT JOIN LATERAL (
+        SELECT rooms.id, owner_id, visibility, age_restricted, max_viewers, owners.state AS owner_state
+        FROM rooms JOIN users AS owners ON owners.id = rooms.owner_id
+        WHERE rooms.id = asked.room_id LIMIT 1) AS room ON true
+    LEFT JOIN LATERAL (
+        SELECT account.id, held.balance
+        FROM ledger_accounts AS account JOIN ledger_balances AS held ON held.account_id = account.id
+        WHERE owner_id = asked.sender_id AND kind = 'wallet' AND currency = 'coin' LIMIT 1) AS wallet ON true
+    LEFT JOIN LATERAL (
+        SELECT {GIFT_COLUMNS} FROM gifts WHERE id = asked.gift_id LIMIT 1) AS gift ON true
     ORDER BY asked.place"""
 
 _PAY: Final = f"""
     WITH asked AS MATERIALIZED (
-        SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[],
-                             $7::uuid[], $8::uuid[], $9::uuid[], $10::text[], $11::integer[], $12::bigint[],
-                             $13::bigint[], $14::text[], $15::bigint[], $16::bigint[])
+        SELECT asked.*
+        FROM (SELECT $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::uuid[],
+                     $8::uuid[], $9::uuid[], $10::text[], $11::integer[], $12::bigint[], $13::bigint[],
+                     $14::text[], $15::bigint[], $16::bigint[] OFFSET 0)
+             AS lists (a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p)
+        CROSS JOIN LATERAL unnest(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p)
              AS asked (id, kind, scope, key, fingerprint, room_id, sender_id, receiver_id, gift_id,
                        gift_slug, quantity, coins, earned, message, wallet_id, earnings_id)
     ), transfers AS (
@@ -157,7 +182,8 @@ _PAY: Final = f"""
         FROM paid CROSS JOIN LATERAL (VALUES
             (1, wallet_id, -coins), (2, $17::bigint, coins),
             (3, $18::bigint, -earned), (4, earnings_id, earned)) AS line (place, account_id, amount)
-        JOIN ledger_accounts AS account ON account.id = line.account_id
+        CROSS JOIN LATERAL (
+            SELECT id, shards, currency FROM ledger_accounts WHERE id = line.account_id LIMIT 1) AS account
         WHERE line.amount <> 0
     ), given AS (
         INSERT INTO gift_transactions (id, room_id, sender_id, receiver_id, gift_id, gift_slug, quantity,
@@ -239,17 +265,13 @@ def _columns(payments: Sequence[Payment]) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-_STANDING_AT: Final = 8
-"""The column of _FACTS where what makes a Standing begins."""
-
-
 def _facts(row: Row) -> Facts:
     before = None
     if row["fingerprint"] is not None:
-        before = Before(row["fingerprint"], GivenOnce(*row[1:_STANDING_AT]) if row[1] is not None else None)
+        before = Before(row["fingerprint"], GivenOnce(*row[1:8]) if row["given_id"] is not None else None)
     return Facts(
         before=before,
-        standing=_standing(row[_STANDING_AT : _STANDING_AT + 12]),
+        standing=standing_of(row) if row["room_id"] is not None else None,
         is_live=row["is_live"],
         is_banned=row["is_banned"],
         percent=row["percent"],
@@ -258,27 +280,4 @@ def _facts(row: Row) -> Facts:
         wallet_id=row["wallet_id"],
         coins=row["balance"] or 0,
         earnings_id=row["earnings_id"],
-    )
-
-
-def _standing(row: Sequence[Any]) -> Standing | None:
-    room_id, owner_id, owner_state, visibility, age_restricted, max_viewers, user_id, role, state, *flags = (
-        row
-    )
-    if room_id is None:
-        return None
-    is_follower, is_blocked, is_moderator = flags
-    return Standing(
-        room_id,
-        owner_id,
-        UserState(owner_state),
-        Visibility(visibility),
-        age_restricted,
-        max_viewers,
-        user_id,
-        Role(role) if role is not None else None,
-        UserState(state) if state is not None else None,
-        is_follower,
-        is_blocked,
-        is_moderator,
     )

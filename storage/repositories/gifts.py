@@ -81,7 +81,8 @@ class Leader:
     coins: int
 
 
-_GIFT: Final = "id, slug, name, price_coins, picture, animation, is_active"
+GIFT_COLUMNS: Final = "id, slug, name, price_coins, picture, animation, is_active"
+"""What ``gift_of`` reads."""
 _LIST: Final = """
     SELECT given.id, room_id, {other}, username, display_name, avatar, gift_id, gift_slug, quantity, coins,
            earned, currency, combo, message, given.created_at
@@ -97,7 +98,7 @@ class Gifts:
         """Active ones, the cheapest first."""
         position = (after.price_coins, after.id) if after else (0, UUID(int=0))
         rows = await self._database.fetch(
-            f"""SELECT {_GIFT} FROM gifts WHERE is_active AND (price_coins, id) > ($1, $2)
+            f"""SELECT {GIFT_COLUMNS} FROM gifts WHERE is_active AND (price_coins, id) > ($1, $2)
                 ORDER BY price_coins, id LIMIT $3""",
             *position,
             limit,
@@ -105,7 +106,7 @@ class Gifts:
         return [gift_of(row) for row in rows]
 
     async def find(self, gift_id: UUID) -> Gift | None:
-        row = await self._database.fetch_row(f"SELECT {_GIFT} FROM gifts WHERE id = $1", gift_id)
+        row = await self._database.fetch_row(f"SELECT {GIFT_COLUMNS} FROM gifts WHERE id = $1", gift_id)
         return gift_of(row) if row else None
 
     async def sent(self, user_id: UUID, before: UUID | None = None, limit: int = 20) -> list[Given]:
@@ -155,6 +156,6 @@ class Gifts:
 
 
 def gift_of(row: Sequence[Any]) -> Gift:
-    """Of the columns of a gift, in the order of Gift."""
+    """A row with GIFT_COLUMNS."""
     gift_id, slug, name, price_coins, picture, animation, is_active = row
     return Gift(gift_id, slug, name, price_coins, picture, Animation(animation), is_active)
