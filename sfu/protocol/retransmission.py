@@ -16,6 +16,8 @@ from sfu.protocol.sequence import unwrap16, unwrap32
 
 VIDEO_PACKETS = 2500
 AUDIO_PACKETS = 200
+FIRST_CAPACITY = 160
+"""Of what a consumer was sent: two seconds of 600 kb/s; more is found out as it comes."""
 MAX_AGE = 2.0
 """Seconds of the stream's own time after which a lost packet is of no use to a player."""
 MAX_RESENDS_PER_SECOND = 1000
@@ -83,13 +85,17 @@ class Sent(NamedTuple):
 class SentHistory:
     """What one consumer was sent, by outgoing number: 13 bytes per packet, no packet and no object.
 
-    Columns instead of packets keep a consumer small: the bytes are in the producer's PacketRing.
+    Columns instead of packets keep a consumer small: the bytes are in the producer's PacketRing. They begin
+    with few packets and grow until they cover `MAX_AGE`, or hold `capacity`.
     """
 
     __slots__ = (
         "_allowance",
         "_capacity",
         "_clock_rate",
+        "_floor",
+        "_looks_at",
+        "_most",
         "_newest",
         "_newest_timestamp",
         "_numbers",
@@ -106,7 +112,10 @@ class SentHistory:
         if clock_rate <= 0 or not 0 < capacity < 0x8000:
             raise ValueError("clock rate and capacity must be positive, the capacity below 32768")
         self.refused = 0
-        self._capacity = capacity
+        self._most = capacity
+        self._capacity = capacity = min(capacity, FIRST_CAPACITY)
+        self._looks_at = 0
+        self._floor = -1
         self._clock_rate = clock_rate
         self._newest = -1
         self._newest_timestamp = 0
@@ -131,13 +140,16 @@ class SentHistory:
         if newest < 0:
             # Unwrapped numbers start at 65536, so that 0 in a column is no number.
             newest = self._newest = sequence_number + 0xFFFF
+            self._looks_at = newest + self._capacity
         number = newest + ((sequence_number - newest + 0x8000) & 0xFFFF) - 0x8000
+        if number >= self._looks_at:
+            self._look(number)
         slot = number % self._capacity
         known = number & _MODULUS
         if number > newest:
             self._newest = number
             self._newest_timestamp = timestamp
-        elif number <= newest - self._capacity or self._numbers[slot] == known:
+        elif number <= max(newest - self._capacity, self._floor) or self._numbers[slot] == known:
             return False
         else:
             # The consumer has asked for it perhaps while the producer was repeating it: that is answered now.
@@ -169,6 +181,33 @@ class SentHistory:
     def newest(self) -> Sent | None:
         """Return the last packet sent, which is what a probe best repeats by RTX."""
         return self._entry(self._newest) if self._repairable(self._newest) else None
+
+    def _look(self, number: int) -> None:
+        """Grow if what `number` would replace is young still."""
+        capacity = self._capacity
+        while capacity < self._most and self._repairable(number - capacity):
+            self._grow(min(2 * capacity, self._most))
+            capacity = self._capacity
+        self._looks_at = number + capacity // 4
+
+    def _grow(self, capacity: int) -> None:
+        """Move what is known to columns of `capacity` packets."""
+        # What was forgotten must not be taken for what never went out, now that there is room for it.
+        self._floor = floor = max(self._floor, self._newest - self._capacity)
+        numbers = [
+            (number, slot)
+            for slot, known in enumerate(self._numbers)
+            if known and (number := unwrap32(known, self._newest)) > floor
+        ]
+        for name in ("_numbers", "_sources", "_timestamps", "_streams", "_pictures"):
+            column = getattr(self, name)
+            if column is None:
+                continue
+            grown = array(column.typecode, bytes(column.itemsize * capacity))
+            for number, slot in numbers:
+                grown[number % capacity] = column[slot]
+            setattr(self, name, grown)
+        self._capacity = capacity
 
     def _repairable(self, number: int) -> bool:
         slot = number % self._capacity

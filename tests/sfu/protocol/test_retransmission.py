@@ -194,3 +194,23 @@ def test_rtx_without_an_original_number_is_malformed() -> None:
     packet = packet_of(1, b"x")
     with pytest.raises(MalformedPacket):
         retransmission.decode(packet, rtp.parse(packet), 96, 42)
+
+
+def test_history_grows_with_the_rate_and_never_sends_twice() -> None:
+    history = SentHistory(90_000)
+    # 1,000 packets a second: two seconds of them have to be there.
+    for number in range(3000):
+        assert history.sent(number, 0, number, number * 90, 0.0)
+
+    assert len(history.answer([1100], 3.0, 0.1)) == 1
+    assert history.answer([900], 3.0, 0.1) == []
+    assert not any(history.sent(number, 0, number, number * 90, 3.0) for number in range(3000))
+
+
+def test_history_of_a_slow_stream_stays_small() -> None:
+    history = SentHistory(90_000)
+    for number in range(3000):
+        history.sent(number, 0, number, number * 1500, 0.0)
+
+    assert len(history.answer([2999 - 100], 50.0, 0.1)) == 1
+    assert not history.sent(2999 - retransmission.FIRST_CAPACITY, 0, 0, 0, 50.0)
