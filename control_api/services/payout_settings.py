@@ -131,7 +131,8 @@ async def refreshed_state(
     """
     if account.state is Onboarding.ACTIVE:
         return account.state
-    asked_at = datetime.now(UTC)
+    # Events tell of whole seconds: one of the same second counts as newer.
+    asked_at = datetime.now(UTC).replace(microsecond=0)
     standing = await provider.standing(account.account)
     await accounts.set_state(account.account, standing.state, standing.problem, asked_at)
     return standing.state
