@@ -30,6 +30,7 @@ class RateLimitOptions:
     general: Budget = field(default_factory=lambda: Budget(300, 15 * 60))
     authentication: Budget = field(default_factory=lambda: Budget(5, 15 * 60))
     upload: Budget = field(default_factory=lambda: Budget(10, 60 * 60))
+    provider: Budget = field(default_factory=lambda: Budget(6000, 60))
 
     def of(self, limit: Limit) -> Budget:
         match limit:
@@ -39,6 +40,8 @@ class RateLimitOptions:
                 return self.authentication
             case Limit.UPLOAD:
                 return self.upload
+            case Limit.PROVIDER:
+                return self.provider
 
 
 class RateLimits:

@@ -28,6 +28,8 @@ class Limit(Enum):
     """Per address, and per account where the service knows it."""
     UPLOAD = "upload"
     """Per user."""
+    PROVIDER = "provider"
+    """Per address: what a payment provider tells comes from few of them."""
 
 
 @dataclass(frozen=True, slots=True)

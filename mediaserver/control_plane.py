@@ -18,6 +18,7 @@ from control_api.identity.web_session import ForgeryCheck, TableStorage
 from control_api.images import Images
 from control_api.mail import Mailer, mailer_of
 from control_api.outbound import Outbound, OutboundOptions
+from control_api.payments.demo_checkout import DemoTill
 from control_api.playback_grants import PlaybackGrants, PublishGrants
 from control_api.ports import ChatModeration, ChatPresence
 from control_api.rate_limits import Budget, RateLimitOptions, RateLimits
@@ -189,13 +190,18 @@ class ControlPlane:
         self._open.callback(self._push.close)
         self._open.callback(self._exports.close)
         self._open.push_async_callback(self._identity.close)
-        self._open.push_async_callback(self._money.close)
+        await self._open.enter_async_context(self._money)
         if isinstance(self._state, RedisState):
             self._open.push_async_callback(self._state.close)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._open.aclose()
+
+    @property
+    def test_till(self) -> DemoTill | None:
+        """TEST: for the page of the test checkout, where there is one."""
+        return self._money.test_till
 
     def tasks(self) -> dict[str, Run]:
         """What runs as long as the server, by name."""

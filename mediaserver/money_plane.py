@@ -4,22 +4,34 @@ Each of the things that move money adds a method that returns its nouns and note
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 from control_api.mail import Mailer
+from control_api.payments.demo_checkout import DemoTill
 from control_api.ports import LiveRooms
+from control_api.routes.coin_packages import CoinPackageRoutes
+from control_api.routes.discounts import DiscountRoutes
 from control_api.routes.gifts import GiftsRoutes
+from control_api.routes.payment_webhooks import PaymentWebhookRoutes
+from control_api.routes.purchases import PurchaseRoutes
 from control_api.routes.wallet import WalletRoutes
 from control_api.routing import Noun
+from control_api.services.coin_packages import CoinPackagesService
+from control_api.services.discounts import DiscountsService
 from control_api.services.gift_news import GiftNews
 from control_api.services.gift_rules import GiftParts
 from control_api.services.gifts import GiftsService
 from control_api.services.money import MoneyOptions
 from control_api.services.playback import PlaybackAccess
+from control_api.services.purchase_events import PurchaseEvents
+from control_api.services.purchase_keeping import PurchaseKeeper
+from control_api.services.purchases import PurchasesService
 from control_api.services.wallet import WalletService
 from mediaserver.config import Settings
 from mediaserver.config.service_settings import MoneySettings
+from mediaserver.payments import Payments
 from storage.bus import Bus
 from storage.database import Database
 from storage.repositories.ledger_accounts import LedgerAccounts
@@ -41,22 +53,34 @@ class MoneyGround:
 
 
 class MoneyPlane:
-    """``nouns`` go into the API, ``tasks`` run as long as the server."""
+    """``nouns`` go into the API, ``tasks`` run as long as the server. An async context manager."""
 
     def __init__(self, ground: MoneyGround) -> None:
         self._ground = ground
         self._options = _options(ground.settings.money)
         self._accounts = LedgerAccounts(ground.database)
         self._tasks: dict[str, Run] = {}
+        self._open = AsyncExitStack()
+        self._payments = Payments(ground.settings, ground.database, ground.secret, ground.public_url)
         self.wallets: Final = WalletService(ground.database, self._accounts, self._options)
-        self.nouns: Final[Sequence[Noun]] = [WalletRoutes(self.wallets), *self._gifts()]
+        self.nouns: Final[Sequence[Noun]] = [WalletRoutes(self.wallets), *self._gifts(), *self._purchases()]
+
+    async def __aenter__(self) -> Self:
+        if self._payments.stripe is not None:
+            await self._open.enter_async_context(self._payments.stripe)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._open.aclose()
 
     def tasks(self) -> dict[str, Run]:
         """By name."""
         return self._tasks
 
-    async def close(self) -> None:
-        """Leave the payment provider."""
+    @property
+    def test_till(self) -> DemoTill | None:
+        """TEST: what the page of the test checkout works for, where there is one."""
+        return self._payments.test_till
 
     def _gifts(self) -> Sequence[Noun]:
         ground = self._ground
@@ -71,6 +95,19 @@ class MoneyPlane:
             news.wake,
         )
         return [GiftsRoutes(GiftsService(ground.database, parts))]
+
+    def _purchases(self) -> Sequence[Noun]:
+        ground, payments = self._ground, self._payments
+        database = ground.database
+        if payments.provider is not None:
+            payments.listen(PurchaseEvents(payments.provider.scope).handlers())
+        self._tasks["purchases"] = PurchaseKeeper(database, ground.mailer, ground.public_url).run
+        return [
+            CoinPackageRoutes(CoinPackagesService(database)),
+            DiscountRoutes(DiscountsService(database, self._accounts, self.wallets)),
+            PurchaseRoutes(PurchasesService(database, payments.provider)),
+            PaymentWebhookRoutes(payments.events),
+        ]
 
 
 def _options(money: MoneySettings) -> MoneyOptions:

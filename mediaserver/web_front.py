@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from control_api.payments.return_addresses import ReturnAddresses
 from control_api.services.playback import PlaybackAccess
 from mediaserver.authorizer import Authorizer
 from mediaserver.chat_plane import ChatPlane
@@ -15,6 +16,7 @@ from mediaserver.delivery.http_app import create_http_app
 from mediaserver.delivery.http_server import HttpServer
 from mediaserver.delivery.live_routes import add_live_routes
 from mediaserver.delivery.pages import add_pages
+from mediaserver.delivery.test_checkout import add_test_checkout
 from mediaserver.errors import StartError
 from mediaserver.media_plane import MediaPlane
 from mediaserver.observability.health import Check, add_health_routes
@@ -70,6 +72,8 @@ class WebFront:
         add_hls_routes(app, media.hls, gate, self._client_address)
         add_pages(app, gate, HubRoomBoard(media.hub, authorizer), lambda: media.rtmp_port, has_webrtc=True)
         control.api.add_to(app)
+        if control.test_till is not None:
+            add_test_checkout(app, control.test_till, ReturnAddresses(""))
         chat.open_door(app, control.chat_sign_in)
         self._open_webrtc(app, authorizer, control)
         add_health_routes(app, self._checks(settings, control))

@@ -4,14 +4,14 @@ The event and what it does are one transaction: a crash in between leaves neithe
 sends the event again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 import structlog
 
 from control_api.errors import ApiError, conflict
 from control_api.payments.ports import EventHandler, Events, ProviderEvent, TooEarly
-from storage.database import Database, Transaction
+from storage.database import Database
 from storage.repositories.payment_events import PaymentEventLog
 
 logger = structlog.get_logger("mediaserver.money")
@@ -22,10 +22,18 @@ MAX_EVENT_BYTES: Final = 1024 * 1024
 class PaymentEvents:
     """``handlers`` by the type of events. Of what nobody asks for, only the id is kept."""
 
-    def __init__(self, database: Database, provider: Events, handlers: Mapping[str, EventHandler]) -> None:
+    def __init__(
+        self, database: Database, provider: Events, handlers: Mapping[str, EventHandler] | None = None
+    ) -> None:
         self._database = database
         self._provider = provider
-        self._handlers = dict(handlers)
+        self._handlers: dict[str, list[EventHandler]] = {}
+        self.add(handlers or {})
+
+    def add(self, handlers: Mapping[str, EventHandler]) -> None:
+        """Beside those that are there, which the same event goes to before."""
+        for kind, handler in handlers.items():
+            self._handlers.setdefault(kind, []).append(handler)
 
     async def receive(self, body: bytes, signature: str) -> bool:
         """Whether it is new. Raises ApiError: 400 for what the provider did not send, 409 ``too_early``."""
@@ -43,27 +51,9 @@ class PaymentEvents:
             # Who brings the same event at the same time waits here for what becomes of this one.
             if not await PaymentEventLog(transaction).add(event.id, event.type, event.created_at):
                 return False
-            handler = self._handlers.get(event.type)
-            if handler is not None:
+            for handler in self._handlers.get(event.type, ()):
                 await handler(transaction, event)
             return True
-
-
-def merged(parts: Sequence[Mapping[str, EventHandler]]) -> dict[str, EventHandler]:
-    """One handler for each type: those of all ``parts``, one after the other, in the same transaction."""
-    found: dict[str, list[EventHandler]] = {}
-    for part in parts:
-        for kind, handler in part.items():
-            found.setdefault(kind, []).append(handler)
-    return {kind: _in_turn(handlers) for kind, handlers in found.items()}
-
-
-def _in_turn(handlers: Sequence[EventHandler]) -> EventHandler:
-    async def handle(transaction: Transaction, event: ProviderEvent) -> None:
-        for handler in handlers:
-            await handler(transaction, event)
-
-    return handle
 
 
 def _send_again() -> ApiError:

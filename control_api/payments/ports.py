@@ -6,7 +6,7 @@ Nothing is paid because somebody says so: only because an event says so that the
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 from storage.database import Transaction
@@ -34,6 +34,10 @@ class EventHandler(Protocol):
     """
 
     async def __call__(self, transaction: Transaction, event: ProviderEvent) -> None: ...
+
+
+PURCHASE_ID: Final = "purchase_id"
+"""What a purchase is called in the metadata of its page and its payment."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,28 @@ MAX_COINS: Final = 1_000_000_000
 """The most that one call moves."""
 INSUFFICIENT: Final = (HTTPStatus.PAYMENT_REQUIRED, "insufficient_coins")
 
+_WHOLE_CURRENCIES: Final = frozenset(
+    (
+        "bif",
+        "clp",
+        "djf",
+        "gnf",
+        "jpy",
+        "kmf",
+        "krw",
+        "mga",
+        "pyg",
+        "rwf",
+        "ugx",
+        "vnd",
+        "vuv",
+        "xaf",
+        "xof",
+        "xpf",
+    )
+)
+"""Those without a minor unit, as providers count them."""
+
 
 @dataclass(frozen=True, slots=True)
 class MoneyOptions:
@@ -46,3 +68,10 @@ def key_reused() -> ApiError:
         "idempotency_key_reused",
         "This Idempotency-Key belongs to another request.",
     )
+
+
+def amount_text(amount: int, currency: str) -> str:
+    """For people: ``USD 12.99``."""
+    if currency in _WHOLE_CURRENCIES:
+        return f"{currency.upper()} {amount}"
+    return f"{currency.upper()} {amount // 100}.{amount % 100:02}"

@@ -10,7 +10,13 @@ import sys
 from collections.abc import Callable
 
 from mediaserver.cli.arguments import EXIT_FAILED, EXIT_USAGE, given_settings, parse_arguments
-from mediaserver.config import Settings, SettingsError, load_settings, settings_reference
+from mediaserver.config import (
+    Settings,
+    SettingsError,
+    load_settings,
+    settings_reference,
+    with_test_payments,
+)
 from mediaserver.errors import AccountError, StartError
 from storage.errors import StorageError
 
@@ -43,14 +49,19 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    settings = _settings(arguments)
+    is_demo = arguments.command == "demo"
+
+    def read_settings() -> Settings:
+        settings = _settings(arguments)
+        return with_test_payments(settings) if is_demo else settings
+
+    settings = read_settings()
 
     import uvloop
 
     from mediaserver.app import serve
 
-    is_demo = arguments.command == "demo"
-    uvloop.run(serve(settings, read_settings=lambda: _settings(arguments), is_demo=is_demo))
+    uvloop.run(serve(settings, read_settings=read_settings, is_demo=is_demo))
     return 0
 
 

@@ -5,7 +5,7 @@ can take over, ``reference`` writes docs/settings.md.
 """
 
 from mediaserver.config.errors import SettingsError
-from mediaserver.config.loading import CONFIG_VARIABLE, flag_names, load_settings
+from mediaserver.config.loading import CONFIG_VARIABLE, flag_names, load_settings, with_test_payments
 from mediaserver.config.reference import settings_reference
 from mediaserver.config.reloading import Reload, reload_settings
 from mediaserver.config.settings import LogFormat, LogLevel, Settings
@@ -21,4 +21,5 @@ __all__ = [
     "load_settings",
     "reload_settings",
     "settings_reference",
+    "with_test_payments",
 ]

@@ -57,6 +57,14 @@ def load_settings(
         raise SettingsError(_describe(error, values)) from None
 
 
+def with_test_payments(settings: Settings) -> Settings:
+    """For a demo: coins can be bought without money, unless something else is set."""
+    if settings.money.test_payments is not None:
+        return settings
+    money = settings.money.model_copy(update={"test_payments": True})
+    return settings.model_copy(update={"money": money})
+
+
 def _config_file(environment: Mapping[str, str], file: Path | None) -> Path | None:
     if file is not None:
         return file

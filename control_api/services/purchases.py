@@ -1,0 +1,170 @@
+"""Buying coins: an order here, a page of the payment provider's to pay it, and no coins until it says so."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from control_api.errors import ApiError, not_found
+from control_api.pagination import Page, id_in, page_of
+from control_api.payments.ports import CheckoutOrder, PaymentProvider
+from control_api.services.discounts import clean_code, offer, usable
+from control_api.services.money import key_reused
+from storage.database import Database, Transaction
+from storage.errors import Conflict
+from storage.repositories import Users
+from storage.repositories.coin_packages import CoinPackage, CoinPackages
+from storage.repositories.discounts import Discounts
+from storage.repositories.purchases import ONE_KEY, NewPurchase, Purchase, Purchases, PurchaseState
+
+logger = structlog.get_logger("mediaserver.money")
+
+CHECKOUT_SECONDS: Final = 35 * 60
+"""How long a checkout page is open; Stripe wants at least half an hour."""
+NOT_CONFIGURED: Final = (HTTPStatus.SERVICE_UNAVAILABLE, "payments_not_configured")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class PurchasesService:
+    """Without a ``provider`` nothing can be bought."""
+
+    def __init__(
+        self, database: Database, provider: PaymentProvider | None, now: Callable[[], datetime] = _now
+    ) -> None:
+        self._database = database
+        self._provider = provider
+        self._now = now
+
+    async def buy(self, user_id: UUID, key: str, package_id: UUID, code: str | None) -> Purchase:
+        """Raises ApiError: 404, 409 for a code that cannot be used, 422, 502 and 503 of the provider."""
+        provider = self._configured()
+        code = clean_code(code) if code is not None else None
+        fingerprint = f"purchase {package_id} {code or ''}"
+        purchase = await Purchases(self._database).find_by_key(user_id, key)
+        if purchase is None:
+            purchase = await self._order(provider, user_id, key, fingerprint, package_id, code)
+        if purchase.fingerprint != fingerprint:
+            raise key_reused()
+        if purchase.session is None and purchase.state is PurchaseState.PENDING:
+            return await self._open(provider, purchase)
+        return purchase
+
+    async def of_user(self, user_id: UUID, cursor: str | None, limit: int) -> Page[Purchase]:
+        """The newest first."""
+        found = await Purchases(self._database).of_user(user_id, id_in(cursor), limit + 1)
+        return page_of(found, limit, lambda purchase: (purchase.id,))
+
+    def _configured(self) -> PaymentProvider:
+        if self._provider is None:
+            raise not_configured()
+        return self._provider
+
+    async def _order(
+        self,
+        provider: PaymentProvider,
+        user_id: UUID,
+        key: str,
+        fingerprint: str,
+        package_id: UUID,
+        code: str | None,
+    ) -> Purchase:
+        package = await CoinPackages(self._database).find(package_id)
+        if package is None or not package.is_offered:
+            raise not_found("package")
+        try:
+            async with self._database.transaction() as transaction:
+                discounts = Discounts(transaction)
+                discount = None
+                if code is not None:
+                    discount = usable(await discounts.lock(code, user_id), is_for_purchase=True)
+                    await discounts.use(discount.id, user_id)
+                terms = offer(package, discount)
+                purchases = Purchases(transaction)
+                purchase = await purchases.add(
+                    NewPurchase(
+                        user_id,
+                        key,
+                        fingerprint,
+                        package.id,
+                        _description(package, terms.coins),
+                        terms.coins,
+                        terms.amount,
+                        terms.currency,
+                        discount.id if discount is not None else None,
+                        provider.scope,
+                        self._now() + timedelta(seconds=CHECKOUT_SECONDS),
+                    )
+                )
+                await purchases.set_state(purchase.id, PurchaseState.PENDING, None)
+                return purchase
+        except Conflict as error:
+            # The same was asked for at the same moment.
+            before = await Purchases(self._database).find_by_key(user_id, key)
+            if error.constraint != ONE_KEY or before is None:
+                raise
+            return before
+
+    async def _open(self, provider: PaymentProvider, purchase: Purchase) -> Purchase:
+        user = await Users(self._database).find_by_id(purchase.user_id)
+        order = CheckoutOrder(
+            purchase.id,
+            purchase.description,
+            purchase.amount,
+            purchase.currency,
+            user.email if user is not None else "",
+            purchase.expires_at,
+        )
+        try:
+            session = await provider.open_checkout(order)
+        except ApiError as error:
+            await self._give_up(purchase.id, error.code)
+            raise
+        await Purchases(self._database).set_session(purchase.id, session.id, session.url)
+        logger.info("purchase_opened", purchase_id=str(purchase.id), session=session.id)
+        return replace(purchase, session=session.id, checkout_url=session.url)
+
+    async def _give_up(self, purchase_id: UUID, reason: str) -> None:
+        """Nobody has the address of its page, if there is one: the code and the key are free again."""
+        async with self._database.transaction() as transaction:
+            purchases = Purchases(transaction)
+            purchase = await purchases.lock(purchase_id)
+            if purchase is None or purchase.session is not None:
+                return
+            if purchase.state is PurchaseState.PENDING:
+                await end_unpaid(transaction, purchase, PurchaseState.FAILED, None, reason)
+                await purchases.free_key(purchase_id)
+
+
+async def end_unpaid(
+    transaction: Transaction,
+    purchase: Purchase,
+    state: PurchaseState,
+    event_id: str | None,
+    note: str = "",
+) -> None:
+    """Nothing comes of it: the code that it held can be used again. It must be locked."""
+    purchases = Purchases(transaction)
+    await purchases.set_state(purchase.id, state, event_id, note)
+    if purchase.holds_discount and purchase.discount_id is not None:
+        await Discounts(transaction).release(purchase.discount_id, purchase.user_id)
+        await purchases.release_discount(purchase.id)
+    logger.info("purchase_ended", purchase_id=str(purchase.id), state=state.value, note=note)
+
+
+def not_configured() -> ApiError:
+    return ApiError(
+        *NOT_CONFIGURED,
+        "This server cannot take payments yet: its operator has to set stripe.secret_key and"
+        " stripe.webhook_secret (or money.test_payments, to try it without money).",
+    )
+
+
+def _description(package: CoinPackage, coins: int) -> str:
+    return f"{package.name}: {coins} coins"
