@@ -107,6 +107,27 @@ def test_what_we_did_not_make_for_this_is_refused(forge: Callable[[], str]) -> N
     assert not refused.value.is_expired
 
 
+def test_a_token_that_was_good_is_not_good_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = AccessTokens(SECRET, lifetime=timedelta(seconds=-4))
+    token = tokens.issue(USER, SESSION, Role.USER)
+    monkeypatch.setattr("control_api.identity.tokens.CLOCK_LEEWAY", timedelta(seconds=5))
+    assert tokens.read(token).user_id == USER
+    monkeypatch.setattr("control_api.identity.tokens.CLOCK_LEEWAY", timedelta(0))
+    with pytest.raises(TokenRefused) as refused:
+        tokens.read(token)
+    assert refused.value.is_expired
+
+
+def test_tokens_that_are_remembered_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("control_api.identity.tokens.MAX_KNOWN", 2)
+    tokens = AccessTokens(SECRET)
+    issued = [tokens.issue(USER, SESSION, role) for role in Role]
+    assert [tokens.read(token).role for token in issued * 2] == list(Role) * 2
+    assert len(tokens._known) == 2
+    with pytest.raises(TokenRefused):
+        tokens.read(issued[0][:-4] + "AAAA")
+
+
 def test_an_expired_token_is_told_apart() -> None:
     token = AccessTokens(SECRET, lifetime=timedelta(seconds=-6)).issue(USER, SESSION, Role.USER)
     with pytest.raises(TokenRefused) as refused:
