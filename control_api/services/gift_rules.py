@@ -75,7 +75,7 @@ class GiftRules:
         # Before all rules: what was paid for stays so when the room has ended meanwhile.
         if (given := given_before(order, facts)) is not None:
             return given
-        standing = await self._check(order, facts)
+        standing = self._check(order, facts)
         if order.gift_id is not None and (facts.gift is None or not facts.gift.is_active):
             raise not_found("gift")
         if facts.is_owed_bonus and self._parts.options.welcome_coins:
@@ -83,13 +83,13 @@ class GiftRules:
             (facts,) = await self._orders.facts([order.asked], self._parts.options.currency)
         return await self._payment(order, facts, standing)
 
-    async def _check(self, order: Order, facts: Facts) -> Standing:
+    def _check(self, order: Order, facts: Facts) -> Standing:
         """Raises ApiError unless the sender may give in the room."""
         standing = facts.standing
         if standing is None:
             raise not_found("room")
         is_owner = standing.owner_id == order.sender_id
-        denial = await self._denial(standing)
+        denial = denial_of(standing)
         if denial is Denial.PRIVATE_ROOM or (standing.owner_state is not UserState.ACTIVE and not is_owner):
             raise not_found("room")
         if denial is not None:
@@ -101,13 +101,6 @@ class GiftRules:
         if not facts.is_live and not self._parts.live.is_live(order.room_id):
             raise conflict("room_not_live", "Gifts can be given while the room is live.")
         return standing
-
-    async def _denial(self, standing: Standing) -> Denial | None:
-        denial = denial_of(standing)
-        if denial is not Denial.SUBSCRIBERS_ONLY:
-            return denial
-        verdict = await self._parts.access.verdict(standing.room_id, standing.user_id)
-        return verdict.denial if verdict is not None else Denial.PRIVATE_ROOM
 
     async def _payment(self, order: Order, facts: Facts, standing: Standing) -> Payment:
         options, gift = self._parts.options, facts.gift

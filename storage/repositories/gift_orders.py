@@ -10,8 +10,7 @@ from storage.database import Executor, Row
 from storage.ids import new_id
 from storage.repositories.gifts import GIFT_COLUMNS, Gift, gift_of
 from storage.repositories.ledger import TransferKind
-from storage.repositories.playback import Standing
-from storage.repositories.playback import _standing as standing_of
+from storage.repositories.playback import Standing, standing_of
 from storage.repositories.rooms import IS_LIVE
 from storage.repositories.wallets import BONUS_SCOPE
 
@@ -55,10 +54,9 @@ class Before:
 class Facts:
     """What decides on an order, all of one moment.
 
-    ``standing`` is None when there is no such room; of subscriptions it does not know. Of a shadow ban the
-    banned one does not learn by ``is_banned`` either. ``percent`` is None without an override.
-    ``is_owed_bonus`` says that the sender may have the welcome bonus, and has not had it. Accounts that are
-    not there yet are None.
+    ``standing`` is None when there is no such room. Of a shadow ban the banned one does not learn by
+    ``is_banned`` either. ``percent`` is None without an override. ``is_owed_bonus`` says that the sender may
+    have the welcome bonus, and has not had it. Accounts that are not there yet are None.
     """
 
     before: Before | None
@@ -111,7 +109,9 @@ _FACTS: Final = f"""
            before.message, before.created_at,
            room.id AS room_id, room.owner_id, room.owner_state, room.visibility, room.age_restricted,
            room.max_viewers, asked.sender_id AS user_id, sender.role, sender.state,
-           false AS is_subscriber,
+           (SELECT true FROM subscriptions
+            WHERE user_id = asked.sender_id AND creator_id = room.owner_id AND subscriptions.state <> 'ended'
+              AND gives_access LIMIT 1) IS NOT NULL AS is_subscriber,
            (SELECT true FROM follows
             WHERE follower_id = asked.sender_id AND user_id = room.owner_id LIMIT 1) IS NOT NULL
                AS is_follower,

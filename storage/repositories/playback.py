@@ -85,7 +85,7 @@ class Playback:
             room_id,
             user_ids,
         )
-        return [_standing(row) for row in rows]
+        return [standing_of(row) for row in rows]
 
 
 def _room(row: Row) -> WatchedRoom:
@@ -101,7 +101,8 @@ def _room(row: Row) -> WatchedRoom:
     )
 
 
-def _standing(row: Row) -> Standing:
+def standing_of(row: Row) -> Standing:
+    """A row with columns of the names of Standing's fields."""
     return Standing(
         row["room_id"],
         row["owner_id"],
