@@ -24,6 +24,7 @@ from control_api.services.gift_news import GiftNews
 from control_api.services.gift_rules import GiftParts
 from control_api.services.gifts import GiftsService
 from control_api.services.money import MoneyOptions
+from control_api.services.payout_rules import PayoutOptions
 from control_api.services.playback import PlaybackAccess
 from control_api.services.purchase_events import PurchaseEvents
 from control_api.services.purchase_keeping import PurchaseKeeper
@@ -32,6 +33,7 @@ from control_api.services.wallet import WalletService
 from mediaserver.config import Settings
 from mediaserver.config.service_settings import MoneySettings
 from mediaserver.payments import Payments
+from mediaserver.payouts import PayoutParts
 from storage.bus import Bus
 from storage.database import Database
 from storage.repositories.ledger_accounts import LedgerAccounts
@@ -63,7 +65,12 @@ class MoneyPlane:
         self._open = AsyncExitStack()
         self._payments = Payments(ground.settings, ground.database, ground.secret, ground.public_url)
         self.wallets: Final = WalletService(ground.database, self._accounts, self._options)
-        self.nouns: Final[Sequence[Noun]] = [WalletRoutes(self.wallets), *self._gifts(), *self._purchases()]
+        self.nouns: Final[Sequence[Noun]] = [
+            WalletRoutes(self.wallets),
+            *self._gifts(),
+            *self._purchases(),
+            *self._payouts(),
+        ]
 
     async def __aenter__(self) -> Self:
         if self._payments.stripe is not None:
@@ -108,6 +115,13 @@ class MoneyPlane:
             PurchaseRoutes(PurchasesService(database, payments.provider)),
             PaymentWebhookRoutes(payments.events),
         ]
+
+    def _payouts(self) -> Sequence[Noun]:
+        ground = self._ground
+        options = PayoutOptions(ground.settings.money.payout_minimum, ground.public_url)
+        parts = PayoutParts(ground.database, self._payments, ground.secret, self._options, options)
+        self._tasks |= parts.tasks
+        return parts.nouns
 
 
 def _options(money: MoneySettings) -> MoneyOptions:

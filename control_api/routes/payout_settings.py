@@ -84,6 +84,7 @@ class PayoutSettingsRoutes:
                 errors=(
                     (HTTPStatus.CONFLICT, "already_onboarded"),
                     (HTTPStatus.BAD_GATEWAY, "payment_provider_refused"),
+                    (HTTPStatus.SERVICE_UNAVAILABLE, "payments_not_configured"),
                 ),
             ),
             Route("GET", DONE_PATH, self.done, "Back from the payment provider", response_types=(HTML_TYPE,)),

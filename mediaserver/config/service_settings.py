@@ -99,6 +99,9 @@ class MoneySettings(Group):
     welcome_coins: Annotated[int, Field(ge=0, le=1_000_000)] = 100
     """Coins that each user finds in the wallet once the e-mail address is verified; 0 for none."""
 
+    payout_minimum: Annotated[int, Field(ge=1, le=99_999_999)] = 5000
+    """The least that creators are paid out, in minor units such as cents; they may choose a higher one."""
+
     test_payments: bool | None = None
     """Without Stripe, sell coins on a test checkout page where no money moves. Unset: on in the demo and
     where browsers reach the server on this machine alone (``public_url`` unset or of a loopback address, and

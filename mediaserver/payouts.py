@@ -1,0 +1,63 @@
+"""Payouts and revenue put together: by Stripe, by the test provider, or not at all."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
+
+from control_api.payments.demo_checkout import demo_secret
+from control_api.payments.demo_payouts import DemoOnboarding, DemoPayouts
+from control_api.payments.no_payouts import NoPayouts
+from control_api.payments.payout_ports import PayoutProvider
+from control_api.payments.stripe_connect import StripePayouts
+from control_api.routes.demo_onboarding import DemoOnboardingRoutes
+from control_api.routes.payout_settings import PayoutSettingsRoutes
+from control_api.routes.payouts import PayoutsRoutes
+from control_api.routes.revenue import RevenueRoutes
+from control_api.routing import Noun
+from control_api.services.money import MoneyOptions
+from control_api.services.payout_job import PayoutJob
+from control_api.services.payout_rules import PayoutOptions
+from control_api.services.payout_sending import PayoutSending
+from control_api.services.payout_settings import PayoutSettingsService
+from control_api.services.payouts import PayoutsService
+from control_api.services.revenue import RevenueService
+from mediaserver.payments import Payments
+from storage.database import Database
+
+
+class PayoutParts:
+    """``nouns`` go into the API, ``tasks`` run as long as the server: none without a provider."""
+
+    def __init__(
+        self,
+        database: Database,
+        payments: Payments,
+        secret: bytes,
+        money: MoneyOptions,
+        options: PayoutOptions,
+    ) -> None:
+        provider, test_nouns = _provider(payments, secret, options.public_url)
+        sending = PayoutSending(database, provider)
+        payments.listen(sending.handlers())
+        payouts = PayoutsService(database, provider, money, options, lambda: job.wake())
+        job = PayoutJob(database, provider.name, payouts, sending)
+        has_provider = not isinstance(provider, NoPayouts)
+        self.tasks: Final[Mapping[str, Callable[[], Awaitable[None]]]] = (
+            {"payouts": job.run} if has_provider else {}
+        )
+        revenue = RevenueService(database, money)
+        self.nouns: Final[Sequence[Noun]] = [
+            PayoutSettingsRoutes(PayoutSettingsService(database, provider, money, options)),
+            PayoutsRoutes(payouts, revenue),
+            RevenueRoutes(revenue),
+            *test_nouns,
+        ]
+
+
+def _provider(payments: Payments, secret: bytes, public_url: str) -> tuple[PayoutProvider, list[Noun]]:
+    """With the routes of its own, which only the test provider has."""
+    if payments.stripe is not None:
+        return StripePayouts(payments.stripe), []
+    if payments.test_events is not None:
+        demo = DemoPayouts(demo_secret(secret), public_url)
+        return demo, [DemoOnboardingRoutes(DemoOnboarding(demo, payments.test_events))]
+    return NoPayouts(), []
