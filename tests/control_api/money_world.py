@@ -42,6 +42,9 @@ class Money:
         parts = GiftParts(self.accounts, self.wallets, PlaybackAccess(database), self.media, options)
         self.gifts = GiftsService(database, parts)
 
+    async def person(self, name: str) -> User:
+        return await Users(self.database).add(name, f"{name}@example.com", "hash")
+
     async def coins(self, user: User) -> int:
         return (await self.wallets.of(user.id)).coins
 
