@@ -2,13 +2,14 @@
 
 `Forwarder.forward` is all that the rest knows of it, so that one in native code can take its place. Its
 rules: packets are plain; what differs per consumer is in `ConsumerState`; nothing is allocated per packet
-and consumer; what the kernel does not take at once is dropped and counted.
+and consumer; what the kernel does not take at once is dropped and counted; what fails for one consumer costs
+the others nothing.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Protocol, cast
 
 from pylibsrtp._binding import ffi  # type: ignore[import-not-found]
@@ -92,10 +93,16 @@ class ConsumerState:
         """Of payload, which is what sender reports tell (RFC 3550 6.4.1)."""
 
 
+def _raise(error: Exception) -> None:
+    raise error
+
+
 class Forwarder:
     """Owns the buffer that packets are rewritten and protected in; one per event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_failure: Callable[[Exception], None] = _raise) -> None:
+        """`on_failure` is told what kept a batch from a consumer; the others are served whatever it was."""
+        self._on_failure = on_failure
         self._buffer = bytearray(BUFFER_SIZE)
         self._view = memoryview(self._buffer)
         self._memory: Any = ffi.from_buffer("char[]", self._buffer)
@@ -117,9 +124,22 @@ class Forwarder:
         self, batch: Batch, indices: range, consumers: Sequence[ConsumerState], now: float
     ) -> int:
         """Forward what the buffer holds at a time."""
+        remaining, sent = iter(consumers), [0]
+        while True:
+            try:
+                # entered once per failure, not once per consumer: what does not fail costs nothing
+                self._forward_to_rest(batch, indices, remaining, now, sent)
+            except Exception as error:
+                self._on_failure(error)
+            else:
+                return sent[0]
+
+    def _forward_to_rest(
+        self, batch: Batch, indices: range, consumers: Iterator[ConsumerState], now: float, sent: list[int]
+    ) -> None:
+        """Forward to those left, and count in `sent` what left, also if it raises."""
         time = _abs_send_time(now)
         layouts: dict[tuple[ExtensionPlan, int], Layout] = {}
-        sent = 0
         for consumer in consumers:
             srtp = consumer.path.srtp
             if srtp is None:
@@ -137,8 +157,7 @@ class Forwarder:
                     continue
                 layout = Layout(batch, [index for index, _ in chosen], *key, self._pointer, time)
                 numbers = [number for _, number in chosen]
-            sent += self._send(consumer, srtp, layout, cast("list[int]", numbers), now)
-        return sent
+            sent[0] += self._send(consumer, srtp, layout, cast("list[int]", numbers), now)
 
     def send_packet(self, path: SendingPath, plan: ExtensionPlan, packet: bytearray, now: float) -> int:
         """Send one finished packet (RTX, a probe) with the time and transport-wide number written into it."""

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from math import inf
+from typing import Final, Protocol
 
 import structlog
 
@@ -16,6 +17,8 @@ from sfu.protocol.reception import NTP_FRACTION
 
 log = structlog.get_logger("mediaserver.sfu")
 
+LOG_SECONDS: Final = 1.0
+"""Between two lines on faults."""
 _NTP_EPOCH = 2_208_988_800
 """Seconds from 1900 to 1970."""
 
@@ -38,6 +41,7 @@ class SfuCounters:
     retransmitted: int = 0
     transports_failed: int = 0
     flush_errors: int = 0
+    """Batches that a fault kept from a consumer, or from all of a stream."""
 
 
 class Flushable(Protocol):
@@ -56,13 +60,14 @@ class MediaPlane:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
-        self.forwarder = Forwarder()
+        self.forwarder = Forwarder(self._failed)
         self.counters = SfuCounters()
         self.releases = Releases()
         self.hold: Callable[[], None] | None = None
         """Calls `flush_all` a little later; without it nothing is held back."""
         self._waiting: list[Flushable] = []
         self._is_held = False
+        self._logs_at = -inf
         self._wall = time.time() - clock() + _NTP_EPOCH
 
     def wait(self, stream: Flushable) -> None:
@@ -101,9 +106,16 @@ class MediaPlane:
     def _guard(self, send: Callable[[], None]) -> None:
         try:
             send()
-        except Exception:
-            self.counters.flush_errors += 1
-            log.warning("sfu_flush_failed", exc_info=True)
+        except Exception as error:
+            self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        """Count each, but write few: a fault that stays comes with every packet."""
+        self.counters.flush_errors += 1
+        now = self.clock()
+        if now >= self._logs_at:
+            self._logs_at = now + LOG_SECONDS
+            log.warning("sfu_flush_failed", failures=self.counters.flush_errors, exc_info=error)
 
     def ntp(self, now: float) -> int:
         """Return the NTP time (32.32 fixed point) at `now`."""

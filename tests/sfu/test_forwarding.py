@@ -158,6 +158,21 @@ class TestManyConsumers:
         assert forward([packet(1)], early, ready) == 1
         assert len(ready.packets()) == 1
 
+    def test_what_fails_for_some_is_told_and_the_others_lose_nothing(self, receive: Receive) -> None:
+        def fail(number: int) -> int:
+            raise RuntimeError("a bug elsewhere")
+
+        told: list[Exception] = []
+        first, last = receive(), receive()
+        broken = [receive(rewrite=fail), receive(), receive(rewrite=fail)]
+        broken[1].path.udp, broken[1].path.send = None, fail  # type: ignore[assignment]
+        receivers = [broken[0], first, *broken[1:], last]
+        batch = Batch.of([packet(number) for number in (1, 2)])
+        sent = Forwarder(told.append).forward(batch, [receiver.consumer for receiver in receivers], NOW)
+        assert sent == 4
+        assert len(first.packets()) == len(last.packets()) == 2
+        assert [str(error) for error in told] == ["a bug elsewhere"] * 3
+
     def test_batches_longer_than_the_buffer(self, receive: Receive) -> None:
         receiver = receive(segmentation=can_segment_here())
         count = 2 * MAX_BATCH + 3

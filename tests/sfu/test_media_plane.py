@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from sfu.media_plane import MediaPlane
+from structlog.testing import capture_logs
+
+from sfu.header_extensions import Batch
+from sfu.media_plane import LOG_SECONDS, MediaPlane
+from tests.sfu.forwarding_world import Receiver, packet
 
 
 class Stream:
@@ -55,3 +59,17 @@ def test_a_stream_that_raises_costs_the_others_nothing() -> None:
     plane.flush()
     assert [stream.flushed for stream in streams] == [1, 1, 1]
     assert plane.counters.flush_errors == 1
+
+
+def test_a_consumer_that_keeps_failing_is_counted_each_time_and_seldom_logged() -> None:
+    now = [0.0]
+    plane = MediaPlane(lambda: now[0])
+    receiver = Receiver(rewrite=lambda number: 1 // (number - number))
+    with capture_logs() as lines:
+        for number in range(5):
+            plane.forwarder.forward(Batch.of([packet(number)]), [receiver.consumer], now[0])
+        assert (len(lines), plane.counters.flush_errors) == (1, 5)
+        now[0] += LOG_SECONDS
+        plane.forwarder.forward(Batch.of([packet(9)]), [receiver.consumer], now[0])
+    receiver.close()
+    assert [line["failures"] for line in lines] == [1, 6]
