@@ -14,6 +14,7 @@ from control_api.routes.coin_packages import CoinPackageRoutes
 from control_api.routes.discounts import DiscountRoutes
 from control_api.routes.payment_webhooks import PaymentWebhookRoutes
 from control_api.routes.purchases import PurchaseRoutes
+from control_api.routes.wallet import WalletRoutes
 from control_api.services.coin_packages import CoinPackagesService
 from control_api.services.discounts import DiscountsService
 from control_api.services.purchase_events import PurchaseEvents
@@ -194,6 +195,7 @@ async def purchases_world(
                 DiscountRoutes(DiscountsService(database, money.accounts, money.wallets)),
                 PurchaseRoutes(PurchasesService(database, provider)),
                 PaymentWebhookRoutes(events),
+                WalletRoutes(money.wallets),
             )
             api = await serve(nouns, database, aiohttp_client, *people.values())
             keeper = PurchaseKeeper(database, letters, "https://live.example")
