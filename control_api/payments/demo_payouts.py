@@ -3,7 +3,6 @@
 The onboarding is a page with two buttons; what they do comes back as signed events, as from Stripe.
 """
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Final
@@ -30,14 +29,6 @@ class DemoOutcome(Enum):
     RESTRICTED = "restricted"
 
 
-@dataclass(frozen=True, slots=True)
-class DemoApplication:
-    """What stands, signed, in the address of a test page. ``done`` is where it leads."""
-
-    account: str
-    done: str
-
-
 class DemoPayouts:
     """TEST. Implements PayoutProvider without remembering anything; its page is at ``base_url``."""
 
@@ -55,7 +46,6 @@ class DemoPayouts:
             "aud": AUDIENCE,
             "exp": datetime.now(UTC) + LIFETIME,
             "sub": account,
-            "done": links.done,
         }
         token = jwt.encode(claims, self._secret, ALGORITHM)
         return f"{self._base_url}{PREFIX}{PATH}/{token}"
@@ -70,8 +60,8 @@ class DemoPayouts:
     async def find_transfer(self, payout_id: UUID) -> str | None:
         return None
 
-    def application_of(self, token: str) -> DemoApplication | None:
-        """None for an address that is none, or has expired."""
+    def account_of(self, token: str) -> str | None:
+        """Whose page it is; None for an address that is none, or has expired."""
         if len(token) > MAX_TOKEN:
             return None
         try:
@@ -80,11 +70,12 @@ class DemoPayouts:
                 self._secret,
                 [ALGORITHM],
                 audience=AUDIENCE,
-                options={"require": ["exp", "sub", "done"]},
+                options={"require": ["exp", "sub"]},
             )
         except jwt.InvalidTokenError:
             return None
-        return DemoApplication(claims["sub"], claims["done"])
+        account: str = claims["sub"]
+        return account
 
 
 class DemoOnboarding:
@@ -94,13 +85,13 @@ class DemoOnboarding:
         self.provider: Final = provider
         self._events = events
 
-    async def leave(self, application: DemoApplication, outcome: DemoOutcome) -> None:
+    async def leave(self, account: str, outcome: DemoOutcome) -> None:
         """Raises ApiError."""
         is_active = outcome is DemoOutcome.ACTIVE
         await self._events.send(
             "account.updated",
             {
-                "id": application.account,
+                "id": account,
                 "object": "account",
                 "payouts_enabled": is_active,
                 "details_submitted": True,

@@ -4,9 +4,10 @@ from http import HTTPStatus
 from typing import Final
 
 from control_api.errors import not_found
-from control_api.payments.demo_payouts import PATH, DemoApplication, DemoOnboarding, DemoOutcome
+from control_api.payments.demo_payouts import PATH, DemoOnboarding, DemoOutcome
 from control_api.routing import PREFIX, Call, Reply, Route
 from control_api.schemas import Query
+from control_api.services.payout_settings import DONE_PATH
 
 HTML_TYPE: Final = "text/html"
 HEADERS: Final = {"Referrer-Policy": "same-origin"}
@@ -48,7 +49,7 @@ class DemoOnboardingRoutes:
         ]
 
     async def show(self, call: Call[None, None]) -> Reply:
-        self._application(call.path["token"])
+        self._account(call.path["token"])
         # What is not a token of ours, which needs no escaping, has been refused.
         action = f"{PREFIX}{PATH}/{call.path['token']}"
         buttons = "\n".join(
@@ -61,12 +62,11 @@ class DemoOnboardingRoutes:
         return Reply(raw=PAGE.format(buttons=buttons).encode(), content_type=HTML_TYPE, headers=HEADERS)
 
     async def leave(self, call: Call[None, OutcomeQuery]) -> Reply:
-        application = self._application(call.path["token"])
-        await self._onboarding.leave(application, call.query.outcome)
-        return Reply(raw=b"", content_type=HTML_TYPE, headers={"Location": application.done})
+        await self._onboarding.leave(self._account(call.path["token"]), call.query.outcome)
+        return Reply(raw=b"", content_type=HTML_TYPE, headers={"Location": f"{PREFIX}{DONE_PATH}"})
 
-    def _application(self, token: str) -> DemoApplication:
-        found = self._onboarding.provider.application_of(token)
+    def _account(self, token: str) -> str:
+        found = self._onboarding.provider.account_of(token)
         if found is None:
             raise not_found("test page")
         return found
