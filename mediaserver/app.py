@@ -217,7 +217,16 @@ class Server:
     async def _drain_all(self) -> None:
         await self._web.drain()
         self._chat.drain()
+        self._drain_webrtc()
         await self._media.drain(self._settings.drain.timeout_seconds)
+
+    def _drain_webrtc(self) -> None:
+        """Peers learn it by DTLS at once; nothing over WebRTC could tell them to leave when it suits them."""
+        for door in (self._webrtc.whip, self._webrtc.whep):
+            if door is not None:
+                door.drain()
+        if self._webrtc.signalling is not None:
+            self._webrtc.signalling.close()
 
     async def _stop(self) -> None:
         async with AsyncExitStack() as closing:

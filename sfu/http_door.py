@@ -59,12 +59,19 @@ class HttpDoor(ABC):
         self._options = options
         self._client_address = client_address
         self._opening = 0
+        self._is_draining = False
         self._posts = SourceBudget(options.posts_per_second, options.post_burst)
         self._patches = SourceBudget(PATCHES_PER_SECOND, PATCH_BURST)
 
     def close(self) -> None:
         """End all sessions."""
         self.sessions.close()
+
+    def drain(self) -> None:
+        """Take no more sessions, and end those there are as if their peers had; they go to another server."""
+        self._is_draining = True
+        for session in self.sessions.all():
+            self._end(session)
 
     def close_room(self, room_id: str) -> None:
         """End the sessions of a room."""
@@ -110,6 +117,7 @@ class HttpDoor(ABC):
             raise messages.retry_later(
                 HTTPStatus.TOO_MANY_REQUESTS, "rate_limited", "too many requests of one address", 1
             )
+        self._refuse_while_draining()
         if len(self.sessions) + self._opening >= self.sessions.most:
             raise messages.retry_later(
                 HTTPStatus.SERVICE_UNAVAILABLE, "server_full", "the server has as many sessions as it may"
@@ -120,7 +128,14 @@ class HttpDoor(ABC):
             self.sessions.add(session)
         finally:
             self._opening -= 1
+        if self._is_draining:
+            self._end(session)
+            self._refuse_while_draining()
         return self._created(request, session, description)
+
+    def _refuse_while_draining(self) -> None:
+        if self._is_draining:
+            raise messages.retry_later(HTTPStatus.SERVICE_UNAVAILABLE, "draining", "the server is stopping")
 
     def _created(self, request: web.Request, session: HttpSession, description: str) -> web.Response:
         room = request.match_info["room"]

@@ -214,6 +214,10 @@ class HttpSessions:
         """Return the session of an id."""
         return self._sessions.get(session_id)
 
+    def all(self) -> list[HttpSession]:
+        """Return every session, the oldest first."""
+        return list(self._sessions.values())
+
     def of_room(self, room_id: str) -> list[HttpSession]:
         """Return a room's sessions, the oldest first."""
         return list(self._rooms.get(room_id, {}).values())
@@ -225,7 +229,7 @@ class HttpSessions:
 
     def close(self) -> None:
         """End all sessions."""
-        for session in list(self._sessions.values()):
+        for session in self.all():
             session.close()
 
     def _remove(self, session: HttpSession) -> None:

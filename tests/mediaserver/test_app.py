@@ -25,6 +25,7 @@ from tests.helpers.flv import read_flv, read_tags
 from tests.helpers.flv_viewer import FlvViewer
 from tests.helpers.server_process import ServerProcess
 from tests.helpers.waiting import eventually
+from tests.helpers.whep_player import WhepPlayer
 
 pytestmark = pytest.mark.slow
 
@@ -94,6 +95,20 @@ async def test_sigterm_drains_and_ends_with_status_0(server: ServerProcess) -> N
         assert await stopping == 0
         await eventually(lambda: viewer.is_over)
         viewer.assert_decodes()
+
+
+async def test_a_drain_ends_webrtc_at_once_and_lets_the_others_go_on(server: ServerProcess) -> None:
+    async with (
+        on_air(server) as (camera, room, flv_url),
+        FlvViewer.watching(flv_url) as viewer,
+        WhepPlayer.playing(f"{server.base_url}/whep/{room}") as player,
+    ):
+        await player.more(5)
+        stopping = asyncio.create_task(asyncio.to_thread(server.stop))
+        await eventually(lambda: player.peer.connectionState == "closed")
+        await viewer.more_pictures(5)
+        await camera.client.close()
+        assert await stopping == 0
 
 
 async def test_who_does_not_leave_is_closed_when_the_drain_is_over(

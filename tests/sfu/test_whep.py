@@ -200,6 +200,17 @@ async def test_why_a_stream_cannot_be_played_is_said() -> None:
         assert (await response.json())["detail"] == "the video has B-frames"
 
 
+async def test_who_waits_while_the_server_drains_is_sent_elsewhere() -> None:
+    world = World(kinds=("audio", "video"))
+    async with doors(world) as served:
+        waiting = asyncio.create_task(served.watch(VIEWER))
+        await eventually(lambda: world.core.listeners)
+        served.whep.drain()
+        world.core.offer(opus(), vp8())
+        await problem(await waiting, 503, "draining")
+        assert world.core.last.is_closed
+
+
 async def test_a_viewer_that_leaves_while_it_waits_leaves_nothing_behind() -> None:
     world = World(kinds=BOTH)
     async with doors(world) as served:

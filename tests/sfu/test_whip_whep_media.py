@@ -6,7 +6,7 @@ import pytest
 
 from tests.helpers.waiting import eventually
 from tests.sfu.http_peers import connection, live_doors, player, publisher
-from tests.sfu.http_world import BEARER, FRAGMENT, NEW_ICE, options, problem
+from tests.sfu.http_world import BEARER, FRAGMENT, NEW_ICE, ROOM, options, problem
 
 
 @pytest.mark.parametrize("codec", ["VP8", "H264"])
@@ -42,6 +42,22 @@ async def test_viewers_go_when_the_publisher_deletes_its_session() -> None:
             await eventually(lambda: world.server.statistics().transports == 0)
         async with player(served) as (_, refused):
             await problem(refused, 409, "not_live")
+
+
+async def test_a_server_that_drains_tells_all_peers_by_dtls_and_takes_no_more() -> None:
+    async with live_doors() as (world, served), publisher(served, "VP8") as (sending, _):
+        async with player(served) as (viewer, _):
+            await eventually(lambda: viewer.plays("video"))
+            served.whep.drain()
+            await eventually(lambda: viewer.peer.connectionState == "closed")
+            assert sending.connectionState == "connected"
+            served.whip.drain()
+            await eventually(lambda: sending.connectionState == "closed")
+            assert world.server.statistics().transports == 0
+        assert world.goodbyes == [ROOM]
+        async with player(served) as (_, refused):
+            await problem(refused, 503, "draining")
+            assert int(refused.headers["Retry-After"]) > 0
 
 
 async def test_a_second_publisher_takes_the_room_over() -> None:
