@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from storage.database import Database, Transaction, translated_errors
+from storage.purchase_checks import PURCHASE_CHECKS
 
 MAX_DIFFERENCES: Final = 1000
 
@@ -57,11 +58,12 @@ CHECKS: Final[Mapping[str, str]] = {
           AND NOT EXISTS (SELECT FROM gift_transactions AS gift WHERE gift.id = transfer.id)""",
 }
 """Each finds what is wrong: nothing, as long as all is well."""
+ALL_CHECKS: Final[Mapping[str, str]] = {**CHECKS, **PURCHASE_CHECKS}
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """``subject`` is a transfer, or an account and its shard."""
+    """``subject`` is a transfer, an account and its shard, or what a check is about."""
 
     what: str
     subject: str
@@ -95,7 +97,7 @@ async def _look(transaction: Transaction) -> Reconciliation:
     assert counts is not None
     differences = [
         Difference(what, row["subject"], int(row["expected"]), int(row["found"]))
-        for what, sql in CHECKS.items()
+        for what, sql in ALL_CHECKS.items()
         for row in await transaction.fetch(f"{sql} LIMIT {MAX_DIFFERENCES}")
     ]
     accounts, transfers, entries = counts
