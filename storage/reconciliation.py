@@ -56,6 +56,30 @@ CHECKS: Final[Mapping[str, str]] = {
         SELECT transfer.id::text AS subject, 1 AS expected, 0 AS found FROM ledger_transfers AS transfer
         WHERE kind IN ('gift', 'tip')
           AND NOT EXISTS (SELECT FROM gift_transactions AS gift WHERE gift.id = transfer.id)""",
+    "payout is not what was taken from the earnings": """
+        SELECT coalesce(payout.id::text, moved.id) AS subject,
+               coalesce(payout.gone, 0) AS expected, coalesce(-moved.amount, 0) AS found
+        FROM (SELECT id, CASE state WHEN 'failed' THEN 0 ELSE amount - returned END AS gone
+              FROM payouts) AS payout
+        FULL JOIN (SELECT split_part(transfer.key, ':', 1) AS id, sum(entry.amount) AS amount
+                   FROM ledger_transfers AS transfer
+                   JOIN ledger_entries AS entry ON entry.transfer_id = transfer.id
+                   JOIN ledger_accounts AS account ON account.id = entry.account_id
+                   WHERE transfer.scope = 'payout' AND transfer.kind <> 'repayment'
+                     AND account.kind = 'earnings' GROUP BY 1) AS moved ON moved.id = payout.id::text
+        WHERE coalesce(payout.gone, 0) <> coalesce(-moved.amount, 0)""",
+    "payout on its way is not what was set aside": """
+        SELECT coalesce(payout.id::text, moved.id) AS subject,
+               coalesce(payout.pending, 0) AS expected, coalesce(moved.amount, 0) AS found
+        FROM (SELECT id, CASE state WHEN 'pending' THEN amount ELSE 0 END AS pending
+              FROM payouts) AS payout
+        FULL JOIN (SELECT split_part(transfer.key, ':', 1) AS id, sum(entry.amount) AS amount
+                   FROM ledger_transfers AS transfer
+                   JOIN ledger_entries AS entry ON entry.transfer_id = transfer.id
+                   JOIN ledger_accounts AS account ON account.id = entry.account_id
+                   WHERE transfer.scope = 'payout' AND account.kind = 'pending_payout'
+                   GROUP BY 1) AS moved ON moved.id = payout.id::text
+        WHERE coalesce(payout.pending, 0) <> coalesce(moved.amount, 0)""",
 }
 """Each finds what is wrong: nothing, as long as all is well."""
 ALL_CHECKS: Final[Mapping[str, str]] = {**CHECKS, **PURCHASE_CHECKS}

@@ -3,12 +3,14 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from control_api.errors import unavailable
 from control_api.payments.payout_ports import TransferRefused
 from control_api.payments.ports import TooEarly
 from storage.ids import new_id
+from storage.repositories.account_data import AccountData
 from storage.repositories.ledger import TransferKind
 from storage.repositories.ledger_accounts import AccountKind
 from storage.repositories.payouts import MAX_PAYOUT, PayoutState, ProviderName
@@ -337,6 +339,28 @@ async def test_earnings_that_vanish_meanwhile_are_looked_at_again(world, monkeyp
 
     monkeypatch.setattr("control_api.services.payouts.repay", taking)
     assert (await demand(world))[1]["amount"] == 5500
+    assert await world.is_right()
+
+
+async def test_an_export_of_the_account_has_all_of_it(world):
+    await paid(world)
+    export = await AccountData(world.database).export(world.people["alice"].id)
+    (payout,) = msgspec.json.decode(export["payouts"])
+    assert (payout["amount"], payout["state"], payout["currency"]) == (6000, "paid", "usd")
+    assert msgspec.json.decode(export["payout-settings"])[0]["schedule"] == "weekly"
+    assert msgspec.json.decode(export["payout-accounts"])[0]["state"] == "active"
+    assert {"payout", "payout_paid"} <= {each["kind"] for each in msgspec.json.decode(export["wallet"])}
+
+
+async def test_an_account_that_is_deleted_keeps_its_payouts(world):
+    payout, alice = await paid(world), world.people["alice"].id
+    async with world.database.transaction() as transaction:
+        await AccountData(transaction).remove(alice)
+    assert await world.accounts.find(alice) is None
+    assert await world.accounts.settings(alice) is None
+    await world.tell("transfer.reversed", {"id": payout.reference, "amount_reversed": 6000})
+    assert await world.held("alice") == (6000, 0, 0)
+    assert await demand(world) == (409, "account_not_active")
     assert await world.is_right()
 
 

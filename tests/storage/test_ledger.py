@@ -270,6 +270,13 @@ TAMPERING = {
         SELECT id, id, id, gen_random_uuid(), NULL, '', 1, 5, 0, 'usd', 1 FROM ledger_transfers""",
     "gift is not what was earned": """INSERT INTO gift_transactions
         SELECT id, id, id, gen_random_uuid(), NULL, '', 1, 5, 3, 'usd', 1 FROM ledger_transfers""",
+    "payout is not what was taken from the earnings": """
+        INSERT INTO payouts (id, user_id, currency, amount, state, trigger, provider, account, reference,
+                             finished_at)
+        SELECT id, id, 'usd', 5, 'paid', 'demand', 'demo', 'x', 'x', now() FROM ledger_transfers""",
+    "payout on its way is not what was set aside": """
+        INSERT INTO payouts (id, user_id, currency, amount, trigger, provider, account)
+        SELECT id, id, 'usd', 5, 'demand', 'demo', 'x' FROM ledger_transfers""",
 }
 
 
