@@ -74,6 +74,8 @@ class WebFront:
         control.api.add_to(app)
         if control.test_till is not None:
             add_test_checkout(app, control.test_till, ReturnAddresses(""))
+        if control.test_subscription_till is not None:
+            add_test_checkout(app, control.test_subscription_till, ReturnAddresses("", "subscription"))
         chat.open_door(app, control.chat_sign_in)
         self._open_webrtc(app, authorizer, control)
         add_health_routes(app, self._checks(settings, control))
@@ -90,7 +92,7 @@ class WebFront:
             RoomAdmission(self._database, PlaybackAccess(self._database)),
             tokens,
         )
-        access = WebRtcAccess(authorizer, self._media.live.sessions, tokens)
+        access = WebRtcAccess(authorizer, self._media.live, tokens)
         self._webrtc.open_doors(app, access, rooms, self._client_address.of)
 
     async def start(self, settings: Settings) -> None:

@@ -6,7 +6,8 @@ from typing import Final
 from control_api.playback_grants import Grant, TokenFault
 from control_api.services.publish_tokens import PublishTokens
 from mediaserver.authorizer import APPLICATION, Authorizer, RoomAccess, WatchRefusal
-from mediaserver.playback_sessions import PlaybackSessions
+from mediaserver.delivery.broadcast import BroadcastCounters
+from mediaserver.delivery.live import LiveDelivery
 from mediaserver.room_refs import parse_room_ref
 from rtmp.ports import Refusal as RtmpRefusal
 from rtmp.ports import RefusalReason as RtmpReason
@@ -29,16 +30,20 @@ NOT_ALLOWED: Final = Refusal(
 UNAVAILABLE: Final = Refusal(
     RefusalReason.UNAVAILABLE, "unavailable", "the database cannot be reached; try again shortly"
 )
+SERVER_FULL: Final = Refusal(RefusalReason.UNAVAILABLE, "server_full", "viewer limit reached")
+PROTOCOL: Final = "whep"
 
 
 class WebRtcAccess:
-    """Implements sfu.ports.PublishAccess and sfu.ports.ViewAccess."""
+    """Implements sfu.ports.PublishAccess and sfu.ports.ViewAccess.
 
-    def __init__(
-        self, authorizer: Authorizer, sessions: PlaybackSessions, publish_tokens: PublishTokens
-    ) -> None:
+    Viewers count with those of the other doors, from when they ask: who waits for a stream has a place.
+    """
+
+    def __init__(self, authorizer: Authorizer, live: LiveDelivery, publish_tokens: PublishTokens) -> None:
         self._authorizer = authorizer
-        self._sessions = sessions
+        self._live = live
+        self._viewers = live.counters.setdefault(PROTOCOL, BroadcastCounters())
         self._publish_tokens = publish_tokens
 
     async def authorize_publish(self, room: str, bearer: str | None, address: str) -> PublishGrant | Refusal:
@@ -72,14 +77,24 @@ class WebRtcAccess:
 
     async def authorize_view(self, room: str, token: str | None, address: str) -> ViewGrant | Refusal:
         answer = await self._authorizer.may_watch(room, token, address)
-        if isinstance(answer, RoomAccess):
-            return ViewGrant(answer.room_id, answer.viewer_id, answer.max_viewers)
-        return _view_refusal(answer)
+        if not isinstance(answer, RoomAccess):
+            return _view_refusal(answer)
+        if self._live.is_full:
+            return SERVER_FULL
+        return ViewGrant(answer.room_id, answer.viewer_id, answer.max_viewers)
 
     def joined(self, grant: ViewGrant, leave: Callable[[], None]) -> Callable[[], None]:
-        session = self._sessions.open(grant.room_id, grant.viewer_id)
+        sessions, viewers = self._live.sessions, self._viewers
+        session = sessions.open(grant.room_id, grant.viewer_id)
         session.on_close = leave
-        return lambda: self._sessions.leave(session)
+        viewers.viewers += 1
+        viewers.viewers_joined += 1
+
+        def left() -> None:
+            sessions.leave(session)
+            viewers.viewers -= 1
+
+        return left
 
 
 def _publish_refusal(refusal: RtmpRefusal) -> Refusal:

@@ -10,7 +10,10 @@ from control_api.services.publish_tokens import PublishTokens
 from control_api.services.rooms import RoomsService
 from mediaserver.authorizer import Authorizer
 from mediaserver.config.settings import AuthorizationSettings
-from mediaserver.playback_sessions import PlaybackSessions
+from mediaserver.delivery.broadcast import BroadcastCounters, BroadcastOptions
+from mediaserver.delivery.live import LiveDelivery
+from mediaserver.hub.gop_cache import GopCacheLimits
+from mediaserver.hub.hub import Hub
 from mediaserver.webrtc_access import WebRtcAccess
 from sfu.ports import PublishGrant, Refusal, RefusalReason, ViewGrant
 from storage.bus import Bus
@@ -32,9 +35,10 @@ class World:
     def __init__(self, database: Database, authorizer: Authorizer) -> None:
         self.database = database
         self.authorizer = authorizer
-        self.sessions = PlaybackSessions()
+        self.live = LiveDelivery(Hub(), BroadcastOptions(), GopCacheLimits())
+        self.sessions = self.live.sessions
         tokens = PublishTokens(database, RoomsService(database, DIGESTER), PUBLISH_GRANTS, FakeMedia())
-        self.access = WebRtcAccess(authorizer, self.sessions, tokens)
+        self.access = WebRtcAccess(authorizer, self.live, tokens)
         self.owner = self.room = self.other = UUID(int=0)
         self.key = ""
 
@@ -121,3 +125,20 @@ async def test_a_viewer_is_counted_in_and_made_to_leave(world: World) -> None:
     assert told == ["leave"]
     gone()
     assert sessions.users("room") == []
+
+
+async def test_viewers_of_all_doors_have_one_limit(world: World) -> None:
+    world.live.max_viewers = 2
+    grant = await world.view("my-room")
+    assert isinstance(grant, ViewGrant)
+    gone = world.access.joined(grant, lambda: None)
+    assert (world.live.viewers, world.live.is_full) == (1, False)
+    flv = world.live.counters["flv"] = BroadcastCounters(viewers=1)
+    assert world.live.is_full
+    assert await world.view("my-room") == (RefusalReason.UNAVAILABLE, "server_full")
+    assert await world.view("nowhere") == (RefusalReason.NO_SUCH_ROOM, "no_such_room")
+    gone()
+    assert await world.view("my-room") == grant
+    flv.viewers = 2
+    assert await world.view("my-room") == (RefusalReason.UNAVAILABLE, "server_full")
+    assert world.live.counters["whep"] == BroadcastCounters(viewers_joined=1)
