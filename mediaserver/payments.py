@@ -59,7 +59,7 @@ def allows_test_payments(settings: Settings) -> bool:
         return settings.money.test_payments
     if settings.public_url is not None:
         return _is_loopback(urlsplit(settings.public_url).hostname or "")
-    return _is_loopback(settings.http.host)
+    return _is_loopback(settings.http.host) and not settings.http.trusted_proxies
 
 
 def _is_loopback(host: str) -> bool:

@@ -104,8 +104,9 @@ class MoneySettings(Group):
 
     test_payments: bool | None = None
     """Without Stripe, sell coins on a test checkout page where no money moves. Unset: on in the demo and
-    where browsers reach the server on this machine alone (``public_url`` unset or of a loopback address, and
-    ``http.host`` of one). Never turn it on where coins are worth money."""
+    where only this machine reaches the server: ``public_url`` is of a loopback address or, where it is unset,
+    ``http.host`` is one and there are no ``http.trusted_proxies``. Never turn it on where coins are worth
+    money."""
 
 
 class StripeSettings(Group):
