@@ -18,7 +18,7 @@ from control_api.identity.web_session import ForgeryCheck, TableStorage
 from control_api.images import Images
 from control_api.mail import Mailer, mailer_of
 from control_api.outbound import Outbound, OutboundOptions
-from control_api.payments.demo_checkout import DemoTill
+from control_api.payments.demo_checkout import DemoTill, Till
 from control_api.playback_grants import PlaybackGrants, PublishGrants
 from control_api.ports import ChatModeration, ChatPresence
 from control_api.rate_limits import Budget, RateLimitOptions, RateLimits
@@ -71,6 +71,7 @@ from control_api.services.rooms import RoomsService
 from control_api.services.search import SearchService
 from control_api.services.social import SocialService
 from control_api.services.streams import StreamsService
+from control_api.services.subscription_news import SubscriptionTeller
 from control_api.services.thumbnails import ThumbnailsService
 from control_api.services.users import UserService
 from control_api.services.web_push import WebPush
@@ -181,6 +182,7 @@ class ControlPlane:
             "sessions": self._identity.sessions.run,
             "ingest_health": self._monitor.run,
             "analytics": self._recorder.run,
+            "subscription_news": SubscriptionTeller(ground.database, ground.bus, self._notifications).run,
             **self._money.tasks(),
         }
         self.api: Final = self._make_api()
@@ -202,6 +204,11 @@ class ControlPlane:
     def test_till(self) -> DemoTill | None:
         """TEST: for the page of the test checkout, where there is one."""
         return self._money.test_till
+
+    @property
+    def test_subscription_till(self) -> Till | None:
+        """TEST: for the page where a subscription is paid."""
+        return self._money.test_subscription_till
 
     def tasks(self) -> dict[str, Run]:
         """What runs as long as the server, by name."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from control_api.mail import Mailer
-from control_api.payments.demo_checkout import DemoTill
+from control_api.payments.demo_checkout import DemoTill, Till
 from control_api.ports import LiveRooms
 from control_api.routes.coin_packages import CoinPackageRoutes
 from control_api.routes.discounts import DiscountRoutes
@@ -34,6 +34,7 @@ from mediaserver.config import Settings
 from mediaserver.config.service_settings import MoneySettings
 from mediaserver.payments import Payments
 from mediaserver.payouts import PayoutParts
+from mediaserver.subscriptions import SubscriptionParts
 from storage.bus import Bus
 from storage.database import Database
 from storage.repositories.ledger_accounts import LedgerAccounts
@@ -65,12 +66,17 @@ class MoneyPlane:
         self._open = AsyncExitStack()
         self._payments = Payments(ground.settings, ground.database, ground.secret, ground.public_url)
         self.wallets: Final = WalletService(ground.database, self._accounts, self._options)
+        self._subscriptions = SubscriptionParts(
+            ground.database, self._payments, ground.secret, ground.public_url, self._options
+        )
         self.nouns: Final[Sequence[Noun]] = [
             WalletRoutes(self.wallets),
             *self._gifts(),
             *self._purchases(),
             *self._payouts(),
+            *self._subscriptions.nouns,
         ]
+        self._tasks |= self._subscriptions.tasks
 
     async def __aenter__(self) -> Self:
         if self._payments.stripe is not None:
@@ -88,6 +94,11 @@ class MoneyPlane:
     def test_till(self) -> DemoTill | None:
         """TEST: what the page of the test checkout works for, where there is one."""
         return self._payments.test_till
+
+    @property
+    def test_subscription_till(self) -> Till | None:
+        """TEST: the same for subscriptions."""
+        return self._subscriptions.till
 
     def _gifts(self) -> Sequence[Noun]:
         ground = self._ground

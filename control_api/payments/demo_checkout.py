@@ -8,7 +8,7 @@ import hmac
 from dataclasses import dataclass
 from datetime import UTC
 from hashlib import sha256
-from typing import Final
+from typing import Final, Protocol
 from uuid import UUID
 
 import jwt
@@ -89,12 +89,34 @@ class DemoCheckout:
         )
 
 
+class Till(Protocol):
+    """What stands on test pages below ``path``, and what their buttons do."""
+
+    path: str
+
+    def order_of(self, token: str) -> DemoOrder | None:
+        """None for an address that is none, or of a page that has ended."""
+        ...
+
+    async def pay(self, order: DemoOrder) -> None:
+        """Raises ApiError."""
+        ...
+
+    async def decline(self, order: DemoOrder) -> None:
+        """Raises ApiError."""
+        ...
+
+
 class DemoTill:
-    """What the buttons of the test page do."""
+    """Implements Till for purchases."""
 
     def __init__(self, checkout: DemoCheckout, events: DemoEvents) -> None:
-        self.checkout: Final = checkout
+        self.path = PATH
+        self._checkout = checkout
         self._events = events
+
+    def order_of(self, token: str) -> DemoOrder | None:
+        return self._checkout.order_of(token)
 
     async def pay(self, order: DemoOrder) -> None:
         """Raises ApiError."""

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ReturnAddresses:
-    """Below ``base_url``, which is this server's."""
+    """Below ``base_url``, which is this server's. ``what`` was to be paid for."""
 
     base_url: str
+    what: str = "purchase"
 
     @property
     def success(self) -> str:
-        return f"{self.base_url}/?purchase=done"
+        return f"{self.base_url}/?{self.what}=done"
 
     @property
     def cancelled(self) -> str:
-        return f"{self.base_url}/?purchase=cancelled"
+        return f"{self.base_url}/?{self.what}=cancelled"

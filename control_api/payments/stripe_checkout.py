@@ -55,11 +55,11 @@ class StripeCheckout:
             "success_url": self._addresses.success,
             "cancel_url": self._addresses.cancelled,
         }
-        if _is_public(order.email):
+        if is_public_address(order.email):
             params["customer_email"] = order.email
         return params
 
 
-def _is_public(email: str) -> bool:
+def is_public_address(email: str) -> bool:
     """Stripe refuses addresses without a domain, such as those of the first administrator."""
     return "." in email.rpartition("@")[2]

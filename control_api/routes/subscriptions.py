@@ -13,12 +13,13 @@ from control_api.principal import Access
 from control_api.routing import Call, Route
 from control_api.schemas import Body, Data, PageQuery, UserSummary
 from control_api.services.account_view import avatar_address
+from control_api.services.purchases import NOT_CONFIGURED
 from control_api.services.subscriptions import SubscriptionsService
 from storage.repositories.plans import Interval
 from storage.repositories.subscriptions import Subscription, SubscriptionState
 
 NOT_FOUND: Final = (HTTPStatus.NOT_FOUND, "subscription_not_found")
-PROVIDER: Final = (HTTPStatus.BAD_GATEWAY, "payment_provider_refused")
+PROVIDER: Final = ((HTTPStatus.BAD_GATEWAY, "payment_provider_refused"), NOT_CONFIGURED)
 PLAN: Final = (
     (HTTPStatus.NOT_FOUND, "plan_not_found"),
     (HTTPStatus.CONFLICT, "plan_not_offered"),
@@ -93,7 +94,7 @@ class SubscriptionsRoutes:
                     (HTTPStatus.FORBIDDEN, "blocked"),
                     (HTTPStatus.CONFLICT, "already_subscribed"),
                     (HTTPStatus.CONFLICT, "subscription_pending"),
-                    PROVIDER,
+                    *PROVIDER,
                 ),
                 needs_idempotency_key=True,
             ),
@@ -128,7 +129,7 @@ class SubscriptionsRoutes:
                     *PLAN,
                     (HTTPStatus.CONFLICT, "plan_of_another_creator"),
                     *RUNNING,
-                    PROVIDER,
+                    *PROVIDER,
                 ),
             ),
             Route(
@@ -138,7 +139,7 @@ class SubscriptionsRoutes:
                 "Cancel at the end of what is paid",
                 Access.USER,
                 response=SubscriptionView,
-                errors=(NOT_FOUND, (HTTPStatus.CONFLICT, "subscription_pending"), *RUNNING, PROVIDER),
+                errors=(NOT_FOUND, (HTTPStatus.CONFLICT, "subscription_pending"), *RUNNING, *PROVIDER),
             ),
         ]
 

@@ -20,6 +20,9 @@ class Kind(Enum):
     CREATOR_DECISION = "creator_decision"
     REPORT_RESOLVED = "report_resolved"
     WEBHOOK_DISABLED = "webhook_disabled"
+    SUBSCRIPTION = "subscription"
+    SUBSCRIPTION_PAYMENT_FAILED = "subscription_payment_failed"
+    SUBSCRIPTION_ENDED = "subscription_ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,22 @@ def _webhook_disabled(data: Mapping[str, Any]) -> Words:
     return Words("Webhook switched off", f"{address} failed for days and gets no more calls.", HOME)
 
 
+def _subscription(data: Mapping[str, Any]) -> Words:
+    name = one_line(data.get("displayName", ""))
+    return Words("New subscriber", f"{name} subscribed to your plan {one_line(data.get('plan', ''))}.", HOME)
+
+
+def _subscription_payment_failed(data: Mapping[str, Any]) -> Words:
+    name = one_line(data.get("displayName", ""))
+    text = f"A payment for your subscription to {name} failed. Check how you pay, or it will end."
+    return Words("Payment failed", text, HOME)
+
+
+def _subscription_ended(data: Mapping[str, Any]) -> Words:
+    name = one_line(data.get("displayName", ""))
+    return Words("Subscription ended", f"Your subscription to {name} has ended.", HOME)
+
+
 _DAY: Final = timedelta(days=1)
 
 KINDS: Final[Mapping[Kind, KindRules]] = {
@@ -85,6 +104,14 @@ KINDS: Final[Mapping[Kind, KindRules]] = {
     Kind.REPORT_RESOLVED: KindRules(Channels(True, False, False), _DAY, _report_resolved),
     # endpointId, url
     Kind.WEBHOOK_DISABLED: KindRules(Channels(True, True, False), 3 * _DAY, _webhook_disabled),
+    # userId, username, displayName of the subscriber; plan, months
+    Kind.SUBSCRIPTION: KindRules(Channels(True, False, False), _DAY, _subscription),
+    # subscriptionId, plan; userId, username, displayName of the creator
+    Kind.SUBSCRIPTION_PAYMENT_FAILED: KindRules(
+        Channels(True, True, False), 3 * _DAY, _subscription_payment_failed
+    ),
+    # the same
+    Kind.SUBSCRIPTION_ENDED: KindRules(Channels(True, True, False), 3 * _DAY, _subscription_ended),
 }
 
 

@@ -12,6 +12,7 @@ from control_api.pagination import Page, id_in, page_of
 from control_api.payments.billing_ports import BillingProvider, SubscriptionOrder
 from control_api.payments.ports import EventHandler
 from control_api.services.money import MoneyOptions
+from control_api.services.purchases import not_configured
 from control_api.services.social import active_profile
 from control_api.services.subscription_events import SubscriptionEvents
 from storage.database import Database
@@ -41,24 +42,33 @@ class Subscribing:
 
 
 class SubscriptionsService:
-    def __init__(self, database: Database, provider: BillingProvider, options: MoneyOptions) -> None:
+    """Without a ``provider`` nobody can subscribe."""
+
+    def __init__(self, database: Database, provider: BillingProvider | None, options: MoneyOptions) -> None:
         self._database = database
         self._subscriptions = Subscriptions(database)
         self._plans = Plans(database)
-        self._provider = provider
-        self._events = SubscriptionEvents(provider.scope, options)
+        self._known_provider = provider
+        self._options = options
+
+    @property
+    def _provider(self) -> BillingProvider:
+        if self._known_provider is None:
+            raise not_configured()
+        return self._known_provider
 
     def handlers(self) -> Mapping[str, EventHandler]:
         """What the provider's events do."""
-        return self._events.handlers()
+        return SubscriptionEvents(self._provider.scope, self._options).handlers()
 
     async def subscribe(self, user_id: UUID, plan_id: UUID, interval: Interval) -> Subscribing:
         """Raises ApiError 403, 404, 409, 502, 503. Asked again before it is paid, it gives the same page."""
+        scope = self._provider.scope
         price = await self._offered(plan_id, interval)
         await self._check(user_id, price.creator_id)
         known = await self._subscriptions.live(user_id, price.creator_id)
         if known is not None:
-            known = await self._unpaid(known, price)
+            known = await self._unpaid(known, price, scope)
         if known is None:
             known = await self._add(user_id, price)
         checkout = known.checkout or await self._open_checkout(known, price)
@@ -127,11 +137,11 @@ class SubscriptionsService:
         if await Blocks(self._database).has_blocked(creator_id, user_id):
             raise forbidden("blocked", "This creator has blocked you.")
 
-    async def _unpaid(self, known: Subscription, price: Price) -> Subscription | None:
+    async def _unpaid(self, known: Subscription, price: Price, scope: str) -> Subscription | None:
         """``known``, if it is the same that nobody has paid yet; None if it is out of the way now."""
         if known.state is not SubscriptionState.INCOMPLETE:
             raise conflict("already_subscribed", "You have a subscription to this creator; change that one.")
-        if known.provider != self._provider.scope:
+        if known.provider != scope:
             await self._subscriptions.give_up(known.id)
             return None
         is_open = known.checkout is None or known.checkout.expires_at > datetime.now(UTC)

@@ -31,7 +31,9 @@ from storage.repositories.webhooks import (
     WebhookOutbox,
 )
 
-EventKind: TypeAlias = Literal["follow", "room.ended", "room.started"]
+EventKind: TypeAlias = Literal[
+    "follow", "room.ended", "room.started", "subscription.ended", "subscription.started"
+]
 """What can be heard of. Whoever adds a kind adds it here."""
 
 MAX_ENDPOINTS: Final = 10

@@ -7,7 +7,7 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from control_api.errors import ApiError
-from control_api.payments.demo_checkout import PATH, DemoOrder, DemoTill
+from control_api.payments.demo_checkout import DemoOrder, Till
 from control_api.payments.return_addresses import ReturnAddresses
 from control_api.services.money import amount_text
 from mediaserver.delivery.pages import CONTENT_SECURITY_POLICY, PAGE_HEADERS, WEB_FOLDER
@@ -30,7 +30,7 @@ class TestCheckoutPages:
 
     __test__ = False  # pytest looks at names
 
-    def __init__(self, till: DemoTill, addresses: ReturnAddresses) -> None:
+    def __init__(self, till: Till, addresses: ReturnAddresses) -> None:
         self._till = till
         self._addresses = addresses
         prefix = StaticFiles(WEB_FOLDER).prefix
@@ -41,7 +41,7 @@ class TestCheckoutPages:
         order = self._order(request)
         if order is None:
             return self._ended()
-        buttons = _BUTTONS.replace("{{address}}", f"{PATH}/{request.match_info['token']}")
+        buttons = _BUTTONS.replace("{{address}}", f"{self._till.path}/{request.match_info['token']}")
         return self._answer(order.description, amount_text(order.amount, order.currency), buttons)
 
     async def pay(self, request: web.Request) -> web.Response:
@@ -63,10 +63,10 @@ class TestCheckoutPages:
         raise web.HTTPSeeOther(target)
 
     def _order(self, request: web.Request) -> DemoOrder | None:
-        return self._till.checkout.order_of(request.match_info["token"])
+        return self._till.order_of(request.match_info["token"])
 
     def _ended(self) -> web.Response:
-        return self._answer("This page has ended", "Buy the coins again.", _ENDED, 404)
+        return self._answer("This page has ended", "Begin again.", _ENDED, 404)
 
     def _answer(self, description: str, amount: str, buttons: str, status: int = 200) -> web.Response:
         text = self._page.replace("{{buttons}}", buttons).replace("{{amount}}", html.escape(amount))
@@ -74,8 +74,8 @@ class TestCheckoutPages:
         return web.Response(text=text, status=status, headers=HEADERS)
 
 
-def add_test_checkout(app: web.Application, till: DemoTill, addresses: ReturnAddresses) -> None:
+def add_test_checkout(app: web.Application, till: Till, addresses: ReturnAddresses) -> None:
     pages = TestCheckoutPages(till, addresses)
-    app.router.add_get(PATH + "/{token}", pages.show)
-    app.router.add_post(PATH + "/{token}/pay", pages.pay)
-    app.router.add_post(PATH + "/{token}/decline", pages.decline)
+    app.router.add_get(till.path + "/{token}", pages.show)
+    app.router.add_post(till.path + "/{token}/pay", pages.pay)
+    app.router.add_post(till.path + "/{token}/decline", pages.decline)

@@ -58,6 +58,8 @@ HOOK_OPERATIONS: dict[str, dict[str, Any]] = {
     "webhooks_retry_delivery": {},
 }
 OTHERS_OWN = {"session_revoke", "apikey_revoke"}
+PAID_FOR = {"plans_change", "subscriptions_one", "subscriptions_change", "subscriptions_cancel"}
+"""Whose they are, tests/control_api/test_subscriptions.py and test_plans.py look at."""
 FOR_EVERYBODY = {
     "user_find",
     "avatar_show",
@@ -77,6 +79,7 @@ FOR_EVERYBODY = {
     "gifts_give",
     "gifts_tip",
     "gifts_leaderboard",
+    "plans_list_of",
     "demoonboarding_show",
     "demoonboarding_leave",
 }
@@ -127,7 +130,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 def test_every_operation_with_an_id_is_looked_at(house: House) -> None:
     """A new route must be put into one of the lists above."""
-    known = {*ROOM_OPERATIONS, *CHAT_OPERATIONS, *HOOK_OPERATIONS, *OTHERS_OWN, *FOR_EVERYBODY}
+    known = {*ROOM_OPERATIONS, *CHAT_OPERATIONS, *HOOK_OPERATIONS, *OTHERS_OWN, *PAID_FOR, *FOR_EVERYBODY}
     with_id = {
         operation.name
         for operation in house.api.operations()

@@ -1,0 +1,124 @@
+"""From the outbox of subscriptions to rooms, to those whom it concerns, and to their programs.
+
+It is told before the row is gone for good: a crash may make a room see it twice, but never not at all.
+"""
+
+import asyncio
+from typing import Final
+
+import msgspec
+import structlog
+
+from control_api.services.notification_kinds import Kind
+from control_api.services.notifications import Notifications
+from control_api.services.webhooks import EventKind
+from storage.bus import Bus, RoomRelationChanged, SubscriptionStarted
+from storage.database import Database, Transaction
+from storage.errors import DatabaseUnavailable
+from storage.repositories.subscription_outbox import (
+    SubscriptionNews,
+    SubscriptionNewsKind,
+    SubscriptionOutbox,
+)
+from storage.repositories.webhooks import WebhookOutbox
+
+logger = structlog.get_logger("mediaserver.money")
+
+BATCH: Final = 100
+POLL_SECONDS: Final = 2.0
+"""So long what another node took and could not tell of waits, or what nobody was woken for."""
+
+
+class SubscriptionTeller:
+    """``run`` works until cancelled."""
+
+    def __init__(self, database: Database, bus: Bus, notifications: Notifications) -> None:
+        self._database = database
+        self._bus = bus
+        self._notifications = notifications
+        self._wanted = asyncio.Event()
+        # Told of by the database when somebody has become a subscriber, or is none any more.
+        bus.subscribe(RoomRelationChanged, lambda _: self._wanted.set())
+
+    async def run(self) -> None:
+        while True:
+            try:
+                while await self.tell_once() == BATCH:
+                    pass
+            except (DatabaseUnavailable, TimeoutError) as error:
+                logger.warning("subscriptions_not_told", error=str(error))
+                await asyncio.sleep(POLL_SECONDS)
+            await self._wait()
+
+    async def tell_once(self) -> int:
+        """Tell of some; how many were taken."""
+        async with self._database.transaction() as transaction:
+            taken = await SubscriptionOutbox(transaction).take(BATCH)
+            for news in taken:
+                await self._tell(transaction, news)
+        return len(taken)
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(POLL_SECONDS):
+                await self._wanted.wait()
+        except TimeoutError:
+            pass
+        self._wanted.clear()
+
+    async def _tell(self, transaction: Transaction, news: SubscriptionNews) -> None:
+        match news.kind:
+            case SubscriptionNewsKind.STARTED:
+                await self._tell_of_start(transaction, news)
+            case SubscriptionNewsKind.PAYMENT_FAILED:
+                await self._tell_subscriber(news, Kind.SUBSCRIPTION_PAYMENT_FAILED)
+            case SubscriptionNewsKind.ENDED:
+                await self._tell_subscriber(news, Kind.SUBSCRIPTION_ENDED)
+                await _tell_programs(transaction, "subscription.ended", news)
+
+    async def _tell_of_start(self, transaction: Transaction, news: SubscriptionNews) -> None:
+        self._bus.publish(
+            SubscriptionStarted(
+                owner_id=str(news.creator_id),
+                user_id=str(news.user_id),
+                username=news.username,
+                plan=news.plan,
+                months=news.months,
+            )
+        )
+        data = {
+            "userId": str(news.user_id),
+            "username": news.username,
+            "displayName": news.display_name,
+            "plan": news.plan,
+            "months": news.months,
+        }
+        await self._notifications.notify(
+            news.creator_id, Kind.SUBSCRIPTION, data, _source(news), news.user_id
+        )
+        await _tell_programs(transaction, "subscription.started", news)
+
+    async def _tell_subscriber(self, news: SubscriptionNews, kind: Kind) -> None:
+        data = {
+            "subscriptionId": str(news.subscription_id),
+            "userId": str(news.creator_id),
+            "username": news.creator_name,
+            "displayName": news.creator_display_name,
+            "plan": news.plan,
+        }
+        await self._notifications.notify(news.user_id, kind, data, _source(news))
+
+
+def _source(news: SubscriptionNews) -> str:
+    return f"subscription:{news.id}"
+
+
+async def _tell_programs(transaction: Transaction, kind: EventKind, news: SubscriptionNews) -> None:
+    """The creator's endpoints for webhooks."""
+    data = {
+        "subscriptionId": str(news.subscription_id),
+        "userId": str(news.user_id),
+        "username": news.username,
+        "plan": news.plan,
+    }
+    await WebhookOutbox(transaction).add(kind, news.creator_id, msgspec.json.encode(data).decode())
