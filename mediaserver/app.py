@@ -132,6 +132,7 @@ class Server:
                 self._chat.audience.count,
                 ApiModeration(self._chat.moderation, database),
                 HubPeople(self._chat.hub),
+                self._webrtc.ingest.refusal,
             )
         )
         self._web = WebFront(

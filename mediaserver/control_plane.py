@@ -122,6 +122,7 @@ class Ground:
     audience: Callable[[UUID], int]
     moderation: ChatModeration
     chatters: ChatPresence
+    not_carried: Callable[[str], str | None]
 
     @property
     def secret(self) -> bytes:
@@ -172,7 +173,7 @@ class ControlPlane:
             settings,
             self._money.wallets,
         )
-        self._monitor = HubIngestMonitor(ground.hub, self._live)
+        self._monitor = HubIngestMonitor(ground.hub, self._live, ground.not_carried)
         self._recorder = AnalyticsRecorder(ground.database, self._live, ground.data.node_id())
         self._images = Images()
         self._exports = AccountExport(ground.database, self.objects)

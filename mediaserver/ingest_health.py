@@ -9,7 +9,7 @@ Rules:
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -62,11 +62,17 @@ class _Recent:
 
 
 class HubIngestMonitor:
-    """Implements control_api.ports.IngestMonitor. ``run`` is a task of the application."""
+    """Implements control_api.ports.IngestMonitor. ``run`` is a task of the application.
 
-    def __init__(self, hub: Hub, live: LiveRooms) -> None:
+    ``not_carried`` tells why something that a room's publisher sends does not reach the hub.
+    """
+
+    def __init__(
+        self, hub: Hub, live: LiveRooms, not_carried: Callable[[str], str | None] = lambda room_id: None
+    ) -> None:
         self._hub = hub
         self._live = live
+        self._not_carried = not_carried
         self._samples: dict[str, deque[_Sample]] = {}
 
     async def run(self) -> None:
@@ -87,7 +93,8 @@ class HubIngestMonitor:
     def health(self, room_id: UUID) -> IngestHealth | None:
         stream = self._hub.find_live(str(room_id))
         if stream is None:
-            return None
+            in_vain = list(self._in_vain(str(room_id)))
+            return IngestHealth(False, None, None, None, 0, 0.0, in_vain) if in_vain else None
         figures = stream.statistics.figures()
         return IngestHealth(
             stream.state is StreamState.INTERRUPTED,
@@ -104,11 +111,17 @@ class HubIngestMonitor:
             yield IngestWarning("interrupted", "the encoder is gone; waiting for it to come back")
             return
         samples = self._samples.get(stream.room_id, ())
+        yield from self._in_vain(stream.room_id)
         yield from _silence(stream)
         yield from _video_warnings(stream, figures)
         yield from _audio_warnings(stream, figures)
         yield from _swings([sample.bitrate for sample in samples])
         yield from _jumps(stream.timeline.repairs - (samples[0].repairs if samples else 0))
+
+    def _in_vain(self, room_id: str) -> Iterator[IngestWarning]:
+        reason = self._not_carried(room_id)
+        if reason is not None:
+            yield IngestWarning("not_carried", reason)
 
 
 def _video_warnings(stream: Stream, figures: StreamFigures) -> Iterator[IngestWarning]:

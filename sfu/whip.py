@@ -29,8 +29,11 @@ if TYPE_CHECKING:
 
 logger = structlog.get_logger("mediaserver.sfu.whip")
 
-PREFERRED_CODECS: Final = ("video/H264",)
-"""What every output of a program can carry comes before the offerer's own order."""
+PREFERRED_CODECS: Final = ("video/H264", "video/VP9", "video/AV1")
+"""What the outputs of a program can carry comes before the offerer's own order, what most players know first.
+
+The answer names one codec: VP8, which goes to WebRTC viewers alone, is sent where there is nothing else.
+"""
 DEFAULT_OPTIONS: Final = DoorOptions(posts_per_second=5.0, post_burst=20.0)
 
 

@@ -35,7 +35,8 @@ class World:
     def __init__(self) -> None:
         self.hub = Hub()
         self.live = HubLiveRooms(self.hub)
-        self.monitor = HubIngestMonitor(self.hub, self.live)
+        self.not_carried: dict[str, str] = {}
+        self.monitor = HubIngestMonitor(self.hub, self.live, self.not_carried.get)
         self.room: UUID = new_id()
         self.publisher = Publisher()
 
@@ -127,6 +128,22 @@ async def test_hevc_is_not_for_everybody(world: World) -> None:
     frames = [video(n, is_keyframe=n == 0, track=HEVC) for n in range(10)]
     world.publish([*frames, audio(0)], (HEVC, AUDIO))
     assert world.warnings().keys() == {"codec_support"}
+
+
+async def test_what_does_not_reach_the_hub_is_told_beside_what_does(world: World) -> None:
+    world.not_carried[str(world.room)] = "VP8 cannot be carried"
+    world.publish([audio(n) for n in range(10)], (AUDIO,))
+    assert world.warnings() == {"not_carried": "VP8 cannot be carried", "no_video": "no video"}
+
+
+async def test_a_publisher_of_whom_nothing_reaches_the_hub_is_told_why(world: World) -> None:
+    world.not_carried[str(world.room)] = "VP8 cannot be carried"
+    assert world.warnings() == {"not_carried": "VP8 cannot be carried"}
+    health = world.monitor.health(world.room)
+    assert health is not None
+    assert (health.started_at, health.video, health.audio, health.bitrate) == (None, None, None, 0)
+    world.not_carried.clear()
+    assert world.monitor.health(world.room) is None
 
 
 async def test_audio_beside_the_video(world: World) -> None:

@@ -73,6 +73,29 @@ async def test_h264_is_taken_where_a_browser_offers_more() -> None:
         assert video.codecs[0].mime_type == "video/H264"
 
 
+@pytest.mark.parametrize(
+    ("missing", "taken"),
+    [
+        (("H264",), "video/VP9"),
+        (("H264", "VP9"), "video/AV1"),
+        (("H264", "VP9", "AV1"), "video/VP8"),
+    ],
+)
+async def test_what_only_webrtc_can_show_is_taken_where_there_is_nothing_else(
+    missing: tuple[str, ...], taken: str
+) -> None:
+    world, offer = World(), sample("chromium_whip")
+    for name in missing:
+        offer = offer.replace(f" {name}/90000", f" unknown-{name}/90000")
+    async with doors(world) as served:
+        response = await served.publish(offer)
+        [video] = [section for section in answered(await response.text()).sections if section.kind == "video"]
+        assert {codec.mime_type for codec in video.codecs} == {taken, "video/rtx"}
+        world.core.last.become(TransportState.CONNECTED)
+        [produced] = [parameters for kind, parameters, _ in world.core.last.produced if kind == "video"]
+        assert produced.codecs[0].mime_type == taken
+
+
 async def test_only_the_first_section_of_a_kind_is_taken() -> None:
     world = World()
     lines = sample("chromium_whip").split("m=video", 1)
