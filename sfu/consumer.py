@@ -85,6 +85,8 @@ class Consumer:
         self.paused = paused
         self.preferred_layers = preferred
         self.priority = 1
+        self.suspended = False
+        """By the room, whatever the peer wants: nothing is sent, and the others get its share."""
         self.is_closed = False
         self.state = state
         codec = parameters.codecs[0]
@@ -133,7 +135,8 @@ class Consumer:
     @property
     def is_active(self) -> bool:
         """Whether it gets what comes."""
-        return not (self.paused or self.producer.paused or self.is_closed) and self._downlink.is_connected
+        is_stopped = self.paused or self.suspended or self.producer.paused or self.is_closed
+        return not is_stopped and self._downlink.is_connected
 
     @property
     def current_layers(self) -> Layers | None:
@@ -155,6 +158,12 @@ class Consumer:
         """Go on; video begins with a keyframe."""
         if self.paused:
             self.paused = False
+            self._downlink.reallocate()
+
+    def set_suspended(self, suspended: bool) -> None:
+        """Get nothing while suspended, and go on with a keyframe."""
+        if self.suspended is not suspended:
+            self.suspended = suspended
             self._downlink.reallocate()
 
     def set_preferred_layers(self, spatial: int, temporal: int | None = None) -> None:

@@ -12,6 +12,7 @@ from sfu.protocol.parameters import Kind
 from sfu.room_errors import Refusal
 from sfu.room_messages import Message, ParticipantInfo
 from sfu.room_ports import Grants
+from sfu.spotlight import VideoChoice
 
 
 class Role(StrEnum):
@@ -82,6 +83,8 @@ class Participant:
         self.invitation: Invitation | None = None
         self.link: Link | None = link
         self.away_since: float | None = None
+        self.video_choice: VideoChoice | None = None
+        """None for the video of all."""
         media.tell = self.tell
 
     def tell(self, message: Message) -> None:

@@ -221,7 +221,13 @@ class ParticipantMedia:
         return self._consumers.get(consumer_id)
 
     def consume(
-        self, transport_id: str, producer_id: str, capabilities: RtpCapabilities | None, *, paused: bool
+        self,
+        transport_id: str,
+        producer_id: str,
+        capabilities: RtpCapabilities | None,
+        *,
+        paused: bool,
+        suspended: bool = False,
     ) -> ConsumerPort:
         """Begin to receive a track. The capabilities given last count when there are none."""
         self._consumers.check_room()
@@ -232,9 +238,22 @@ class ParticipantMedia:
         if self.capabilities is None:
             raise Refusal("no_capabilities", "Say what you can receive: rtpCapabilities is missing.")
         transport = self._transports.get(transport_id)
-        consumer = transport.consume(producer_id, self.capabilities, paused=paused)
+        consumer = transport.consume(producer_id, self.capabilities, paused=paused or suspended)
         self._consumers.add(consumer.id, transport_id, consumer)
+        if suspended:
+            consumer.set_suspended(True)
+            if not paused:
+                consumer.resume()
         return consumer
+
+    def suspend(self, is_hidden: Callable[[str], bool]) -> None:
+        """Receive nothing of the producers that are hidden, and the others again."""
+        for consumer in self._consumers.values():
+            hidden = is_hidden(consumer.producer_id)
+            if hidden is not consumer.suspended:
+                consumer.set_suspended(hidden)
+                message = ConsumerPaused if hidden else ConsumerResumed
+                self._say(message(consumer_id=consumer.id, reason="lastN"))
 
     def close_consumer(self, consumer_id: str) -> None:
         """Receive it no more."""
@@ -292,10 +311,8 @@ class ParticipantMedia:
 
     def on_consumer_paused(self, consumer: ConsumerPort) -> None:
         """Implement TransportEvents."""
-        if consumer.producer_paused:
-            self._say(ConsumerPaused(consumer_id=consumer.id))
-        else:
-            self._say(ConsumerResumed(consumer_id=consumer.id))
+        message = ConsumerPaused if consumer.producer_paused else ConsumerResumed
+        self._say(message(consumer_id=consumer.id, reason="producer"))
 
     def on_consumer_layers(self, consumer: ConsumerPort) -> None:
         """Implement TransportEvents."""

@@ -31,6 +31,7 @@ from sfu.room_messages import (
 )
 from sfu.room_ports import DataProducerPort, Grants, ProducerPort, RouterPort, VolumeInfo
 from sfu.room_stage import Stage
+from sfu.spotlight import Spotlight
 
 CLOSE_REMOVED: Final = 4403
 CLOSE_REPLACED: Final = 4409
@@ -54,7 +55,7 @@ class RoomOptions:
 
 
 class Room:
-    """Implements room_ports.RouterEvents. `stage` holds the rules of who may publish."""
+    """Implements room_ports.RouterEvents. `stage` holds who may publish, `spotlight` whose video is seen."""
 
     def __init__(self, room_id: str, router: RouterPort, options: RoomOptions) -> None:
         self.id: Final = room_id
@@ -63,9 +64,9 @@ class Room:
         self._participants: dict[str, Participant] = {}
         self._owners: dict[str, Participant] = {}
         self._producing: Participant | None = None
-        self._speakers: list[str] = []
         self.active_speaker: ActiveSpeaker | None = None
         self._barred: dict[str, None] = {}
+        self.spotlight: Final = Spotlight(self, options.last_speakers)
         self.stage: Final = Stage(self, options.publishers, options.invitation_seconds)
         router.add_listener(self)
 
@@ -147,8 +148,7 @@ class Room:
         if self._participants.pop(participant.id, None) is None:
             return
         participant.media.close()
-        if participant.id in self._speakers:
-            self._speakers.remove(participant.id)
+        self.spotlight.forget(participant)
         self._tell_all(ParticipantLeft(participant_id=participant.id, reason=reason))
 
     def remove(self, by: Participant, target: Participant) -> None:
@@ -257,14 +257,15 @@ class Room:
     def _producer_info(self, producer: ProducerPort) -> ProducerInfo:
         return ProducerInfo(
             producer_id=producer.id,
-            participant_id=self._owner_id(producer.id),
+            participant_id=self.owner_id(producer.id),
             kind=producer.kind,
             paused=producer.paused,
             program=producer.is_program,
             app_data=producer.app_data,
         )
 
-    def _owner_id(self, producer_id: str) -> str | None:
+    def owner_id(self, producer_id: str) -> str | None:
+        """Return whose producer it is, None of what comes from elsewhere."""
         owner = self._owners.get(producer_id)
         return None if owner is None else owner.id
 
@@ -275,6 +276,7 @@ class Room:
         if self._producing is not None:
             self._owners[producer.id] = self._producing
         self._tell_all(NewProducer(producer=self._producer_info(producer)), self._owners.get(producer.id))
+        self.spotlight.review()
 
     def on_producer_closed(self, producer: ProducerPort) -> None:
         """Implement RouterEvents."""
@@ -285,29 +287,31 @@ class Room:
             self.active_speaker = None
         owner_id = None if owner is None else owner.id
         self._tell_all(ProducerClosed(producer_id=producer.id, participant_id=owner_id))
+        self.spotlight.review()
 
     def on_producer_paused(self, producer: ProducerPort) -> None:
         """Implement RouterEvents."""
         message = ProducerPaused if producer.paused else ProducerResumed
         self._tell_all(message(producer_id=producer.id))
+        self.spotlight.review()
 
     def on_active_speaker(self, producer_id: str | None) -> None:
         """Implement RouterEvents."""
-        owner_id = None if producer_id is None else self._owner_id(producer_id)
+        owner_id = None if producer_id is None else self.owner_id(producer_id)
         if owner_id is not None and owner_id in self._participants:
-            others = (one for one in self._speakers if one != owner_id)
-            self._speakers = [owner_id, *others][: self.options.last_speakers]
+            self.spotlight.spoke(owner_id)
         self.active_speaker = ActiveSpeaker(
-            producer_id=producer_id, participant_id=owner_id, speakers=tuple(self._speakers)
+            producer_id=producer_id, participant_id=owner_id, speakers=self.spotlight.speakers
         )
         self._tell_all(self.active_speaker)
+        self.spotlight.review()
 
     def on_volumes(self, volumes: Sequence[VolumeInfo]) -> None:
         """Implement RouterEvents."""
         entries = tuple(
             VolumeEntry(
                 producer_id=one.producer_id,
-                participant_id=self._owner_id(one.producer_id),
+                participant_id=self.owner_id(one.producer_id),
                 volume=one.volume,
             )
             for one in volumes

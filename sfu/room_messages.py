@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from msgspec import Struct, field
 
 from sfu.protocol.parameters import Kind
+
+PauseReason = Literal["producer", "lastN"]
 
 
 class Message(Struct, rename="camel", kw_only=True, frozen=True):
@@ -164,15 +166,19 @@ class ConsumerClosed(Message, frozen=True):
 
 
 class ConsumerPaused(Message, frozen=True):
-    """Its producer was paused."""
+    """Its producer was paused, or others than its participant were the last who spoke (`setLastN`)."""
 
     method = "consumerPaused"
     consumer_id: str
+    reason: PauseReason
 
 
 class ConsumerResumed(Message, frozen=True):
+    """This reason has gone: media flows when there is no other."""
+
     method = "consumerResumed"
     consumer_id: str
+    reason: PauseReason
 
 
 class ConsumerLayersChanged(Message, frozen=True):

@@ -22,6 +22,7 @@ from sfu.protocol.parameters import (
 from sfu.room_messages import ActiveSpeaker, DataProducerInfo, ParticipantInfo, ProducerInfo
 
 MAX_APP_DATA: Final = 16
+MAX_PINNED: Final = 16
 
 Id = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+\Z")]
 RoomName = Annotated[str, Meta(min_length=1, max_length=64, pattern=PRINTABLE)]
@@ -68,6 +69,7 @@ class OwnConsumer(ResponseBody, frozen=True):
     kind: Kind
     paused: bool
     producer_paused: bool
+    suspended: bool = False
 
 
 class OwnMedia(ResponseBody, frozen=True):
@@ -78,6 +80,8 @@ class OwnMedia(ResponseBody, frozen=True):
     consumers: tuple[OwnConsumer, ...] = ()
     data_producers: tuple[str, ...] = ()
     data_consumers: tuple[str, ...] = ()
+    last_n: int | None = None
+    pinned: tuple[str, ...] = ()
 
 
 class Joined(ResponseBody, frozen=True):
@@ -220,6 +224,7 @@ class Consuming(ResponseBody, frozen=True):
     kind: Kind
     rtp_parameters: RtpParameters
     producer_paused: bool
+    suspended: bool
     app_data: dict[str, object]
 
 
@@ -236,6 +241,13 @@ class SetLayers(RequestBody, frozen=True):
 class SetPriority(RequestBody, frozen=True):
     consumer_id: Id
     priority: Annotated[int, Meta(ge=1, le=255)]
+
+
+class SetLastN(RequestBody, frozen=True):
+    """The video of the `n` others who spoke last, None for all; `pinned` are participants to see besides."""
+
+    n: Annotated[int, Meta(ge=1, le=50)] | None
+    pinned: Annotated[tuple[Id, ...], Meta(max_length=MAX_PINNED)] = ()
 
 
 class ConsumeData(RequestBody, frozen=True):

@@ -178,7 +178,7 @@ def _joined(room: Room, participant: Participant, resumed: bool) -> bodies.Joine
 
 
 def _own(participant: Participant) -> bodies.OwnMedia:
-    media = participant.media
+    media, choice = participant.media, participant.video_choice
     return bodies.OwnMedia(
         transports=tuple(one.id for one in media.transports),
         producers=tuple(one.id for one in media.producers),
@@ -189,9 +189,12 @@ def _own(participant: Participant) -> bodies.OwnMedia:
                 kind=one.kind,
                 paused=one.paused,
                 producer_paused=one.producer_paused,
+                suspended=one.suspended,
             )
             for one in media.consumers
         ),
         data_producers=tuple(one.id for one in media.data_producers),
         data_consumers=tuple(one.id for one in media.data_consumers),
+        last_n=None if choice is None else choice.count,
+        pinned=() if choice is None else tuple(sorted(choice.pinned)),
     )

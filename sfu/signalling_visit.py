@@ -178,7 +178,11 @@ def _close_data_producer(visit: Visit, body: bodies.OfDataProducer) -> None:
 def _consume(visit: Visit, body: bodies.Consume) -> bodies.Consuming:
     _check_subscribes(visit)
     consumer = visit.participant.media.consume(
-        body.transport_id, body.producer_id, body.rtp_capabilities, paused=body.paused
+        body.transport_id,
+        body.producer_id,
+        body.rtp_capabilities,
+        paused=body.paused,
+        suspended=visit.room.spotlight.hides(visit.participant, body.producer_id),
     )
     info = visit.room.producer_info(body.producer_id)
     return bodies.Consuming(
@@ -188,6 +192,7 @@ def _consume(visit: Visit, body: bodies.Consume) -> bodies.Consuming:
         kind=consumer.kind,
         rtp_parameters=consumer.rtp_parameters,
         producer_paused=consumer.producer_paused,
+        suspended=consumer.suspended,
         app_data=dict(info.app_data),
     )
 
@@ -215,6 +220,10 @@ def _set_priority(visit: Visit, body: bodies.SetPriority) -> None:
 
 def _request_keyframe(visit: Visit, body: bodies.OfConsumer) -> None:
     visit.participant.media.consumer(body.consumer_id).request_keyframe()
+
+
+def _set_last_n(visit: Visit, body: bodies.SetLastN) -> None:
+    visit.room.spotlight.choose(visit.participant, body.n, body.pinned)
 
 
 def _consume_data(visit: Visit, body: bodies.ConsumeData) -> bodies.ConsumingData:
@@ -264,5 +273,6 @@ METHODS: Final[Mapping[str, Method]] = {
     "setConsumerPreferredLayers": Method(bodies.SetLayers, _set_layers),
     "setConsumerPriority": Method(bodies.SetPriority, _set_priority),
     "requestConsumerKeyFrame": Method(bodies.OfConsumer, _request_keyframe),
+    "setLastN": Method(bodies.SetLastN, _set_last_n, is_costly=True),
     "consumeData": Method(bodies.ConsumeData, _consume_data),
 }

@@ -105,18 +105,18 @@ class World:
         self._port = 40_000
         self._mux_ticked = 0.0
 
-    def peer(self, host: str = "192.0.2.1") -> Peer:
-        """Return a peer with a transport, not connected."""
-        return Peer(self, self.next_address(host))
+    def peer(self, host: str = "192.0.2.1", transport: WebRtcTransport | None = None) -> Peer:
+        """Return a peer with a transport, by default one of its own, not connected."""
+        return Peer(self, self.next_address(host), transport=transport)
 
     def next_address(self, host: str = "192.0.2.1") -> Address:
         """Return an address that nobody has."""
         self._port += 1
         return Address("udp", host, self._port)
 
-    async def connected(self, host: str = "192.0.2.1") -> Peer:
+    async def connected(self, host: str = "192.0.2.1", transport: WebRtcTransport | None = None) -> Peer:
         """Return a peer that is connected."""
-        made = self.peer(host)
+        made = self.peer(host, transport)
         await made.connect()
         return made
 
@@ -169,11 +169,18 @@ class World:
 class Peer:
     """A full agent, client of DTLS, that sends and gets what the test wants."""
 
-    def __init__(self, world: World, address: Address, *, enable_sctp: bool = False) -> None:
+    def __init__(
+        self,
+        world: World,
+        address: Address,
+        *,
+        enable_sctp: bool = False,
+        transport: WebRtcTransport | None = None,
+    ) -> None:
         self.world = world
         self.address = address
         self.listener = Listener()
-        self.transport: WebRtcTransport = world.router.create_transport(
+        self.transport: WebRtcTransport = transport or world.router.create_transport(
             self.listener, enable_sctp=enable_sctp
         )
         self.dtls = DtlsTransport(CERTIFICATE, DtlsRole.CLIENT, self.send, self)

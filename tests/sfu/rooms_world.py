@@ -107,6 +107,7 @@ class FakeConsumer:
         self.rtp_parameters = producer.rtp_parameters
         self.paused = paused
         self.producer_paused = producer.paused
+        self.suspended = False
         self.current_layers: LayersInfo | None = None
         self.transport = transport
         self.calls: list[tuple[Any, ...]] = []
@@ -120,6 +121,9 @@ class FakeConsumer:
 
     def set_preferred_layers(self, spatial: int, temporal: int | None = None) -> None:
         self.calls.append(("layers", spatial, temporal))
+
+    def set_suspended(self, suspended: bool) -> None:
+        self.suspended = suspended
 
     def set_priority(self, priority: int) -> None:
         self.calls.append(("priority", priority))

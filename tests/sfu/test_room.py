@@ -475,7 +475,7 @@ def test_who_speaks_is_passed_on_with_those_who_spoke_last() -> None:
     world.room.on_active_speaker(None)
 
     speakers = [one.speakers for one in world.heard(ana, ActiveSpeaker)]
-    assert speakers == [(ana.id,), (mia.id, ana.id), (sam.id, mia.id), (mia.id, sam.id), (mia.id,)]
+    assert speakers == [(ana.id,), (mia.id, ana.id), (sam.id, mia.id), (mia.id, sam.id), (mia.id, ana.id)]
 
 
 def test_who_spoke_last_is_known_to_those_who_come_later(world: RoomWorld) -> None:

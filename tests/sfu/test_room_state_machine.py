@@ -43,12 +43,14 @@ class Picture(FakeLink):
         self.participants: dict[str, told.ParticipantInfo] = {}
         self.producers: dict[str, bool] = {}
         self.consumers: dict[str, bool] = {}
+        self.suspended: set[str] = set()
 
     def show(self, world: RoomWorld, me: Participant) -> None:
         """Take the response to join."""
         self.participants = {one.id: one.info for one in world.room}
         self.producers = {one.producer_id: one.paused for one in world.room.producer_infos()}
         self.consumers = {one.id: one.producer_paused for one in me.media.consumers}
+        self.suspended = {one.id for one in me.media.consumers if one.suspended}
 
     def notify(self, message: Message) -> None:
         match message:
@@ -64,14 +66,23 @@ class Picture(FakeLink):
                 self.producers[identifier] = False
             case told.ProducerClosed(producer_id=identifier):
                 self.producers.pop(identifier, None)
+            case told.ConsumerPaused(consumer_id=identifier, reason="lastN"):
+                assert identifier not in self.suspended
+                self.suspended.add(identifier)
+            case told.ConsumerResumed(consumer_id=identifier, reason="lastN"):
+                self.suspended.remove(identifier)
             case told.ConsumerPaused(consumer_id=identifier):
                 self.consumers[identifier] = True
             case told.ConsumerResumed(consumer_id=identifier):
                 self.consumers[identifier] = False
             case told.ConsumerClosed(consumer_id=identifier):
-                del self.consumers[identifier]
+                self.forget(identifier)
             case _:
                 pass
+
+    def forget(self, consumer_id: str) -> None:
+        self.consumers.pop(consumer_id, None)
+        self.suspended.discard(consumer_id)
 
 
 class RoomMachine(RuleBasedStateMachine):
@@ -245,11 +256,29 @@ class RoomMachine(RuleBasedStateMachine):
             return
         transport = participant.media.transports[0]
         wanted = producers[which % len(producers)]
+        hidden = self.room.spotlight.hides(participant, wanted)
         consumer = self.try_to(
-            lambda: participant.media.consume(transport.id, wanted, CAPABILITIES, paused=True)
+            lambda: participant.media.consume(
+                transport.id, wanted, CAPABILITIES, paused=True, suspended=hidden
+            )
         )
         if consumer is not None:
-            self.pictures[participant.id].consumers[consumer.id] = consumer.producer_paused
+            picture = self.pictures[participant.id]
+            picture.consumers[consumer.id] = consumer.producer_paused
+            if consumer.suspended:
+                picture.suspended.add(consumer.id)
+
+    @precondition(has_people)
+    @rule(number=MOVES, count=st.none() | st.integers(1, 3), pinned=st.lists(MOVES, max_size=1))
+    def choose_video(self, number: int, count: int | None, pinned: list[int]) -> None:
+        self.room.spotlight.choose(self.one(number), count, [self.one(which).id for which in pinned])
+
+    @precondition(has_people)
+    @rule(number=MOVES)
+    def speak(self, number: int) -> None:
+        participant = self.one(number, lambda one: one.media.producers)
+        sounds = [producer for producer in participant.media.producers if producer.kind == "audio"]
+        self.room.on_active_speaker(sounds[0].id if sounds else None)
 
     @precondition(has_people)
     @rule(number=MOVES)
@@ -261,7 +290,7 @@ class RoomMachine(RuleBasedStateMachine):
             kept = {one.id for one in participant.media.consumers}
             # A client knows what its transport carried.
             for identifier in lost - kept:
-                self.pictures[participant.id].consumers.pop(identifier, None)
+                self.pictures[participant.id].forget(identifier)
 
     # What always holds
 
@@ -300,6 +329,31 @@ class RoomMachine(RuleBasedStateMachine):
                 key: value for key, value in producers.items() if key not in own
             }
             assert picture.consumers == {each.id: each.producer_paused for each in one.media.consumers}
+            assert picture.suspended == {each.id for each in one.media.consumers if each.suspended}
+
+    @invariant()
+    def nobody_gets_the_video_of_more_than_they_asked_for(self) -> None:
+        for one in self.room:
+            choice = one.video_choice
+            videos = [each for each in one.media.consumers if each.kind == "video"]
+            assert not any(each.suspended for each in one.media.consumers if each not in videos)
+            owners = {each.id: self.room.owner_id(each.producer_id) for each in videos}
+            shown = {owners[each.id] for each in videos if not (each.suspended or each.producer_paused)}
+            sending = self.senders() - {one.id}
+            if choice is None:
+                assert not any(each.suspended for each in videos)
+                continue
+            assert len(shown - choice.pinned) <= choice.count
+            assert len(choice.shown & sending - choice.pinned) == min(
+                choice.count, len(sending - choice.pinned)
+            )
+
+    def senders(self) -> set[str]:
+        return {
+            one.id
+            for one in self.room
+            if any(each.kind == "video" and not each.paused for each in one.media.producers)
+        }
 
 
 TestRoomMachine = RoomMachine.TestCase

@@ -201,6 +201,30 @@ async def test_a_lost_connection_is_resumed(world: RtcWorld) -> None:
     assert (await ana.notification("producerClosed"))["producerId"] == producer_id
 
 
+async def test_who_resumes_still_gets_the_video_that_was_asked_for(world: RtcWorld) -> None:
+    sam, mia, ana = await joined(world, "sam"), await joined(world, "mia"), await joined(world, "ana")
+    await produce(sam, video_parameters())
+    hidden = await produce(mia, video_parameters())
+    transport = await ana.request("createWebRtcTransport")
+    pinned = [sam.info["participantId"]]  # type: ignore[attr-defined]
+    for n in (0, 51, "5"):
+        assert await ana.refused("setLastN", n=n) == "bad_request"
+    assert await ana.refused("setLastN", n=1, pinned=17 * pinned) == "bad_request"
+    await ana.request("setLastN", n=1)
+    consumer = await ana.request("consume", transportId=transport["id"], producerId=hidden)
+    await ana.request("setLastN", n=1, pinned=pinned)
+    assert await ana.notification("consumerResumed") == {"consumerId": consumer["id"], "reason": "lastN"}
+    await ana.request("setLastN", n=1)
+    await ana.socket.close()
+
+    again = await world.connect()
+    shown = await again.join("ana", resumeToken=ana.info["resumeToken"])  # type: ignore[attr-defined]
+    assert (shown["own"]["lastN"], shown["own"]["pinned"]) == (1, [])
+    assert [one["suspended"] for one in shown["own"]["consumers"]] == [True]
+    await again.request("setLastN", n=None)
+    assert (await again.notification("consumerResumed"))["reason"] == "lastN"
+
+
 async def test_resuming_takes_over_from_a_connection_that_seems_alive(world: RtcWorld) -> None:
     sam = await joined(world, "sam")
     again = await world.connect()
