@@ -13,6 +13,7 @@ from control_api.payments.demo_checkout import DemoTill, Till
 from control_api.ports import LiveRooms
 from control_api.routes.coin_packages import CoinPackageRoutes
 from control_api.routes.discounts import DiscountRoutes
+from control_api.routes.gift_catalogue import GiftCatalogueRoutes
 from control_api.routes.gifts import GiftsRoutes
 from control_api.routes.payment_webhooks import PaymentWebhookRoutes
 from control_api.routes.purchases import PurchaseRoutes
@@ -20,6 +21,7 @@ from control_api.routes.wallet import WalletRoutes
 from control_api.routing import Noun
 from control_api.services.coin_packages import CoinPackagesService
 from control_api.services.discounts import DiscountsService
+from control_api.services.gift_catalogue import GiftCatalogueService
 from control_api.services.gift_news import GiftNews
 from control_api.services.gift_rules import GiftParts
 from control_api.services.gifts import GiftsService
@@ -112,7 +114,10 @@ class MoneyPlane:
             self._options,
             news.wake,
         )
-        return [GiftsRoutes(GiftsService(ground.database, parts))]
+        return [
+            GiftsRoutes(GiftsService(ground.database, parts)),
+            GiftCatalogueRoutes(GiftCatalogueService(ground.database)),
+        ]
 
     def _purchases(self) -> Sequence[Noun]:
         ground, payments = self._ground, self._payments

@@ -130,6 +130,9 @@ class GiftsRoutes:
         self._gifts = gifts
 
     def routes(self) -> list[Route]:
+        return [*self._lists(), *self._giving()]
+
+    def _lists(self) -> list[Route]:
         return [
             Route(
                 "GET",
@@ -159,6 +162,20 @@ class GiftsRoutes:
                 response=list[ReceivedGift],
             ),
             Route(
+                "GET",
+                "/rooms/{id}/leaderboard",
+                self.leaderboard,
+                "Who gave most in a room",
+                query=LeaderboardQuery,
+                response=Leaderboard,
+                errors=(ROOM_NOT_FOUND,),
+                scope="rooms:read",
+            ),
+        ]
+
+    def _giving(self) -> list[Route]:
+        return [
+            Route(
                 "POST",
                 "/rooms/{id}/gifts",
                 self.give,
@@ -183,16 +200,6 @@ class GiftsRoutes:
                 errors=(ROOM_NOT_FOUND, *REFUSALS),
                 needs_idempotency_key=True,
                 has_own_keys=True,
-            ),
-            Route(
-                "GET",
-                "/rooms/{id}/leaderboard",
-                self.leaderboard,
-                "Who gave most in a room",
-                query=LeaderboardQuery,
-                response=Leaderboard,
-                errors=(ROOM_NOT_FOUND,),
-                scope="rooms:read",
             ),
         ]
 

@@ -38,8 +38,7 @@ class GiftsService:
 
     async def offered(self, cursor: str | None, limit: int) -> Page[Gift]:
         """The cheapest first."""
-        after = GiftPosition(*_price_and_id(cursor)) if cursor is not None else None
-        found = await self._gifts.offered(after, limit + 1)
+        found = await self._gifts.offered(_position_in(cursor), limit + 1)
         return page_of(found, limit, lambda gift: (gift.price_coins, gift.id))
 
     async def give(self, user_id: UUID, room_id: UUID, key: str, gift_id: UUID, quantity: int) -> Paid:
@@ -68,6 +67,8 @@ class GiftsService:
         return Board(leaders, *await self._gifts.room_total(room_id))
 
 
-def _price_and_id(cursor: str) -> tuple[int, UUID]:
+def _position_in(cursor: str | None) -> GiftPosition | None:
+    if cursor is None:
+        return None
     price, gift_id = decode_cursor(cursor, int, UUID)
-    return min(max(price, 0), MAX_COINS), gift_id
+    return GiftPosition(min(max(price, 0), MAX_COINS), gift_id)

@@ -11,6 +11,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from storage.database import Executor
+from storage.ids import new_id
 
 
 class Animation(Enum):
@@ -33,6 +34,15 @@ class Gift:
     picture: str
     animation: Animation
     is_active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NewGift:
+    slug: str
+    name: str
+    price_coins: int
+    picture: str
+    animation: Animation
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +115,49 @@ class Gifts:
         )
         return [gift_of(row) for row in rows]
 
-    async def find(self, gift_id: UUID) -> Gift | None:
-        row = await self._database.fetch_row(f"SELECT {GIFT_COLUMNS} FROM gifts WHERE id = $1", gift_id)
+    async def every(self, after: UUID | None = None, limit: int = 20) -> list[Gift]:
+        """In the order in which they were added; ``after`` is the last one's id."""
+        rows = await self._database.fetch(
+            f"SELECT {GIFT_COLUMNS} FROM gifts WHERE id > $1 ORDER BY id LIMIT $2",
+            after or UUID(int=0),
+            limit,
+        )
+        return [gift_of(row) for row in rows]
+
+    async def add(self, gift: NewGift) -> Gift:
+        """Raises Conflict for a slug that another has, InvalidValue."""
+        gift_id = new_id()
+        await self._database.execute(
+            """INSERT INTO gifts (id, slug, name, price_coins, picture, animation)
+               VALUES ($1, $2, $3, $4, $5, $6)""",
+            gift_id,
+            gift.slug,
+            gift.name,
+            gift.price_coins,
+            gift.picture,
+            gift.animation.value,
+        )
+        return Gift(gift_id, gift.slug, gift.name, gift.price_coins, gift.picture, gift.animation, True)
+
+    async def lock(self, gift_id: UUID) -> Gift | None:
+        """In a transaction: nobody else changes it until that ends."""
+        row = await self._database.fetch_row(
+            f"SELECT {GIFT_COLUMNS} FROM gifts WHERE id = $1 FOR NO KEY UPDATE", gift_id
+        )
         return gift_of(row) if row else None
+
+    async def change(self, gift: Gift) -> None:
+        """Everything but the slug. Raises InvalidValue."""
+        await self._database.execute(
+            """UPDATE gifts SET name = $2, price_coins = $3, picture = $4, animation = $5, is_active = $6
+               WHERE id = $1""",
+            gift.id,
+            gift.name,
+            gift.price_coins,
+            gift.picture,
+            gift.animation.value,
+            gift.is_active,
+        )
 
     async def sent(self, user_id: UUID, before: UUID | None = None, limit: int = 20) -> list[Given]:
         """By ``user_id``, the newest first."""

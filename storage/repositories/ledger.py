@@ -151,9 +151,10 @@ class Ledger:
     async def holdings_of(self, user_ids: Collection[UUID]) -> dict[UUID, list[Holding]]:
         """Every account of each of the users."""
         rows = await self._database.fetch(
-            """SELECT owner_id, kind, currency, sum(balance)::bigint
-               FROM ledger_accounts JOIN ledger_balances ON account_id = ledger_accounts.id
-               WHERE owner_id = ANY ($1::uuid[]) GROUP BY owner_id, kind, currency ORDER BY kind, currency""",
+            """SELECT owner_id, kind, currency,
+                      (SELECT sum(balance)::bigint FROM ledger_balances WHERE account_id = account.id)
+               FROM ledger_accounts AS account
+               WHERE owner_id = ANY ($1::uuid[]) ORDER BY kind, currency""",
             list(user_ids),
         )
         held: dict[UUID, list[Holding]] = {user_id: [] for user_id in user_ids}

@@ -4,8 +4,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
+from control_api.routes.gift_catalogue import GiftCatalogueRoutes
 from control_api.routes.gifts import GiftsRoutes
 from control_api.routes.wallet import WalletRoutes
+from control_api.services.gift_catalogue import GiftCatalogueService
 from control_api.services.gift_news import GiftNews
 from control_api.services.gift_rules import GiftParts
 from control_api.services.gifts import GiftsService
@@ -109,7 +111,11 @@ async def money_world(
         )
     }
     room_id = await live_room(money, people["alice"])
-    nouns = Nouns(WalletRoutes(money.wallets), GiftsRoutes(money.gifts))
+    nouns = Nouns(
+        WalletRoutes(money.wallets),
+        GiftsRoutes(money.gifts),
+        GiftCatalogueRoutes(GiftCatalogueService(database)),
+    )
     api = await serve(nouns, database, aiohttp_client, *people.values())
     return MoneyWorld(money, people, room_id, api)
 
