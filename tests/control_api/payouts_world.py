@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from control_api.errors import unavailable
-from control_api.payments.payout_ports import OnboardingLinks, Standing, TransferOrder
+from control_api.payments.payout_ports import OnboardingLinks, PayoutProvider, Standing, TransferOrder
 from control_api.payments.ports import ProviderEvent
 from control_api.routes.payout_settings import PayoutSettingsRoutes
 from control_api.routes.payouts import PayoutsRoutes
@@ -97,9 +97,13 @@ class Paying:
     """One node's services."""
 
     def __init__(
-        self, database: Database, provider: FakePayouts, options: MoneyOptions | None = None
+        self,
+        database: Database,
+        provider: PayoutProvider,
+        options: MoneyOptions | None = None,
+        minimum: int = 5000,
     ) -> None:
-        options, payout_options = options or MoneyOptions(), PayoutOptions(5000, BASE)
+        options, payout_options = options or MoneyOptions(), PayoutOptions(minimum, BASE)
         self.provider = provider
         self.payouts = PayoutsService(database, provider, options, payout_options)
         self.sending = PayoutSending(database, provider, timedelta())
@@ -109,8 +113,8 @@ class Paying:
 
 
 class PayoutsWorld:
-    def __init__(self, money: MoneyWorld, paying: Paying) -> None:
-        self.world, self.paying, self.provider = money, paying, paying.provider
+    def __init__(self, money: MoneyWorld, paying: Paying, provider: FakePayouts) -> None:
+        self.world, self.paying, self.provider = money, paying, provider
         self.database, self.people = money.database, money.people
         self.call = money.call
         self.accounts = PayoutAccounts(money.database, paying.provider.name)
@@ -189,7 +193,8 @@ async def payouts_world(
     options: MoneyOptions | None = None,
 ) -> PayoutsWorld:
     money = await money_world(database, aiohttp_client, options)
-    paying = Paying(database, FakePayouts(), options)
+    provider = FakePayouts()
+    paying = Paying(database, provider, options)
     nouns = Nouns(
         PayoutSettingsRoutes(paying.settings),
         PayoutsRoutes(paying.payouts, paying.revenue),
@@ -197,4 +202,4 @@ async def payouts_world(
     )
     people: list[User] = list(money.people.values())
     money.api = await serve(nouns, database, aiohttp_client, *people)
-    return PayoutsWorld(money, paying)
+    return PayoutsWorld(money, paying, provider)
