@@ -30,6 +30,7 @@ from mediaserver.webrtc_rooms import WebRtcRooms
 from sfu.http_messages import IceServer
 from sfu.room_ports import RoomAccess
 from sfu.signalling import RtcSignalling
+from sfu.transport_ports import TransportLimits
 from sfu.webrtc_server import WebRtcOptions, WebRtcServer
 from sfu.whep import DEFAULT_OPTIONS as WHEP_OPTIONS
 from sfu.whep import Whep
@@ -61,7 +62,12 @@ class WebRtcPlane:
         rtc, hub = settings.rtc, media.hub
         self._rtc = rtc
         self._executor = make_executor(rtc.transcode_workers)
-        options = WebRtcOptions(max_transports_per_router=rtc.max_transports_per_room)
+        options = WebRtcOptions(
+            max_transports_per_router=rtc.max_transports_per_room,
+            transport_limits=TransportLimits(
+                ingress_packets=rtc.max_ingress_packets, ingress_bitrate=rtc.max_ingress_bitrate
+            ),
+        )
         self.server = WebRtcServer([str(address) for address in rtc.announced_addresses], options)
         self.ingest = WebRtcIngest(hub, self._publisher_ended)
         WebRtcAudience(hub, self._viewers_of_publisher)

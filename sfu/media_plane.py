@@ -34,6 +34,8 @@ class SfuCounters:
     """Media before the handshake was over."""
     received_malformed: int = 0
     """Not to be decrypted or read, or of no stream that was announced."""
+    received_limited: int = 0
+    """More than a peer may send in a second; dropped before decryption."""
     rtcp_malformed: int = 0
     rtcp_limited: int = 0
     nacks_sent: int = 0

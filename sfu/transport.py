@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from sfu.consumer import Consumer, Layers
 from sfu.data_streams import DataConsumer, DataProducer, DataSide
 from sfu.errors import NoDataChannels, TransportClosed
+from sfu.ingress_limit import IngressLimit
 from sfu.media_plane import log
 from sfu.peer_link import PeerLink
 from sfu.peer_link import TransportState as TransportState
@@ -74,6 +75,7 @@ class WebRtcTransport:
         self._data: DataSide | None = None
         if enable_sctp:
             self._data = DataSide(self._link.dtls, router.data_producers)
+        self._ingress = IngressLimit(limits.ingress_packets, limits.ingress_bitrate)
         self._rtcp_second = 0
         self._rtcp_count = 0
 
@@ -263,7 +265,8 @@ class WebRtcTransport:
 
     def receive_dtls(self, data: bytes, address: Address) -> None:
         """Take a DTLS record."""
-        self._link.dtls.receive(data)
+        if self._may_receive(len(data), self._plane.clock()):
+            self._link.dtls.receive(data)
 
     def receive_rtp(self, data: bytes, address: Address) -> None:
         """Take an SRTP packet."""
@@ -271,9 +274,12 @@ class WebRtcTransport:
         if srtp is None:
             counters.received_early += 1
             return
+        now = self._plane.clock()
+        if not self._may_receive(len(data), now):
+            return
         try:
             packet = srtp.unprotect(data)
-            known = self._receiving.receive(packet, len(data), self._plane.clock())
+            known = self._receiving.receive(packet, len(data), now)
         except ProtocolError:
             known = False
         if known:
@@ -282,6 +288,15 @@ class WebRtcTransport:
             counters.bytes_received += len(data)
         else:
             counters.received_malformed += 1
+
+    def _may_receive(self, size: int, now: float) -> bool:
+        """Whether the peer sends no more than it may; what is too much is not worth decrypting."""
+        if self._ingress.admits(size, now):
+            return True
+        self._plane.counters.received_limited += 1
+        if self._ingress.dropped == 1:
+            log.warning("sfu_peer_floods", transport_id=self.id, room_id=self._router.room_id)
+        return False
 
     def receive_rtcp(self, data: bytes, address: Address) -> None:
         """Take an SRTCP packet."""
@@ -346,6 +361,11 @@ class WebRtcTransport:
 
     def _send_rtcp(self, compound: bytes) -> None:
         self._link.send_rtcp(compound)
+
+    @property
+    def discarded_packets(self) -> int:
+        """How many came beyond what the peer may send."""
+        return self._ingress.dropped
 
     def tick(self, now: float) -> None:
         """Do what time asks for, and set `deadline`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from sfu import ingress_limit
 from sfu.consumer import Consumer
 from sfu.peer_link import LinkHost, TransportState
 from sfu.protocol.ice_lite import IceCredentials
@@ -35,10 +36,12 @@ class TransportListener(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TransportLimits:
-    """What one transport may have."""
+    """What one transport may have, and what its peer may send in a second: packets, and bits."""
 
     producers: int = 16
     consumers: int = 256
+    ingress_packets: int = ingress_limit.MAX_PACKETS
+    ingress_bitrate: int = ingress_limit.MAX_BITRATE
 
 
 class TransportHost(LinkHost, Protocol):

@@ -39,6 +39,7 @@ def _transport(
         "srtpCipher": link.srtp.profile.name.decode() if link.srtp is not None else None,
         "bytesReceived": receiving.rate.total,
         "packetsReceived": receiving.rate.packets,
+        "packetsDiscardedOnReceive": transport.discarded_packets,
         "incomingBitrate": receiving.rate.bitrate(now),
         "bytesSent": sum(path.octets for path in sending.paths),
         "packetsSent": sum(path.packets for path in sending.paths),

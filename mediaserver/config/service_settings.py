@@ -39,6 +39,13 @@ class RtcSettings(Group):
     max_transports_per_room: Count = 5000
     """WebRTC connections of one room at once: viewers over WHEP have one each, participants of /rtc two."""
 
+    max_ingress_packets: Count = 10_000
+    """Packets that one WebRTC connection may send in a second; the rest is dropped."""
+
+    max_ingress_bitrate: Annotated[Count, Field(ge=100_000)] = 50_000_000
+    """Bits that one WebRTC connection may send in a second; the rest is dropped. A picture of 4K takes about
+    20 million."""
+
     ice_servers: Names = ()
     """STUN and TURN servers that WHIP and WHEP clients are told of, such as turn:turn.example.com:3478. Few
     need them: the server itself is reached directly."""

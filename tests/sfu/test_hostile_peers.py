@@ -7,6 +7,7 @@ import random
 import struct
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from itertools import count, islice
 from typing import Final
 
 import pytest
@@ -15,7 +16,7 @@ from sfu.dtls import DtlsCertificate, DtlsTransport
 from sfu.errors import DuplicateStream
 from sfu.protocol import rtcp
 from sfu.srtp import MAX_INBOUND_STREAMS, SrtpError
-from sfu.transport import TransportState
+from sfu.transport import TransportLimits, TransportState
 from tests.helpers.waiting import eventually
 from tests.sfu.hostile_world import SSRC, World, hostile_world, opus, rtp
 
@@ -182,6 +183,23 @@ async def test_a_flood_of_rtcp_is_cut_off(world: World) -> None:
                 await asyncio.sleep(0)
         await world.carried()
     assert world.server.counters.media.rtcp_limited > 1_000
+
+
+async def test_a_flood_of_media_is_cut_off(world: World) -> None:
+    world.server.limits = TransportLimits(ingress_packets=1_000)
+    bad = await world.connected()
+    bad.transport.produce("audio", opus(BAD_SSRC))
+    counters = world.server.counters.media
+    numbers = count(1)
+    async with world.playing():
+        while counters.received_limited < 1_000:
+            for number in islice(numbers, BURST):
+                bad.send_rtp(rtp(number, BAD_SSRC))
+            await asyncio.sleep(0)
+        await world.carried()
+    assert bad.transport.discarded_packets == counters.received_limited
+    assert world.publisher.transport.discarded_packets == 0
+    assert bad.transport.state is TransportState.CONNECTED
 
 
 async def test_streams_that_are_taken_are_refused(world: World) -> None:

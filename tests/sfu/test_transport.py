@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import pytest
+from structlog.testing import capture_logs
 
 from sfu.consumer import Consumer
 from sfu.mux import MAX_DATAGRAM_SIZE
@@ -17,10 +18,13 @@ from sfu.protocol import rtcp, rtp
 from sfu.protocol.active_speaker import Volume
 from sfu.protocol.ice_lite import CONSENT_TIMEOUT
 from sfu.protocol.parameters import DtlsFingerprint, DtlsParameters, RtpEncodingParameters, RtpParameters
-from sfu.transport import MAX_RTCP_PER_CONSUMER, MAX_RTCP_PER_SECOND, TransportState
-from sfu.webrtc_server import WebRtcServer
+from sfu.transport import MAX_RTCP_PER_CONSUMER, MAX_RTCP_PER_SECOND, TransportLimits, TransportState
+from sfu.webrtc_server import WebRtcOptions, WebRtcServer
 from tests.helpers.waiting import eventually
 from tests.sfu.linked_world import LEVEL_ID, MID_ID, Peer, World, audio, encoding, packet, video, vp8
+
+PACKET_SIZE = 135
+"""Of a packet of video, protected."""
 
 
 def _has_ipv6() -> bool:
@@ -93,6 +97,35 @@ async def test_an_ice_restart_keeps_media_flowing() -> None:
     watch.send(2)
     assert watch.got == 3
     assert watch.viewer.transport.state is TransportState.CONNECTED
+
+
+@pytest.mark.parametrize(
+    "limits", [TransportLimits(ingress_packets=20), TransportLimits(ingress_bitrate=8 * 20 * PACKET_SIZE)]
+)
+async def test_what_a_peer_sends_beyond_its_limit_is_dropped(limits: TransportLimits) -> None:
+    world = World(WebRtcOptions(transport_limits=limits))
+    watch = Watch(world, await world.connected(), await world.connected("192.0.2.2"))
+    world.run(1.1)  # the handshake counted, too
+    with capture_logs() as lines:
+        for first in (0, 100):
+            for number in range(first, first + 30):
+                watch.sender.send_rtp(packet(number, payload=vp8(number == 0, number)))
+            assert watch.got == 20 + first // 5
+            world.run(1.1)
+    assert watch.sender.transport.statistics()[0]["packetsDiscardedOnReceive"] == 20
+    assert world.server.metrics()["media"]["received_limited"] == 20
+    floods = [line for line in lines if line["event"] == "sfu_peer_floods"]
+    assert [line["transport_id"] for line in floods] == [watch.sender.transport.id]
+
+
+async def test_records_beyond_the_limit_are_dropped_too() -> None:
+    world = World(WebRtcOptions(transport_limits=TransportLimits(ingress_packets=20)))
+    peer = await world.connected()
+    world.run(1.1)
+    for _ in range(30):
+        peer.send(bytes((23,)) + bytes(40))
+    assert peer.transport.discarded_packets == 10
+    assert peer.transport.state is TransportState.CONNECTED
 
 
 async def test_without_consent_a_transport_ends() -> None:
