@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Final
 from uuid import UUID
 
-from control_api.errors import conflict, invalid, not_found
+from control_api.errors import ApiError, conflict, invalid, not_found
 from control_api.pagination import Page, id_in, page_of
 from control_api.services.money import client_scope, key_reused
 from control_api.services.wallet import WalletBalance, WalletService
@@ -131,9 +131,12 @@ class DiscountsService:
             )
             try:
                 coins = await self._redeem(user_id, code, (scope, key, fingerprint), (source, wallet))
-            except Conflict as error:
+            except (Conflict, ApiError) as error:
+                if isinstance(error, Conflict) and error.constraint != ONCE:
+                    raise
+                # The same was asked for at the same moment: it may be this that used the code up.
                 coins = await self._redeemed_before(scope, key, fingerprint)
-                if error.constraint != ONCE or coins is None:
+                if coins is None:
                     raise
         return Redeemed(coins, await self._wallets.of(user_id))
 

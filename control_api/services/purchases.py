@@ -1,7 +1,7 @@
 """Buying coins: an order here, a page of the payment provider's to pay it, and no coins until it says so."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Final
@@ -32,6 +32,20 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What somebody wants to buy."""
+
+    user_id: UUID
+    key: str
+    package_id: UUID
+    code: str | None
+
+    @property
+    def fingerprint(self) -> str:
+        return f"purchase {self.package_id} {self.code or ''}"
+
+
 class PurchasesService:
     """Without a ``provider`` nothing can be bought."""
 
@@ -45,12 +59,11 @@ class PurchasesService:
     async def buy(self, user_id: UUID, key: str, package_id: UUID, code: str | None) -> Purchase:
         """Raises ApiError: 404, 409 for a code that cannot be used, 422, 502 and 503 of the provider."""
         provider = self._configured()
-        code = clean_code(code) if code is not None else None
-        fingerprint = f"purchase {package_id} {code or ''}"
+        wish = _Wish(user_id, key, package_id, clean_code(code) if code is not None else None)
         purchase = await Purchases(self._database).find_by_key(user_id, key)
         if purchase is None:
-            purchase = await self._order(provider, user_id, key, fingerprint, package_id, code)
-        if purchase.fingerprint != fingerprint:
+            purchase = await self._order(provider, wish)
+        if purchase.fingerprint != wish.fingerprint:
             raise key_reused()
         if purchase.session is None and purchase.state is PurchaseState.PENDING:
             return await self._open(provider, purchase)
@@ -66,50 +79,48 @@ class PurchasesService:
             raise not_configured()
         return self._provider
 
-    async def _order(
-        self,
-        provider: PaymentProvider,
-        user_id: UUID,
-        key: str,
-        fingerprint: str,
-        package_id: UUID,
-        code: str | None,
-    ) -> Purchase:
-        package = await CoinPackages(self._database).find(package_id)
+    async def _order(self, provider: PaymentProvider, wish: _Wish) -> Purchase:
+        package = await CoinPackages(self._database).find(wish.package_id)
         if package is None or not package.is_offered:
             raise not_found("package")
         try:
             async with self._database.transaction() as transaction:
-                discounts = Discounts(transaction)
-                discount = None
-                if code is not None:
-                    discount = usable(await discounts.lock(code, user_id), is_for_purchase=True)
-                    await discounts.use(discount.id, user_id)
-                terms = offer(package, discount)
-                purchases = Purchases(transaction)
-                purchase = await purchases.add(
-                    NewPurchase(
-                        user_id,
-                        key,
-                        fingerprint,
-                        package.id,
-                        _description(package, terms.coins),
-                        terms.coins,
-                        terms.amount,
-                        terms.currency,
-                        discount.id if discount is not None else None,
-                        provider.scope,
-                        self._now() + timedelta(seconds=CHECKOUT_SECONDS),
-                    )
-                )
-                await purchases.set_state(purchase.id, PurchaseState.PENDING, None)
-                return purchase
-        except Conflict as error:
-            # The same was asked for at the same moment.
-            before = await Purchases(self._database).find_by_key(user_id, key)
-            if error.constraint != ONE_KEY or before is None:
+                return await self._add(transaction, provider, wish, package)
+        except (Conflict, ApiError) as error:
+            if isinstance(error, Conflict) and error.constraint != ONE_KEY:
+                raise
+            # The same was asked for at the same moment: it may be this that took the last use of the code.
+            before = await Purchases(self._database).find_by_key(wish.user_id, wish.key)
+            if before is None:
                 raise
             return before
+
+    async def _add(
+        self, transaction: Transaction, provider: PaymentProvider, wish: _Wish, package: CoinPackage
+    ) -> Purchase:
+        discounts, purchases = Discounts(transaction), Purchases(transaction)
+        discount = None
+        if wish.code is not None:
+            discount = usable(await discounts.lock(wish.code, wish.user_id), is_for_purchase=True)
+            await discounts.use(discount.id, wish.user_id)
+        terms = offer(package, discount)
+        purchase = await purchases.add(
+            NewPurchase(
+                wish.user_id,
+                wish.key,
+                wish.fingerprint,
+                package.id,
+                f"{package.name}: {terms.coins} coins",
+                terms.coins,
+                terms.amount,
+                terms.currency,
+                discount.id if discount is not None else None,
+                provider.scope,
+                self._now() + timedelta(seconds=CHECKOUT_SECONDS),
+            )
+        )
+        await purchases.set_state(purchase.id, PurchaseState.PENDING, None)
+        return purchase
 
     async def _open(self, provider: PaymentProvider, purchase: Purchase) -> Purchase:
         user = await Users(self._database).find_by_id(purchase.user_id)
@@ -164,7 +175,3 @@ def not_configured() -> ApiError:
         "This server cannot take payments yet: its operator has to set stripe.secret_key and"
         " stripe.webhook_secret (or money.test_payments, to try it without money).",
     )
-
-
-def _description(package: CoinPackage, coins: int) -> str:
-    return f"{package.name}: {coins} coins"

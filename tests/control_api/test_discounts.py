@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from control_api.services.discounts import DiscountsService
 from storage.ids import new_id
 from tests.control_api.purchases_world import CHEST, CHEST_COINS, CHEST_PRICE, purchases_world
 
@@ -150,6 +151,16 @@ async def test_the_same_redemption_gives_once(world):
         await world.database.execute("DELETE FROM idempotency_keys")
     assert await redeem(world, "OTHER", key=key) == (422, "idempotency_key_reused")
     assert (await world.coins(), await world.uses("OFTEN")) == (5, 1)
+
+
+async def test_the_same_redemption_at_the_same_moment_gives_once(world):
+    """Also where nothing before the service knows that it is the same."""
+    await world.add_code("JUST-ONE", "reward", coins=5, maxUses=1)
+    service = DiscountsService(world.database, world.money.accounts, world.money.wallets)
+    bob = world.people["bob"].id
+    redeemed = await asyncio.gather(*(service.redeem(bob, "key", "JUST-ONE") for _ in range(4)))
+    assert [each.coins for each in redeemed] == [5] * 4
+    assert await world.coins() == 5
 
 
 async def test_one_sees_codes_for_oneself(world):
