@@ -28,6 +28,7 @@ from mediaserver.transcode.audio_sharing import make_executor
 from mediaserver.webrtc_access import WebRtcAccess
 from mediaserver.webrtc_rooms import WebRtcRooms
 from sfu.http_messages import IceServer
+from sfu.room import RoomOptions
 from sfu.room_ports import RoomAccess
 from sfu.signalling import RtcSignalling
 from sfu.transport_ports import TransportLimits
@@ -72,7 +73,8 @@ class WebRtcPlane:
         self.ingest = WebRtcIngest(hub, self._publisher_ended)
         WebRtcAudience(hub, self._viewers_of_publisher)
         self.play = WebRtcPlay(hub, self._executor, self.ingest.is_publishing)
-        self.rooms = WebRtcRooms(self.server, self.ingest, self.play)
+        room_options = RoomOptions(participants=rtc.max_participants, publishers=rtc.max_publishers)
+        self.rooms = WebRtcRooms(self.server, self.ingest, self.play, room_options)
         self.whip: Whip | None = None
         self.whep: Whep | None = None
         self.signalling: RtcSignalling | None = None

@@ -8,6 +8,7 @@ from mediaserver.gateways.webrtc_ingest import WebRtcIngest
 from mediaserver.gateways.webrtc_play import WebRtcPlay
 from sfu.errors import TooManyTransports
 from sfu.protocol.parameters import Kind
+from sfu.room import RoomOptions
 from sfu.room_directory import RoomDirectory
 from sfu.router import Router
 from sfu.webrtc_server import WebRtcServer
@@ -20,8 +21,14 @@ MAX_ROUTERS: Final = 2_000
 class WebRtcRooms:
     """Implements sfu.ports.Rooms and sfu.room_ports.RouterSource. ``run`` is its task."""
 
-    def __init__(self, server: WebRtcServer, ingest: WebRtcIngest, play: WebRtcPlay) -> None:
-        self.directory = RoomDirectory(self)
+    def __init__(
+        self,
+        server: WebRtcServer,
+        ingest: WebRtcIngest,
+        play: WebRtcPlay,
+        options: RoomOptions | None = None,
+    ) -> None:
+        self.directory = RoomDirectory(self, options)
         """The rooms of ``/rtc``."""
         self._server = server
         self._ingest = ingest

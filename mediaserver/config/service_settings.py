@@ -39,6 +39,12 @@ class RtcSettings(Group):
     max_transports_per_room: Count = 5000
     """WebRTC connections of one room at once: viewers over WHEP have one each, participants of /rtc two."""
 
+    max_participants: Count = 200
+    """People in one room of /rtc at once. Each hears of all the others."""
+
+    max_publishers: Count = 16
+    """Places on the stage of one room of /rtc: people who may send sound and video, the hosts included."""
+
     max_ingress_packets: Count = 10_000
     """Packets that one WebRTC connection may send in a second; the rest is dropped."""
 
