@@ -22,6 +22,7 @@ from control_api.routing import Noun
 from control_api.services.coin_packages import CoinPackagesService
 from control_api.services.discounts import DiscountsService
 from control_api.services.gift_catalogue import GiftCatalogueService
+from control_api.services.gift_keeping import LeaderboardKeeper
 from control_api.services.gift_news import GiftNews
 from control_api.services.gift_rules import GiftParts
 from control_api.services.gifts import GiftsService
@@ -37,6 +38,7 @@ from mediaserver.config.service_settings import MoneySettings
 from mediaserver.payments import Payments
 from mediaserver.payouts import PayoutParts
 from mediaserver.subscriptions import SubscriptionParts
+from mediaserver.tip_words import ChatTipWords
 from storage.bus import Bus
 from storage.database import Database
 from storage.repositories.ledger_accounts import LedgerAccounts
@@ -105,7 +107,7 @@ class MoneyPlane:
     def _gifts(self) -> Sequence[Noun]:
         ground = self._ground
         news = GiftNews(ground.database, ground.bus)
-        self._tasks["gifts"] = news.run
+        self._tasks |= {"gifts": news.run, "leaderboards": LeaderboardKeeper(ground.database).run}
         parts = GiftParts(
             self._accounts,
             self.wallets,
@@ -113,6 +115,7 @@ class MoneyPlane:
             ground.live,
             self._options,
             news.wake,
+            ChatTipWords(ground.database),
         )
         return [
             GiftsRoutes(GiftsService(ground.database, parts)),

@@ -30,6 +30,7 @@ from control_api.texts import LINE_PATTERN
 from storage.repositories.gifts import Animation, Gift, Given, Period
 
 ROOM_NOT_FOUND = (HTTPStatus.NOT_FOUND, "room_not_found")
+MESSAGE_REFUSED = (HTTPStatus.FORBIDDEN, "message_refused")
 REFUSALS = (
     INSUFFICIENT,
     (HTTPStatus.FORBIDDEN, "own_room"),
@@ -197,7 +198,7 @@ class GiftsRoutes:
                 body=NewTip,
                 response=PaidView,
                 status=HTTPStatus.CREATED,
-                errors=(ROOM_NOT_FOUND, *REFUSALS),
+                errors=(ROOM_NOT_FOUND, MESSAGE_REFUSED, *REFUSALS),
                 needs_idempotency_key=True,
                 has_own_keys=True,
             ),

@@ -23,6 +23,20 @@ class LiveHere(Protocol):
     def is_live(self, room_id: UUID) -> bool: ...
 
 
+class TipWords(Protocol):
+    """What may be written beside a tip."""
+
+    async def check(self, room_id: UUID, user_id: UUID, message: str) -> None:
+        """Raises ApiError 403 ``message_refused`` for what the room's chat would not show at once."""
+
+
+class AnyWords:
+    """Implements TipWords where there is no chat."""
+
+    async def check(self, room_id: UUID, user_id: UUID, message: str) -> None:
+        return
+
+
 @dataclass(frozen=True, slots=True)
 class GiftParts:
     """``on_given`` is called after gifts were paid: there is news in the outbox."""
@@ -33,6 +47,7 @@ class GiftParts:
     live: LiveHere
     options: MoneyOptions = field(default_factory=MoneyOptions)
     on_given: Callable[[], None] = lambda: None
+    words: TipWords = field(default_factory=AnyWords)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +93,8 @@ class GiftRules:
         standing = self._check(order, facts)
         if order.gift_id is not None and (facts.gift is None or not facts.gift.is_active):
             raise not_found("gift")
+        if order.message:
+            await self._parts.words.check(order.room_id, order.sender_id, order.message)
         if facts.is_owed_bonus and self._parts.options.welcome_coins:
             await self._parts.wallets.welcome(order.sender_id)
             (facts,) = await self._orders.facts([order.asked], self._parts.options.currency)

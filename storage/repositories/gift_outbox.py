@@ -50,7 +50,11 @@ _COUNT_ROOMS: Final = """
         SET coins = totals.coins + EXCLUDED.coins, gifts = totals.gifts + EXCLUDED.gifts"""
 
 _NEWS: Final = """
-    SELECT given.id, given.room_id, sender_id, username, gift_slug, quantity, given.coins, combo, message,
+    SELECT given.id, given.room_id, sender_id, username, gift_slug, quantity, given.coins, combo,
+           CASE WHEN message <> '' AND (
+               SELECT true FROM chat_bans
+               WHERE room_id = given.room_id AND user_id = sender_id AND is_shadow
+                 AND (until IS NULL OR until > now()) LIMIT 1) THEN '' ELSE message END,
            totals.coins
     FROM gift_transactions AS given
     JOIN users ON users.id = sender_id
@@ -72,5 +76,8 @@ class GiftOutbox:
         await self._database.execute(_COUNT_LEADERS, ids)
 
     async def news(self, ids: list[UUID]) -> list[GiftNews]:
-        """In the order in which they were given; those in rooms that are gone are left out."""
+        """In the order in which they were given; those in rooms that are gone are left out.
+
+        Who is under a shadow ban writes nothing to others here either.
+        """
         return [GiftNews(*row) for row in await self._database.fetch(_NEWS, ids)]

@@ -9,7 +9,7 @@ from control_api.routes.gifts import GiftsRoutes
 from control_api.routes.wallet import WalletRoutes
 from control_api.services.gift_catalogue import GiftCatalogueService
 from control_api.services.gift_news import GiftNews
-from control_api.services.gift_rules import GiftParts
+from control_api.services.gift_rules import AnyWords, GiftParts, TipWords
 from control_api.services.gifts import GiftsService
 from control_api.services.money import MoneyOptions
 from control_api.services.playback import PlaybackAccess
@@ -33,7 +33,7 @@ NO_BONUS = MoneyOptions(welcome_coins=0)
 class Money:
     """The services, and what they tell."""
 
-    def __init__(self, database: Database, options: MoneyOptions) -> None:
+    def __init__(self, database: Database, options: MoneyOptions, words: TipWords | None = None) -> None:
         self.database, self.options, self.media = database, options, FakeMedia()
         self.accounts = LedgerAccounts(database)
         self.wallets = WalletService(database, self.accounts, options)
@@ -41,7 +41,8 @@ class Money:
         for kind in (GiftSent, TipSent):
             self.bus.subscribe(kind, self.events.append)
         self.news = GiftNews(database, self.bus)
-        parts = GiftParts(self.accounts, self.wallets, PlaybackAccess(database), self.media, options)
+        access = PlaybackAccess(database)
+        parts = GiftParts(self.accounts, self.wallets, access, self.media, options, words=words or AnyWords())
         self.gifts = GiftsService(database, parts)
 
     async def person(self, name: str) -> User:
@@ -99,8 +100,9 @@ async def money_world(
     database: Database,
     aiohttp_client: Callable[..., Awaitable[Any]],
     options: MoneyOptions | None = None,
+    words: TipWords | None = None,
 ) -> MoneyWorld:
-    money = Money(database, options or MoneyOptions())
+    money = Money(database, options or MoneyOptions(), words)
     people = {
         name: await Users(database).add(name, f"{name}@example.com", "hash", role)
         for name, role in (
