@@ -26,9 +26,10 @@ class StripeCheckout:
         sessions = self._api.client.v1.checkout.sessions
         key = f"purchase-{order.purchase_id}"
         session = await self._api.ask(sessions.create_async(self._params(order), {"idempotency_key": key}))
-        if not session.url:
+        name, url = getattr(session, "id", None), getattr(session, "url", None)
+        if not isinstance(name, str) or not isinstance(url, str):
             raise unavailable("The payment provider opened no page; try again shortly.")
-        return CheckoutSession(session.id, session.url)
+        return CheckoutSession(name, url)
 
     def event_of(self, body: bytes, signature: str) -> ProviderEvent:
         return self._events.event_of(body, signature)
