@@ -13,6 +13,8 @@ from control_api.services.playback import PlaybackAccess
 from storage.errors import DatabaseUnavailable
 from storage.ids import new_id
 from storage.repositories.gift_orders import GiftOrders
+from storage.repositories.ledger import Ledger, Line, NewTransfer, TransferKind
+from storage.repositories.ledger_accounts import Account, AccountKind
 from tests.control_api.money_world import NO_BONUS, ROSE, live_room, money_world
 
 SENDERS = 6
@@ -207,3 +209,37 @@ async def test_a_fault_of_ours_does_not_close_the_till(crowd, monkeypatch):
     monkeypatch.setattr(GiftOrders, "facts", facts)
     await crowd.pay(crowd.order(0))
     assert (await crowd.coins())[0] == 90
+
+
+async def test_creators_who_give_each_other_on_two_nodes_do_not_stop_each_other(crowd):
+    """While their earnings are paid out; each order of locks would be another deadlock."""
+    money, tills = crowd.money, [crowd.till, crowd.new_till()]
+    rooms = [await live_room(money, person) for person in crowd.people]
+    orders = [
+        crowd.order(sender, room_id=rooms[(sender + step) % SENDERS])
+        for step in range(1, SENDERS)
+        for sender in range(SENDERS)
+    ]
+    payouts, earnings = await payout_accounts(crowd)
+
+    async def pay_out(account: int) -> None:
+        lines = Line(account, -1), Line(payouts, 1)
+        await Ledger(crowd.world.database).post(
+            NewTransfer(TransferKind.PAYOUT, "test", str(new_id()), "", lines)
+        )
+
+    for till in tills:
+        await till.pay(crowd.order(0, room_id=rooms[1]))
+    giving = [tills[number % 2].pay(order) for number, order in enumerate(orders)]
+    results = await asyncio.gather(
+        *giving, *(pay_out(earnings[1]) for _ in range(10)), return_exceptions=True
+    )
+    assert [each for each in results if isinstance(each, BaseException)] == []
+    assert sum(await crowd.coins()) == SENDERS * 100 - 10 * (len(orders) + 2)
+    assert await money.is_right()
+
+
+async def payout_accounts(crowd) -> tuple[int, list[int]]:
+    people = [Account(AccountKind.EARNINGS, "usd", person.id) for person in crowd.people]
+    payouts, *earnings = await crowd.money.accounts.ids([Account(AccountKind.PAYOUTS, "usd"), *people])
+    return payouts, earnings
