@@ -105,6 +105,7 @@ class Server:
         self._lag = LoopLag()
         self._media = MediaPlane(settings, authorizer, bus)
         self._webrtc = WebRtcPlane(settings, self._media, bus)
+        self._webrtc.ingest.around_opus = self._media.moving
         self._notifications = Notifications(database, bus)
         self._relay = BusRelay(settings.redis_url.get_secret_value(), bus) if settings.redis_url else None
         client_address = ClientAddress(settings.http.trusted_proxies)

@@ -5,6 +5,8 @@ It stands on an authorizer and knows nothing of databases: media flows on when o
 
 import asyncio
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import structlog
@@ -20,6 +22,7 @@ from mediaserver.gateways.rtmp_ingest import RtmpIngest
 from mediaserver.gateways.rtmp_play import RtmpPlayback
 from mediaserver.hub.gop_cache import GopCacheLimits
 from mediaserver.hub.hub import Hub
+from mediaserver.hub.stream import Stream
 from mediaserver.playback_sessions import SessionReview
 from rtmp.limits import RtmpLimits
 from rtmp.protocol.chunks import ChunkLimits
@@ -85,6 +88,12 @@ class MediaPlane:
         await self.rtmp.close()
         self.hub.close()
         self.hls.close()
+
+    @contextmanager
+    def moving(self, stream: Stream) -> Iterator[None]:
+        """Within the block, the sound of ``stream`` becomes Opus: its players go on with what they know."""
+        with self.live.moving(stream), self.hls.moving(stream):
+            yield
 
     def viewer_count(self, room_id: str) -> int:
         stream = self.hub.find(room_id)

@@ -167,6 +167,10 @@ class Broadcast:
             self._stop()
             self._stream.detach(self)
 
+    def move(self, stream: Stream) -> None:
+        """From now on it is an output of ``stream``, whose tracks come next."""
+        self._stream = stream
+
     # Output
 
     def on_tracks(self, tracks: Sequence[Track], metadata: Metadata) -> None:

@@ -1,6 +1,7 @@
 """What all doors with continuous streams share: the hub, one set of options, counters per protocol."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -60,3 +61,20 @@ class LiveDelivery:
         return shown.shared(
             name, lambda: Broadcast(shown, make_muxer(), self.options, counters_of, self.gop_cache)
         )
+
+    @contextmanager
+    def moving(self, stream: Stream) -> Iterator[None]:
+        """Within the block, ``stream`` becomes one whose sound players may not know.
+
+        Broadcasts for such players, and all who watch them, go over to what ``as_aac`` then says.
+        """
+        names = [name for name in stream.viewers_by_output() if name.partition("-")[0] in AAC_PROTOCOLS]
+        taken = {name: stream.take(name) for name in names}
+        try:
+            yield
+        finally:
+            shown = self.as_aac(stream) if taken else stream
+            for name, output in taken.items():
+                if isinstance(output, Broadcast):
+                    output.move(shown)
+                    shown.give(name, output)

@@ -10,7 +10,8 @@ Rules:
   publisher, says where that clock begins.
 * Browsers send keyframes when asked only. They are asked for after every loss, often enough for HLS and the
   group-of-pictures cache, and at once for whoever comes to watch.
-* Opus goes on as Opus. Who needs AAC takes ``transcode.aac_stream``.
+* Opus goes on as Opus. Who needs AAC takes ``transcode.aac_stream``, and who watches the AAC of an earlier
+  publisher is moved there (``around_opus``).
 """
 
 import asyncio
@@ -22,7 +23,7 @@ import structlog
 
 from mediaserver.gateways.rtp_clock import PublisherClock
 from mediaserver.gateways.webrtc_ports import Kind, Producing, RoomRouter, Tapping
-from mediaserver.gateways.webrtc_publication import CLOCK_RATES, WebRtcPublication
+from mediaserver.gateways.webrtc_publication import CLOCK_RATES, AroundOpus, WebRtcPublication, unmoved
 from mediaserver.gateways.webrtc_reading import PlacedFrame, ProducerReader, refusal
 from mediaserver.hub.hub import Hub
 from sfu.producer import LocalProducer
@@ -55,6 +56,8 @@ class WebRtcIngest:
         Its producers are closed by then; whoever holds their sessions may close them too.
         """
         self.counters: Final = WebRtcIngestCounters()
+        self.around_opus: AroundOpus = unmoved
+        """Entered while the sound of a stream that is live becomes Opus."""
         self._hub = hub
         self._on_ended = on_ended
         self._rooms: dict[str, _RoomIngest] = {}
@@ -62,7 +65,9 @@ class WebRtcIngest:
     def watch(self, router: RoomRouter) -> None:
         """Carry the program of ``router`` to the hub from now on, until ``forget``."""
         if router.room_id not in self._rooms:
-            self._rooms[router.room_id] = _RoomIngest(self._hub, router, self.counters, self._on_ended)
+            self._rooms[router.room_id] = _RoomIngest(
+                self._hub, router, self.counters, self._on_ended, lambda stream: self.around_opus(stream)
+            )
 
     def forget(self, room_id: str, *, is_clean: bool = False) -> None:
         """The router is closed, or closes next."""
@@ -116,6 +121,7 @@ class _RoomIngest:
         router: RoomRouter,
         counters: WebRtcIngestCounters,
         on_ended: Callable[[str, str], None] | None,
+        around_opus: AroundOpus,
     ) -> None:
         self.room_id: Final = router.room_id
         self.publication: WebRtcPublication | None = None
@@ -124,6 +130,7 @@ class _RoomIngest:
         self._router = router
         self._counters = counters
         self._on_ended = on_ended
+        self._around_opus = around_opus
         self._tapped: dict[Kind, _Tapped] = {}
         self._clock = PublisherClock()
         router.add_listener(self)
@@ -180,7 +187,7 @@ class _RoomIngest:
             if kind not in self._tapped:  # ended by what the frame before led to
                 return
             if self.publication is None:
-                self.publication = WebRtcPublication(self._hub, self.room_id, self)
+                self.publication = WebRtcPublication(self._hub, self.room_id, self, self._around_opus)
             self._counters.packets += 1
             self._counters.bytes += len(placed.frame.payload)
             self.publication.add(kind, placed)

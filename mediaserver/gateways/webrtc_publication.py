@@ -1,7 +1,9 @@
 """What the hub sees of a room's WebRTC program: one publisher with at most a picture and a sound."""
 
 import asyncio
-from typing import Final, Protocol
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Final, Protocol, TypeAlias
 
 from mediaserver.gateways.track_gathering import TrackGathering
 from mediaserver.gateways.webrtc_audience import AUDIENCE_OUTPUT
@@ -9,7 +11,8 @@ from mediaserver.gateways.webrtc_ports import Kind
 from mediaserver.gateways.webrtc_reading import PlacedFrame
 from mediaserver.hub.hub import Hub
 from mediaserver.hub.stream import Stream
-from mediaserver.media.packet import MediaPacket, Track, TrackKind
+from mediaserver.media.codecs import primary
+from mediaserver.media.packet import Codec, MediaPacket, Track, TrackKind
 
 KEYFRAME_SECONDS: Final = 2.0
 """Between keyframes while somebody watches or packages the stream."""
@@ -30,6 +33,14 @@ _WITHOUT_KEYFRAMES: Final = ("audio-", AUDIENCE_OUTPUT)
 """How the names of outputs begin that need no keyframes."""
 
 
+AroundOpus: TypeAlias = Callable[[Stream], AbstractContextManager[None]]
+
+
+def unmoved(stream: Stream) -> AbstractContextManager[None]:
+    """Where all players know Opus."""
+    return nullcontext()
+
+
 class Program(Protocol):
     """Where the frames come from."""
 
@@ -44,10 +55,12 @@ class Program(Protocol):
 class WebRtcPublication:
     """What the hub sees of a room's program. Implements ``hub.hub.Publisher``."""
 
-    def __init__(self, hub: Hub, room_id: str, program: Program) -> None:
+    def __init__(self, hub: Hub, room_id: str, program: Program, around_opus: AroundOpus = unmoved) -> None:
+        """``around_opus`` is entered while the sound of a stream that is live becomes Opus."""
         now = asyncio.get_running_loop().time()
         self._hub = hub
         self._program = program
+        self._around_opus = around_opus
         self._stream: Stream = hub.open(room_id, self)
         self._stream.resume_timeline(now)
         self._gathering: TrackGathering | None = TrackGathering()
@@ -135,8 +148,16 @@ class WebRtcPublication:
             self._stream.publish(packet)
 
     def _announce(self) -> None:
-        self._hub.set_tracks(self._stream, sorted(self._tracks.values(), key=lambda track: track.id), {})
+        tracks = sorted(self._tracks.values(), key=lambda track: track.id)
+        becomes_opus = self._stream.tracks and _is_opus(tracks) and not _is_opus(self._stream.tracks)
+        with self._around_opus(self._stream) if becomes_opus else nullcontext():
+            self._hub.set_tracks(self._stream, tracks, {})
 
     def _has_audience(self) -> bool:
         """Whether anybody watches or packages the stream."""
         return any(not name.startswith(_WITHOUT_KEYFRAMES) for name in self._stream.viewers_by_output())
+
+
+def _is_opus(tracks: Sequence[Track]) -> bool:
+    audio = primary(tracks, TrackKind.AUDIO)
+    return audio is not None and audio.codec is Codec.OPUS

@@ -5,7 +5,7 @@ Rules:
 * ``publish`` is synchronous and calls each output once. There is no queue and no task per viewer here.
 * An output that raises is detached and logged; the others never notice.
 * Outputs that many viewers share are made by ``shared`` under a name on first demand and live until they
-  ``release`` themselves or the stream ends.
+  are detached or the stream ends. They may change streams: ``take`` from one, ``give`` to the other.
 """
 
 from collections.abc import Callable, Sequence
@@ -101,6 +101,22 @@ class Stream:
 
     def find_shared(self, name: str) -> Output | None:
         return self._shared.get(name)
+
+    def take(self, name: str) -> Output | None:
+        """The output called ``name``, to be given to another stream; it hears nothing of this one."""
+        output = self._shared.get(name)
+        if output is not None:
+            self.detach(output)
+        return output
+
+    def give(self, name: str, output: Output) -> None:
+        """Go on with an output from another stream: it gets the tracks, and no packet from before."""
+        while name in self._shared:
+            name += "+"
+        if self.tracks:
+            output.on_tracks(self.tracks, self.metadata)
+        self._outputs = [*self._outputs, output]
+        self._shared[name] = output
 
     def resume_timeline(self, now: float) -> None:
         """Another publisher begins at ``now`` (loop time): its media follows the last after the real gap."""

@@ -40,9 +40,13 @@ def aac_stream(
     gop_cache: GopCacheLimits | None = None,
     linger_seconds: float = LINGER_SECONDS,
 ) -> Stream:
-    """The stream with its sound as AAC; the stream itself where no sound needs to be transcoded."""
+    """The stream with its sound as AAC; the stream itself where no sound needs to be transcoded.
+
+    While there is one beside it, that is the one: publishers with Opus and with AAC may take turns.
+    """
     audio = primary(stream.tracks, TrackKind.AUDIO)
-    if audio is None or audio.codec is not Codec.OPUS:
+    needs_none = audio is None or audio.codec is not Codec.OPUS
+    if needs_none and stream.find_shared(OUTPUT_NAME) is None:
         return stream
 
     def make() -> _AacFeed:

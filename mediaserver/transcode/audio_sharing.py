@@ -77,7 +77,7 @@ class TranscodedAudio:
         self._queue: deque[MediaPacket] = deque()
         self._source_id: int | None = None
         self._track: Track | None = None
-        self._is_working = False
+        self._is_working = self._is_converting = False
         self._is_over = False
         self._linger: asyncio.TimerHandle | None = None
         self._wait_for_users()
@@ -141,11 +141,17 @@ class TranscodedAudio:
         while self._queue and not self._is_working and not self._is_over:
             batch = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
             if all(packet.track.codec is self.target for packet in batch):
-                self._deliver(batch)
+                self._pass_on(batch)
                 continue
-            self._is_working = True
+            self._is_working = self._is_converting = True
             future = self._loop.run_in_executor(self._executor, self._converter.convert, batch)
             future.add_done_callback(self._worked)
+
+    def _pass_on(self, batch: Sequence[MediaPacket]) -> None:
+        if self._is_converting:
+            # What it still holds of another publisher would come much later, with times long past.
+            self._converter, self._is_converting = AudioConverter(self.target), False
+        self._deliver(batch)
 
     def _worked(self, future: "asyncio.Future[list[MediaPacket]]") -> None:
         self._is_working = False

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -60,6 +61,25 @@ class HlsDirectory:
             self._ended.append((asyncio.get_running_loop().time(), room_id, room.hls))
             if len(self._ended) > MAX_ENDED:
                 self._ended.popleft()
+
+    @contextmanager
+    def moving(self, stream: Stream) -> Iterator[None]:
+        """Within the block, ``stream`` becomes one whose sound players may not know.
+
+        Its packagers, and so all who watch by HLS, go over to what ``as_aac`` then says.
+        """
+        room = self._live.get(stream.room_id)
+        if room is None or room.stream is not stream:
+            yield
+            return
+        taken = {name: stream.take(name) for name in (OUTPUT_NAME, TS_OUTPUT_NAME)}
+        try:
+            yield
+        finally:
+            room.stream = self.as_aac(stream)
+            for name, packager in taken.items():
+                if packager is not None:
+                    room.stream.give(name, packager)
 
     # Asking
 

@@ -1,14 +1,16 @@
 """RTMP and WHIP in, HTTP-FLV and WHEP out, over loopback: what the bridges connect, without the rest."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from mediaserver.authorizer import RoomAccess
 from mediaserver.delivery.broadcast import BroadcastOptions
+from mediaserver.delivery.hls.directory import HlsDirectory
+from mediaserver.delivery.hls.options import HlsOptions
 from mediaserver.delivery.http_app import create_http_app
 from mediaserver.delivery.http_server import HttpServer
 from mediaserver.delivery.live import LiveDelivery
@@ -17,8 +19,10 @@ from mediaserver.gateways.rtmp_ingest import RtmpIngest
 from mediaserver.gateways.rtmp_play import RtmpPlayback
 from mediaserver.gateways.webrtc_ingest import WebRtcIngest
 from mediaserver.gateways.webrtc_play import WebRtcPlay
+from mediaserver.gateways.webrtc_publication import AroundOpus
 from mediaserver.hub.gop_cache import GopCacheLimits
 from mediaserver.hub.hub import Hub
+from mediaserver.hub.stream import Stream
 from mediaserver.transcode.aac_stream import aac_stream
 from mediaserver.transcode.audio_sharing import make_executor
 from rtmp.limits import RtmpLimits
@@ -53,6 +57,7 @@ class Chain:
     rtmp_port: int
     http_port: int
     ended: list[str]
+    hls: HlsDirectory
 
     @property
     def rtmp_url(self) -> str:
@@ -73,7 +78,11 @@ async def chain() -> AsyncIterator[Chain]:
         executor = stack.enter_context(make_executor())
         play = WebRtcPlay(hub, executor, ingest.is_publishing)
         delivery = LiveDelivery(hub, BroadcastOptions(merge_window=0), GopCacheLimits())
-        delivery.as_aac = lambda stream: aac_stream(stream, executor)
+        hls = HlsDirectory(hub, HlsOptions(segment_target=0.4, part_target=0.2))
+        hub.add_listener(hls)
+        stack.callback(hls.close)
+        delivery.as_aac = hls.as_aac = lambda stream: aac_stream(stream, executor)
+        ingest.around_opus = moving(delivery, hls)
         rtmp = RtmpServer(_EveryoneMay(), RtmpIngest(hub), RtmpPlayback(delivery), RtmpLimits())
         rtmp_port = await rtmp.start("127.0.0.1", 0)
         stack.push_async_callback(rtmp.close)
@@ -89,4 +98,15 @@ async def chain() -> AsyncIterator[Chain]:
         ticking = asyncio.create_task(ingest.run())
         stack.callback(hub.close)
         stack.callback(ticking.cancel)
-        yield Chain(hub, ingest, play, doors, world, router, rtmp_port, http_port, ended)
+        yield Chain(hub, ingest, play, doors, world, router, rtmp_port, http_port, ended, hls)
+
+
+def moving(delivery: LiveDelivery, hls: HlsDirectory) -> AroundOpus:
+    """As the media plane does it."""
+
+    @contextmanager
+    def around(stream: Stream) -> Iterator[None]:
+        with delivery.moving(stream), hls.moving(stream):
+            yield
+
+    return around

@@ -192,6 +192,23 @@ async def test_shared_outputs_are_made_once(hub):
     assert stream.shared("flv", RecordingOutput) is not made
 
 
+async def test_an_output_goes_on_with_another_stream(hub):
+    stream, other = go_live(hub, RecordingPublisher()), go_live(hub, RecordingPublisher(), "other")
+    moved, resident = stream.shared("flv", RecordingOutput), other.shared("flv", RecordingOutput)
+    other.publish(video(0, is_keyframe=True))
+    assert stream.take("flv") is moved
+    assert stream.take("flv") is None
+    stream.publish(video(0, is_keyframe=True))
+    other.give("flv", moved)
+    other.publish(video(1))
+    assert [packet.dts for packet in moved.packets] == [video(1).dts]
+    assert moved.tracks == [(VIDEO, AUDIO)] * 2
+    assert other.viewers_by_output() == {"flv": 3, "flv+": 3}
+    assert other.shared("flv", RecordingOutput) is resident
+    other.detach(moved)
+    assert other.viewer_count == 3
+
+
 async def test_figures(hub):
     stream = go_live(hub, RecordingPublisher())
     for n in range(200):

@@ -96,6 +96,27 @@ async def test_what_has_the_codec_already_passes_at_once(executor: ThreadPoolExe
     assert user.packets == packets
 
 
+async def test_publishers_of_both_codecs_take_turns_and_time_goes_on(executor: ThreadPoolExecutor) -> None:
+    turns = [
+        [_later(packet, second) for packet in encode(sound(1, (), 48_000), codec)]
+        for second, codec in ((0, Codec.AAC), (2, Codec.OPUS), (4, Codec.AAC))
+    ]
+    stream, user = _stream(turns[0]), _User()
+    transcoded_audio(stream, Codec.OPUS, executor).add(user)
+    for packets in turns:
+        count = len(user.packets)
+        stream.set_tracks([packets[0].track], {})
+        _publish(stream, packets)
+        await eventually(lambda count=count: len(user.packets) > count + 20)
+    stamps = [packet.dts for packet in user.packets]
+    assert stamps == sorted(stamps)
+
+
+def _later(packet: MediaPacket, seconds: int) -> MediaPacket:
+    dts = packet.dts + seconds * packet.track.clock_rate
+    return MediaPacket(packet.track, dts, dts, True, packet.payload, packet.received_at)
+
+
 async def test_ends_some_time_after_the_last_user(executor: ThreadPoolExecutor) -> None:
     stream = _stream(encode(sound(1, (), 48_000), Codec.AAC))
     user = _User()
