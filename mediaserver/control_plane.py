@@ -152,6 +152,7 @@ class ControlPlane:
         self._push = WebPush(ground.data.vapid_key(), ground.public_url, self._outbound)
         self._tasks: dict[str, Run] = {"mail": self._mailer.run}
         self._live = HubLiveRooms(ground.hub, audience=ground.audience)
+        self._notifications = Notifications(ground.database, ground.bus)
         self._money = MoneyPlane(
             MoneyGround(
                 settings,
@@ -161,6 +162,7 @@ class ControlPlane:
                 ground.public_url,
                 self._live,
                 self._mailer,
+                self._notifications,
             )
         )
         self._identity = Identity(
@@ -177,7 +179,6 @@ class ControlPlane:
         self._recorder = AnalyticsRecorder(ground.database, self._live, ground.data.node_id())
         self._images = Images()
         self._exports = AccountExport(ground.database, self.objects)
-        self._notifications = Notifications(ground.database, ground.bus)
         self._announcer = BroadcastAnnouncer(ground.hub, ground.bus)
         self._tasks |= {
             "sessions": self._identity.sessions.run,

@@ -27,6 +27,7 @@ from control_api.services.gift_news import GiftNews
 from control_api.services.gift_rules import GiftParts
 from control_api.services.gifts import GiftsService
 from control_api.services.money import MoneyOptions
+from control_api.services.notifications import Notifications
 from control_api.services.payout_rules import PayoutOptions
 from control_api.services.playback import PlaybackAccess
 from control_api.services.purchase_events import PurchaseEvents
@@ -57,6 +58,7 @@ class MoneyGround:
     public_url: str
     live: LiveRooms
     mailer: Mailer
+    notifications: Notifications
 
 
 class MoneyPlane:
@@ -127,7 +129,9 @@ class MoneyPlane:
         database = ground.database
         if payments.provider is not None:
             payments.listen(PurchaseEvents(payments.provider.scope).handlers())
-        self._tasks["purchases"] = PurchaseKeeper(database, ground.mailer, ground.public_url).run
+        self._tasks["purchases"] = PurchaseKeeper(
+            database, ground.mailer, ground.notifications, ground.public_url
+        ).run
         return [
             CoinPackageRoutes(CoinPackagesService(database)),
             DiscountRoutes(DiscountsService(database, self._accounts, self.wallets)),
@@ -138,7 +142,9 @@ class MoneyPlane:
     def _payouts(self) -> Sequence[Noun]:
         ground = self._ground
         options = PayoutOptions(ground.settings.money.payout_minimum, ground.public_url)
-        parts = PayoutParts(ground.database, self._payments, ground.secret, self._options, options)
+        parts = PayoutParts(
+            ground.database, ground.bus, self._payments, ground.secret, self._options, options
+        )
         self._tasks |= parts.tasks
         return parts.nouns
 

@@ -20,9 +20,12 @@ class Kind(Enum):
     CREATOR_DECISION = "creator_decision"
     REPORT_RESOLVED = "report_resolved"
     WEBHOOK_DISABLED = "webhook_disabled"
+    PURCHASE = "purchase"
     SUBSCRIPTION = "subscription"
     SUBSCRIPTION_PAYMENT_FAILED = "subscription_payment_failed"
     SUBSCRIPTION_ENDED = "subscription_ended"
+    PAYOUT_PAID = "payout_paid"
+    PAYOUT_FAILED = "payout_failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,28 @@ def _subscription_ended(data: Mapping[str, Any]) -> Words:
     return Words("Subscription ended", f"Your subscription to {name} has ended.", HOME)
 
 
+def _purchase(data: Mapping[str, Any]) -> Words:
+    bought = one_line(data.get("description", ""))
+    match data.get("state"):
+        case "paid":
+            return Words("Purchase paid", f"{bought} are in your wallet.", HOME)
+        case "refunded" | "partially_refunded":
+            return Words(
+                "Purchase refunded", f"The money for {bought} goes back, and the coins with it.", HOME
+            )
+        case _:
+            return Words("Payment disputed", f"The coins of {bought} were taken back.", HOME)
+
+
+def _payout_paid(data: Mapping[str, Any]) -> Words:
+    return Words("Payout sent", f"{one_line(data.get('amountText', ''))} is on its way to your bank.", HOME)
+
+
+def _payout_failed(data: Mapping[str, Any]) -> Words:
+    text = f"{one_line(data.get('amountText', ''))} could not be paid out, and is back in your earnings."
+    return Words("Payout failed", text, HOME)
+
+
 _DAY: Final = timedelta(days=1)
 
 KINDS: Final[Mapping[Kind, KindRules]] = {
@@ -104,6 +129,8 @@ KINDS: Final[Mapping[Kind, KindRules]] = {
     Kind.REPORT_RESOLVED: KindRules(Channels(True, False, False), _DAY, _report_resolved),
     # endpointId, url
     Kind.WEBHOOK_DISABLED: KindRules(Channels(True, True, False), 3 * _DAY, _webhook_disabled),
+    # purchaseId, description, state, coins, coinsTakenBack; mails of its own tell of it
+    Kind.PURCHASE: KindRules(Channels(True, False, False), _DAY, _purchase),
     # userId, username, displayName of the subscriber; plan, months
     Kind.SUBSCRIPTION: KindRules(Channels(True, False, False), _DAY, _subscription),
     # subscriptionId, plan; userId, username, displayName of the creator
@@ -112,6 +139,10 @@ KINDS: Final[Mapping[Kind, KindRules]] = {
     ),
     # the same
     Kind.SUBSCRIPTION_ENDED: KindRules(Channels(True, True, False), 3 * _DAY, _subscription_ended),
+    # payoutId, amount, currency, amountText
+    Kind.PAYOUT_PAID: KindRules(Channels(True, True, False), 3 * _DAY, _payout_paid),
+    # the same
+    Kind.PAYOUT_FAILED: KindRules(Channels(True, True, False), 3 * _DAY, _payout_failed),
 }
 
 

@@ -1,4 +1,4 @@
-"""What is to be done for purchases beside requests and events: receipts, and an end for what nobody pays."""
+"""What is done for purchases beside requests and events: buyers hear of them, and what nobody pays ends."""
 
 import asyncio
 import time
@@ -7,10 +7,12 @@ from typing import Final, Protocol
 import structlog
 
 from control_api.services.money import amount_text
+from control_api.services.notification_kinds import Kind
+from control_api.services.notifications import Notifications
 from control_api.services.purchases import end_unpaid
 from storage.database import Database
-from storage.errors import DatabaseUnavailable
-from storage.repositories.purchases import Purchases, PurchaseState, Receipt
+from storage.errors import DatabaseUnavailable, InvalidValue
+from storage.repositories.purchases import Purchase, Purchases, PurchaseState, Receipt
 
 logger = structlog.get_logger("mediaserver.money")
 
@@ -26,11 +28,12 @@ class Mail(Protocol):
 
 
 class PurchaseKeeper:
-    """``run`` works until cancelled. ``base_url`` is the server's, for the receipts."""
+    """``run`` works until cancelled. ``base_url`` is the server's, for the mails."""
 
-    def __init__(self, database: Database, mail: Mail, base_url: str) -> None:
+    def __init__(self, database: Database, mail: Mail, notifications: Notifications, base_url: str) -> None:
         self._database = database
         self._mail = mail
+        self._notifications = notifications
         self._base_url = base_url
 
     async def run(self) -> None:
@@ -48,12 +51,30 @@ class PurchaseKeeper:
             await asyncio.sleep(POLL_SECONDS)
 
     async def send_receipts(self) -> int:
-        """A crash may let one be sent twice, but none be lost. How many there were."""
+        """And tell of what was taken back. A crash may let a mail be sent twice, but none be lost.
+
+        How many there were.
+        """
         async with self._database.transaction() as transaction:
             receipts = await Purchases(transaction).take_receipts(BATCH)
             for receipt in receipts:
-                await self._mail.send(receipt.email, "Your receipt", _receipt_text(receipt, self._base_url))
+                await self._mail.send(receipt.email, *_letter(receipt, self._base_url))
+                await self._notify(receipt.purchase)
         return len(receipts)
+
+    async def _notify(self, purchase: Purchase) -> None:
+        data = {
+            "purchaseId": str(purchase.id),
+            "description": purchase.description,
+            "state": purchase.state.value,
+            "coins": purchase.coins,
+            "coinsTakenBack": purchase.coins_reversed,
+        }
+        source = f"purchase {purchase.id} {purchase.amount_reversed}"
+        try:
+            await self._notifications.notify(purchase.user_id, Kind.PURCHASE, data, source)
+        except InvalidValue:
+            logger.info("purchase_not_told", reason="the user is gone")
 
     async def sweep(self) -> int:
         """End what was not paid in time; if it is paid after all, the coins come all the same."""
@@ -66,21 +87,33 @@ class PurchaseKeeper:
         return len(overdue)
 
 
-def _receipt_text(receipt: Receipt, base_url: str) -> str:
+def _letter(receipt: Receipt, base_url: str) -> tuple[str, str]:
+    """Subject and text, by what has become of the purchase."""
     purchase = receipt.purchase
-    is_test = purchase.provider == "test"
-    lines = [
-        f"Hello {receipt.display_name},",
-        "",
-        "thank you for your purchase." if not is_test else "this was a TEST: no money has moved.",
-        "",
+    facts = [
         f"    {purchase.description}",
         f"    Paid:      {amount_text(purchase.amount, purchase.currency)}",
         f"    Date:      {purchase.credited_at:%Y-%m-%d %H:%M} UTC",
         f"    Purchase:  {purchase.id}",
-        "",
-        "The coins are in your wallet.",
-        base_url,
-        "",
     ]
-    return "\n".join(lines)
+    if purchase.provider == "test":
+        facts.append("    This was a TEST: no money has moved.")
+    subject, opening, closing = _words(purchase)
+    lines = [f"Hello {receipt.display_name},", "", opening, "", *facts, "", closing, base_url, ""]
+    return subject, "\n".join(lines)
+
+
+def _words(purchase: Purchase) -> tuple[str, str, str]:
+    back = amount_text(purchase.amount_reversed, purchase.currency)
+    taken = f"{purchase.coins_reversed} coins were taken out of your wallet for it."
+    match purchase.state:
+        case PurchaseState.REFUNDED | PurchaseState.PARTIALLY_REFUNDED:
+            return "Your refund", f"of this purchase {back} go back to you.", taken
+        case PurchaseState.DISPUTED | PurchaseState.CHARGED_BACK:
+            return (
+                "Your payment is disputed",
+                "your bank has called the payment for this purchase back.",
+                taken,
+            )
+        case _:
+            return "Your receipt", "thank you for your purchase.", "The coins are in your wallet."

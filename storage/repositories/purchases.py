@@ -76,7 +76,7 @@ class Purchase:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What is to be written to the buyer, at ``email``."""
+    """What the buyer is to be written of, at ``email``."""
 
     purchase: Purchase
     email: str
@@ -169,9 +169,10 @@ class Purchases:
         )
 
     async def set_reversed(self, purchase_id: UUID, coins: int, amount: int) -> None:
-        """How much was taken back, all in all."""
+        """How much was taken back, all in all. If it is more than before, the buyer is to hear of it."""
         await self._database.execute(
-            "UPDATE purchases SET coins_reversed = $2, amount_reversed = $3 WHERE id = $1",
+            """UPDATE purchases SET coins_reversed = $2, amount_reversed = $3,
+                                    receipt_due = receipt_due OR amount_reversed < $3 WHERE id = $1""",
             purchase_id,
             coins,
             amount,
@@ -224,7 +225,7 @@ class Purchases:
         return [row["id"] for row in rows]
 
     async def take_receipts(self, limit: int) -> list[Receipt]:
-        """Those that are due, not by two at once. They are so no more when the transaction is committed."""
+        """Those whose buyers are to be written to, not by two at once. It is done with the transaction."""
         rows = await self._database.fetch(
             f"""WITH due AS (
                     SELECT id FROM purchases WHERE receipt_due ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED

@@ -17,6 +17,7 @@ from control_api.routes.purchases import PurchaseRoutes
 from control_api.routes.wallet import WalletRoutes
 from control_api.services.coin_packages import CoinPackagesService
 from control_api.services.discounts import DiscountsService
+from control_api.services.notifications import Notifications
 from control_api.services.purchase_events import PurchaseEvents
 from control_api.services.purchase_keeping import PurchaseKeeper
 from control_api.services.purchases import PurchasesService
@@ -198,5 +199,7 @@ async def purchases_world(
                 WalletRoutes(money.wallets),
             )
             api = await serve(nouns, database, aiohttp_client, *people.values())
-            keeper = PurchaseKeeper(database, letters, "https://live.example")
+            keeper = PurchaseKeeper(
+                database, letters, Notifications(database, money.bus), "https://live.example"
+            )
             yield PurchasesWorld(database, money, stripe, events, keeper, letters, people, api)

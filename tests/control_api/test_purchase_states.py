@@ -16,6 +16,7 @@ from control_api.payments.demo_checkout import DemoCheckout
 from control_api.payments.events import PaymentEvents
 from control_api.payments.signatures import signature_of
 from control_api.services.discounts import DiscountsService
+from control_api.services.notifications import Notifications
 from control_api.services.purchase_events import PurchaseEvents
 from control_api.services.purchase_keeping import PurchaseKeeper
 from control_api.services.purchases import PurchasesService
@@ -94,7 +95,9 @@ class PurchaseMachine(RuleBasedStateMachine):
         self._events = PaymentEvents(self._database, checkout, PurchaseEvents("test").handlers())
         self._purchases = PurchasesService(self._database, checkout)
         self._discounts = DiscountsService(self._database, self._money.accounts, self._money.wallets)
-        self._keeper = PurchaseKeeper(self._database, Letters(), "")
+        self._keeper = PurchaseKeeper(
+            self._database, Letters(), Notifications(self._database, self._money.bus), ""
+        )
         self._bought: list[Bought] = []
         self._sent: list[bytes] = []
         self._processing: set[str] = set()

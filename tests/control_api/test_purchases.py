@@ -1,10 +1,12 @@
 """Buying coins: packages, orders, Stripe's pages, and coins only for what Stripe signed."""
 
 import asyncio
+import json
 
 import pytest
 
 from control_api.errors import ApiError
+from control_api.services.notification_kinds import words_of
 from control_api.services.purchases import PurchasesService
 from storage.ids import new_id
 from tests.control_api.purchases_world import CHEST, CHEST_COINS, CHEST_PRICE, purchases_world
@@ -174,6 +176,27 @@ async def test_a_receipt_is_mailed_once(world):
     ((to, _, text),) = world.letters.sent
     assert to == "bob@example.com"
     assert "USD 10.99" in text and "1000 coins" in text
+
+
+async def test_the_buyer_hears_of_what_is_taken_back(world):
+    order = await world.paid()
+    await world.keeper.send_receipts()
+    await world.tell("charge.refunded", order.charge(CHEST_PRICE))
+    await world.keeper.send_receipts()
+    other = await world.paid()
+    await world.tell("charge.dispute.created", other.dispute())
+    await world.keeper.send_receipts()
+    await world.tell("charge.dispute.closed", other.dispute("won"))
+    assert await world.keeper.send_receipts() == 0
+    assert [subject for _, subject, _ in world.letters.sent] == [
+        "Your receipt",
+        "Your refund",
+        "Your payment is disputed",
+    ]
+    assert "USD 10.99" in world.letters.sent[1][2] and "1000 coins were taken" in world.letters.sent[1][2]
+    told = await world.database.fetch("SELECT kind, data FROM notifications ORDER BY id")
+    words = [words_of(row["kind"], json.loads(row["data"])).title for row in told]
+    assert words == ["Purchase paid", "Purchase refunded", "Payment disputed"]
 
 
 async def test_what_is_not_paid_in_time_ends(world):

@@ -10,6 +10,7 @@ from control_api.payments.demo_checkout import DemoCheckout, DemoTill
 from control_api.payments.demo_events import DemoEvents
 from control_api.payments.events import PaymentEvents
 from control_api.payments.return_addresses import ReturnAddresses
+from control_api.services.notifications import Notifications
 from control_api.services.purchase_events import PurchaseEvents
 from control_api.services.purchase_keeping import PurchaseKeeper
 from control_api.services.purchases import PurchasesService
@@ -84,7 +85,8 @@ async def test_a_receipt_says_that_it_was_a_test(world):
     async with world.client.post(f"{purchase.checkout_url}/pay", allow_redirects=False):
         pass
     letters = Letters()
-    assert await PurchaseKeeper(world.database, letters, "").send_receipts() == 1
+    notifications = Notifications(world.database, world.money.bus)
+    assert await PurchaseKeeper(world.database, letters, notifications, "").send_receipts() == 1
     assert "TEST" in letters.sent[0][2]
 
 
