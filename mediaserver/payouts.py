@@ -21,6 +21,7 @@ from control_api.services.payout_settings import PayoutSettingsService
 from control_api.services.payouts import PayoutsService
 from control_api.services.revenue import RevenueService
 from mediaserver.payments import Payments
+from storage.bus import Bus
 from storage.database import Database
 
 
@@ -30,13 +31,14 @@ class PayoutParts:
     def __init__(
         self,
         database: Database,
+        bus: Bus,
         payments: Payments,
         secret: bytes,
         money: MoneyOptions,
         options: PayoutOptions,
     ) -> None:
         provider, test_nouns = _provider(payments, secret, options.public_url)
-        sending = PayoutSending(database, provider)
+        sending = PayoutSending(database, provider, bus)
         payments.listen(sending.handlers())
         payouts = PayoutsService(database, provider, money, options, lambda: job.wake())
         job = PayoutJob(database, provider.name, payouts, sending)

@@ -6,6 +6,7 @@ known to have failed is never given back.
 """
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
@@ -22,11 +23,16 @@ from control_api.payments.payout_objects import (
 )
 from control_api.payments.payout_ports import PayoutProvider, TransferOrder, TransferRefused
 from control_api.payments.ports import EventHandler, ProviderEvent, TooEarly
+from control_api.services.notification_kinds import KINDS, Kind
+from control_api.services.notifications import announce
+from control_api.services.payout_rules import written_amount
 from control_api.services.payouts import PAYOUT_SCOPE
+from storage.bus import Bus
 from storage.database import Database, Transaction
 from storage.repositories import Users
 from storage.repositories.ledger import Ledger, Line, NewTransfer, TransferKind
 from storage.repositories.ledger_accounts import Account, AccountKind, LedgerAccounts
+from storage.repositories.notifications_store import Added, News, NotificationStore
 from storage.repositories.payouts import Payout, PayoutAccounts, Payouts, PayoutState
 
 logger = structlog.get_logger("mediaserver.money")
@@ -37,8 +43,13 @@ PATIENCE_SECONDS: Final = 60.0
 
 
 class PayoutSending:
-    def __init__(self, database: Database, provider: PayoutProvider, lease: timedelta = LEASE) -> None:
+    """Creators hear on ``bus`` how their payouts ended, too."""
+
+    def __init__(
+        self, database: Database, provider: PayoutProvider, bus: Bus, lease: timedelta = LEASE
+    ) -> None:
         self._database = database
+        self._bus = bus
         self._provider = provider
         self._lease = lease
         self._payouts = Payouts(database)
@@ -77,21 +88,27 @@ class PayoutSending:
         return await self._provider.transfer(order)
 
     async def _finish(self, payout: Payout, reference: str) -> PayoutState:
+        told: Sequence[Added] = ()
         async with self._database.transaction() as transaction:
             await Users(transaction).lock(payout.user_id)
             if await Payouts(transaction).set_paid(payout.id, reference):
                 lines = await _lines(transaction, payout, AccountKind.PENDING_PAYOUT, AccountKind.PAYOUTS)
                 await _post(transaction, TransferKind.PAYOUT_PAID, f"{payout.id}:paid", lines, "Payout")
+                told = await _tell(transaction, payout, Kind.PAYOUT_PAID)
+        announce(self._bus, told)
         logger.info("payout_paid", payout_id=str(payout.id), reference=reference)
         return PayoutState.PAID
 
     async def _fail(self, payout: Payout, problem: str) -> PayoutState:
+        told: Sequence[Added] = ()
         async with self._database.transaction() as transaction:
             await Users(transaction).lock(payout.user_id)
             if await Payouts(transaction).set_failed(payout.id, problem):
                 lines = await _lines(transaction, payout, AccountKind.PENDING_PAYOUT, AccountKind.EARNINGS)
                 key = f"{payout.id}:returned"
                 await _post(transaction, TransferKind.PAYOUT_RETURN, key, lines, "Payout failed")
+                told = await _tell(transaction, payout, Kind.PAYOUT_FAILED)
+        announce(self._bus, told)
         logger.warning("payout_failed", payout_id=str(payout.id), reason=problem)
         return PayoutState.FAILED
 
@@ -162,6 +179,19 @@ async def _lines(
         [Account(source, payout.currency, owners[0]), Account(target, payout.currency, owners[1])]
     )
     return Line(taken, -moved), Line(given, moved)
+
+
+async def _tell(transaction: Transaction, payout: Payout, kind: Kind) -> Sequence[Added]:
+    """The creator, once, as it is written down how the payout ended."""
+    text = f"{written_amount(payout.amount, payout.currency)} {payout.currency.upper()}"
+    data = {
+        "payoutId": str(payout.id),
+        "amount": payout.amount,
+        "currency": payout.currency,
+        "amountText": text,
+    }
+    news = News(kind.value, data, str(payout.id))
+    return await NotificationStore(transaction).add([payout.user_id], news, KINDS[kind].defaults)
 
 
 async def _post(

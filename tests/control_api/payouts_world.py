@@ -20,6 +20,7 @@ from control_api.services.payout_sending import PayoutSending
 from control_api.services.payout_settings import PayoutSettingsService
 from control_api.services.payouts import PayoutsService
 from control_api.services.revenue import RevenueService
+from storage.bus import Bus, NotificationAdded
 from storage.database import Database
 from storage.ids import new_id
 from storage.repositories import User
@@ -106,7 +107,9 @@ class Paying:
         options, payout_options = options or MoneyOptions(), PayoutOptions(minimum, BASE)
         self.provider = provider
         self.payouts = PayoutsService(database, provider, options, payout_options)
-        self.sending = PayoutSending(database, provider, timedelta())
+        self.bus, self.told = Bus(), list[NotificationAdded]()
+        self.bus.subscribe(NotificationAdded, self.told.append)
+        self.sending = PayoutSending(database, provider, self.bus, timedelta())
         self.settings = PayoutSettingsService(database, provider, options, payout_options)
         self.revenue = RevenueService(database, options)
         self.job = PayoutJob(database, provider.name, self.payouts, self.sending)

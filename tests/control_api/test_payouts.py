@@ -9,10 +9,12 @@ import pytest
 from control_api.errors import unavailable
 from control_api.payments.payout_ports import TransferRefused
 from control_api.payments.ports import TooEarly
+from control_api.services.notification_kinds import words_of
 from storage.ids import new_id
 from storage.repositories.account_data import AccountData
 from storage.repositories.ledger import TransferKind
 from storage.repositories.ledger_accounts import AccountKind
+from storage.repositories.notifications_store import NotificationStore
 from storage.repositories.payouts import MAX_PAYOUT, PayoutState, ProviderName
 from tests.control_api.payouts_world import FakePayouts, Killed, Paying, payouts_world
 
@@ -268,6 +270,20 @@ async def test_a_banks_refusal_is_told(world):
     await world.tell("payout.failed", {"metadata": metadata, "failure_message": "Account closed"})
     last = await world.last("alice")
     assert (last.state, last.problem) == (PayoutState.PAID, "Account closed")
+
+
+async def test_creators_are_told_how_it_ended(world):
+    world.provider.before = TransferRefused("no")
+    await demand(world)
+    await world.paying.job.work_once()
+    await paid(world)
+    store, alice = NotificationStore(world.database), world.people["alice"].id
+    told = await store.page(alice, None, 9)
+    assert [each.kind for each in told] == ["payout_paid", "payout_failed"]
+    assert [each.data["amountText"] for each in told] == ["60.00 USD"] * 2
+    assert len(world.paying.told) == 2
+    assert "60.00 USD" in words_of(told[1].kind, told[1].data).text
+    assert words_of(told[0].kind, told[0].data).title == "Payout sent"
 
 
 async def test_administrators_see_all_and_others_nothing(world):
