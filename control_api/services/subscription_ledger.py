@@ -5,6 +5,7 @@ Of what the creator does not have any more, a debt is kept.
 
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 from control_api.payments.billing_objects import Invoice
 from control_api.services.money import MoneyOptions
@@ -37,11 +38,7 @@ class SubscriptionLedger:
         share = self._options.creator_percent if percent is None else percent
         earned = _part(paid.amount_paid, share, 100)
         provider, platform, earnings = await LedgerAccounts(transaction).ids(
-            [
-                Account(AccountKind.PROVIDER, paid.currency),
-                Account(AccountKind.PLATFORM, paid.currency),
-                Account(AccountKind.EARNINGS, paid.currency, subscription.creator_id),
-            ]
+            accounts_of(paid.currency, subscription.creator_id)
         )
         lines = _lines(
             (provider, -paid.amount_paid), (platform, paid.amount_paid - earned), (earnings, earned)
@@ -94,12 +91,7 @@ class SubscriptionLedger:
         total = refunded - invoice.refunded
         currency, creator = invoice.currency, invoice.creator_id
         provider, platform, earnings, debt = await LedgerAccounts(transaction).ids(
-            [
-                Account(AccountKind.PROVIDER, currency),
-                Account(AccountKind.PLATFORM, currency),
-                Account(AccountKind.EARNINGS, currency, creator),
-                Account(AccountKind.DEBT, currency, creator),
-            ]
+            [*accounts_of(currency, creator), Account(AccountKind.DEBT, currency, creator)]
         )
         ledger = Ledger(transaction)
         fingerprint = f"invoice {invoice.id} refunded {refunded}"
@@ -120,6 +112,15 @@ class SubscriptionLedger:
             else:
                 return
         raise DatabaseUnavailable("The earnings that are to be taken back are being moved by others.")
+
+
+def accounts_of(currency: str, creator_id: UUID) -> list[Account]:
+    """The provider's, the platform's and the creator's."""
+    return [
+        Account(AccountKind.PROVIDER, currency),
+        Account(AccountKind.PLATFORM, currency),
+        Account(AccountKind.EARNINGS, currency, creator_id),
+    ]
 
 
 async def _owed(ledger: Ledger, invoice: SubscriptionInvoice, amount: int) -> int:

@@ -1,4 +1,4 @@
-"""Subscriptions whose people are gone end: nobody goes on paying for an account that was deleted."""
+"""Nobody goes on paying for an account that was deleted, or from one, or to a creator who was banned."""
 
 import asyncio
 from typing import Final
@@ -10,7 +10,7 @@ from control_api.errors import ApiError
 from control_api.payments.billing_ports import BillingProvider
 from storage.database import Database
 from storage.errors import DatabaseUnavailable
-from storage.repositories.subscriptions import Subscriptions, SubscriptionState
+from storage.repositories.subscriptions import PeopleOfSubscription, Subscription, Subscriptions
 
 logger = structlog.get_logger("mediaserver.money")
 
@@ -36,23 +36,30 @@ class SubscriptionUpkeep:
     async def sweep(self) -> None:
         """Look through all that run, some at a time."""
         after = UUID(int=0)
-        while found := await self._subscriptions.without_people(after, BATCH):
-            for subscription_id, is_over in found:
-                if is_over:
-                    await self._end(subscription_id)
-            after = found[-1][0]
+        while found := await self._subscriptions.people(after, BATCH):
+            for people in found:
+                if people.is_gone or people.is_banned:
+                    await self._end(people)
+            after = found[-1].subscription_id
 
-    async def _end(self, subscription_id: UUID) -> None:
-        known = await self._subscriptions.find(subscription_id)
+    async def _end(self, people: PeopleOfSubscription) -> None:
+        known = await self._subscriptions.find(people.subscription_id)
         if known is None or known.provider != self._provider.scope:
             return
         try:
-            if known.standing.provider_ref is not None:
-                await self._provider.end_now(known.standing.provider_ref)
-            elif known.checkout is None or await self._provider.close_checkout(known.checkout.ref):
-                await self._subscriptions.give_up(known.id)
+            await self._ask(known, people.is_gone)
         except ApiError as error:
             logger.warning("subscription_not_ended", subscription_id=str(known.id), error=error.code)
         else:
-            is_told = known.state is not SubscriptionState.INCOMPLETE
-            logger.info("subscription_without_people_ended", id=str(known.id), provider_was_told=is_told)
+            logger.info("subscription_looked_after", id=str(known.id), is_gone=people.is_gone)
+
+    async def _ask(self, known: Subscription, is_gone: bool) -> None:
+        """A ban may be lifted: what is paid goes on until then, or to its end."""
+        ref = known.standing.provider_ref
+        if ref is None:
+            if known.checkout is None or await self._provider.close_checkout(known.checkout.ref):
+                await self._subscriptions.give_up(known.id)
+        elif is_gone:
+            await self._provider.end_now(ref)
+        elif not known.standing.cancels_at_end:
+            await self._provider.cancel_at_period_end(ref, True)

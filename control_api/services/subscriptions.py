@@ -15,9 +15,11 @@ from control_api.services.money import MoneyOptions
 from control_api.services.purchases import not_configured
 from control_api.services.social import active_profile
 from control_api.services.subscription_events import SubscriptionEvents
+from control_api.services.subscription_ledger import accounts_of
 from storage.database import Database
 from storage.errors import Conflict
 from storage.repositories.blocks import Blocks
+from storage.repositories.ledger_accounts import LedgerAccounts
 from storage.repositories.plans import Interval, Plans, Price
 from storage.repositories.subscriptions import (
     ONE_LIVE,
@@ -48,6 +50,7 @@ class SubscriptionsService:
         self._database = database
         self._subscriptions = Subscriptions(database)
         self._plans = Plans(database)
+        self._accounts = LedgerAccounts(database)
         self._known_provider = provider
         self._options = options
 
@@ -170,6 +173,8 @@ class SubscriptionsService:
         user = await Users(self._database).find_by_id(known.user_id)
         if user is None or user.state is not UserState.ACTIVE:
             raise unauthorized()
+        # Before money comes: accounts that are opened in a transaction make others wait for its end.
+        await self._accounts.ids(accounts_of(price.currency, price.creator_id))
         order = SubscriptionOrder(known.id, price, await self._price_ref(price), user.email)
         checkout = await self._provider.open_checkout(order)
         await self._subscriptions.set_checkout(known.id, checkout)

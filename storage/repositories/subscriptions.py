@@ -74,6 +74,15 @@ class Subscription:
         return self.standing.state
 
 
+@dataclass(frozen=True, slots=True)
+class PeopleOfSubscription:
+    """``is_gone``: the account at one of the ends was deleted. ``is_banned``: the creator's is."""
+
+    subscription_id: UUID
+    is_gone: bool
+    is_banned: bool
+
+
 _SELECT: Final = """
     SELECT subscriptions.id, user_id, subscriptions.creator_id, username, display_name, avatar,
            plan_id, plans.name, billing_interval, amount, plan_prices.currency, provider,
@@ -228,10 +237,11 @@ class Subscriptions:
         )
         return [row["id"] for row in rows]
 
-    async def without_people(self, after: UUID, limit: int) -> list[tuple[UUID, bool]]:
-        """Those that have not ended, by id after ``after``: whether an account at either end was deleted."""
+    async def people(self, after: UUID, limit: int) -> list[PeopleOfSubscription]:
+        """Of those that have not ended, by id after ``after``."""
         rows = await self._database.fetch(
-            """SELECT live.id, users.state = 'deleted' OR creators.state = 'deleted'
+            """SELECT live.id, users.state = 'deleted' OR creators.state = 'deleted',
+                      creators.state = 'banned'
                FROM (SELECT id, user_id, creator_id FROM subscriptions
                      WHERE id > $1 AND state <> 'ended' ORDER BY id LIMIT $2) AS live
                JOIN users ON users.id = live.user_id
@@ -240,7 +250,7 @@ class Subscriptions:
             after,
             limit,
         )
-        return [(row[0], row[1]) for row in rows]
+        return [PeopleOfSubscription(*row) for row in rows]
 
 
 def _subscription(row: Row) -> Subscription:

@@ -191,6 +191,18 @@ async def test_nobody_pays_for_an_account_that_was_deleted(world: World):
     await upkeep.sweep()
 
 
+async def test_nothing_is_paid_anew_to_a_creator_who_was_banned(world: World):
+    known, billed = await world.subscribe()
+    await Users(world.database).set_state(world.alice.id, UserState.BANNED)
+    await SubscriptionUpkeep(world.database, world.provider).sweep()
+    assert (billed["status"], billed["cancel_at_period_end"]) == ("active", True)
+    await world.tell("customer.subscription.updated", billed)
+    asked = len(world.stripe.requests)
+    await SubscriptionUpkeep(world.database, world.provider).sweep()
+    assert len(world.stripe.requests) == asked
+    assert (await world.find(known.id)).standing.gives_access
+
+
 async def test_a_page_of_somebody_who_is_gone_is_closed(world: World):
     made = await world.service.subscribe(world.bob.id, world.plan.id, Interval.MONTH)
     await Users(world.database).set_state(world.bob.id, UserState.DELETED)

@@ -212,7 +212,7 @@ async def test_what_was_free_moves_nothing(world: SubscriptionsWorld):
 async def test_another_currency_stays_in_it(world: SubscriptionsWorld):
     await paid(world, currency="eur", amount_paid=1000)
     holdings = await Ledger(world.database).holdings(world.people["alice"].id)
-    assert [(each.currency, each.balance) for each in holdings] == [("eur", 700)]
+    assert [(each.currency, each.balance) for each in holdings if each.balance] == [("eur", 700)]
 
 
 async def test_refunds_take_back_both_parts(world: SubscriptionsWorld):

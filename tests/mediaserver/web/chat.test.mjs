@@ -63,7 +63,7 @@ describe('words', () => {
     const text = (t, d) => eventLine({ t, d })?.text;
     assert.equal(text('gift', { from, gift: 'rose', quantity: 3, coins: 30 }), 'ben gave 3 × rose (30 coins)');
     assert.equal(text('tip', { from, coins: 1, message: '' }), 'ben tipped 1 coin');
-    assert.equal(text('subscription', { username: 'ben', plan: 'Regular', months: 2 }), 'ben subscribed: Regular, 2 months in a row');
+    assert.equal(text('subscription', { username: 'ben', plan: 'Regular', months: 2 }), 'ben subscribed: Regular, 2 months in all');
     assert.equal(text('user-timed-out', { username: 'ben', durationSec: 600 }), 'ben was timed out for 10 min');
     assert.equal(text('something-new', {}), undefined);
   });

@@ -67,7 +67,7 @@ export function eventLine({ t, d }) {
     case 'follow':
       return line(`${d.username} now follows`, 'happy');
     case 'subscription':
-      return line(`${d.username} subscribed: ${d.plan}${d.months > 1 ? `, ${d.months} months in a row` : ''}`, 'gift');
+      return line(`${d.username} subscribed: ${d.plan}${d.months > 1 ? `, ${d.months} months in all` : ''}`, 'gift');
     case 'stream-started':
       return line('The stream has started', 'happy');
     case 'stream-ended':
