@@ -62,9 +62,10 @@ class Operation:
 
     @property
     def body(self) -> dict[str, Any] | None:
+        """Of a JSON body that the document describes; not of one that is taken as it is."""
         content = self.details.get("requestBody", {}).get("content", {})
         schema: dict[str, Any] | None = content.get("application/json", {}).get("schema")
-        return schema
+        return schema if schema is None or schema.get("format") != "binary" else None
 
 
 @dataclass
