@@ -58,6 +58,13 @@ def capability(track: Track) -> RtpCodecCapability | None:
     return None
 
 
+def can_go_on(former: Track, track: Track) -> bool:
+    """Whether what decodes ``former`` decodes ``track``; of H.264, another level is a size, not a codec."""
+    if former.codec is track.codec is Codec.H264:
+        return former.config[1:3] == track.config[1:3]
+    return capability(former) == capability(track)
+
+
 def packetizer(track: Track) -> Packetize:
     """Raises CodecConfigError, and KeyError for codecs without a ``capability``."""
     return _PACKETIZERS[track.codec](track.config)

@@ -7,7 +7,8 @@ Rules:
 * Video with B-frames is refused as a whole, sound included: WebRTC shows frames in the order they come, and
   the player that is told so has better doors. Where a configuration allows them, a few frames are looked at
   before anything is offered.
-* A stream that another publisher goes on with is judged anew.
+* A stream that another publisher goes on with is judged anew; with the same codec and profile, whoever watches
+  goes on, too.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -201,7 +202,7 @@ class ProgramOffer:
             self._retract_video()
             return
         try:
-            if (codec := webrtc_codecs.capability(video)) is None:
+            if webrtc_codecs.capability(video) is None:
                 self._refuse(
                     f"{video.codec.value} video cannot be sent over WebRTC: publish H.264, AV1 or VP9"
                 )
@@ -212,7 +213,7 @@ class ProgramOffer:
         except MediaError as error:
             self._refuse(f"the video cannot be sent over WebRTC: {error}")
             return
-        if self._video is not None and former is not None and webrtc_codecs.capability(former) == codec:
+        if self._video is not None and former is not None and webrtc_codecs.can_go_on(former, video):
             self._video.reconfigure(video, packetize)
             return
         self._retract_video()

@@ -536,7 +536,8 @@ async def test_new_parameter_sets_go_on_and_another_profile_begins_anew(world: W
     world.send_pictures(0, 2)
     producer = world.video
     [video, audio] = world.clip.tracks
-    same_profile = replace(video, config=video.config[:-1] + bytes((video.config[-1] ^ 1,)))
+    higher_level = bytes((video.config[3] + 9,))
+    same_profile = replace(video, config=video.config[:3] + higher_level + video.config[4:])
     world.hub.set_tracks(stream, [same_profile, audio], {})
     assert world.video is producer
     picture = world.clip.of(TrackKind.VIDEO)[0]

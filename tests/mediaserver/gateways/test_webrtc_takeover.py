@@ -10,6 +10,7 @@ import av
 import pytest
 
 from mediaserver.delivery.hls.packager import HlsPackager
+from mediaserver.hub.stream import StreamState
 from mediaserver.media.packet import Codec, TrackKind
 from mediaserver.transcode.aac_stream import OUTPUT_NAME as AAC_OUTPUT
 from rtmp.client import PlayedMessage, RtmpClient
@@ -18,7 +19,7 @@ from tests.helpers.camera import Camera
 from tests.helpers.flv_viewer import AUDIO, FlvViewer
 from tests.helpers.waiting import eventually
 from tests.mediaserver.gateways.webrtc_chain import Chain, chain
-from tests.sfu.http_peers import publisher
+from tests.sfu.http_peers import player, publisher
 from tests.sfu.http_world import ROOM
 
 pytestmark = pytest.mark.slow  # publishers take turns in real time
@@ -88,6 +89,31 @@ async def test_players_of_flv_and_rtmp_keep_aac_while_publishers_take_turns() ->
         viewer.assert_decodes()
         viewer.assert_monotonic(longest_gap_ms=2_000)
         assert len(bridges.ended) == 1
+
+
+@pytest.mark.parametrize("goodbye", ["killed", "replaced"])
+async def test_a_session_of_whep_goes_on_when_the_encoder_comes_back(goodbye: str) -> None:
+    async with chain() as bridges, Camera.publishing(bridges.rtmp_url) as camera:
+        bridges.world.kinds = ("audio", "video")
+        await eventually(lambda: bridges.hub.find_live(ROOM) is not None)
+        stream = bridges.hub.find(ROOM)
+        assert stream is not None
+        async with player(bridges.doors) as (viewer, answer):
+            assert answer.status == 201
+            await eventually(lambda: viewer.plays("video", 10) and viewer.plays("audio", 20))
+            if goodbye == "killed":
+                camera.kill()
+                await eventually(lambda: stream.state is StreamState.INTERRUPTED)
+            seen, heard = len(viewer.frames["video"]), len(viewer.frames["audio"])
+            async with Camera.publishing(bridges.rtmp_url):
+                await eventually(
+                    lambda: viewer.plays("video", seen + 30) and viewer.plays("audio", heard + 60)
+                )
+                assert len(bridges.doors.whep.sessions) == 1
+            for frames in viewer.frames.values():
+                stamps = [frame.pts for frame in frames]
+                assert stamps == sorted(stamps)
+            assert len({bytes(frame.planes[0]) for frame in viewer.frames["video"][seen:]}) > 20
 
 
 async def test_hls_goes_on_with_aac_behind_a_discontinuity() -> None:
