@@ -8,11 +8,13 @@ from control_api.payments.demo_payouts import DemoOnboarding, DemoPayouts
 from control_api.payments.no_payouts import NoPayouts
 from control_api.payments.payout_ports import PayoutProvider
 from control_api.payments.stripe_connect import StripePayouts
+from control_api.routes.admin_money import AdminMoneyRoutes
 from control_api.routes.demo_onboarding import DemoOnboardingRoutes
 from control_api.routes.payout_settings import PayoutSettingsRoutes
 from control_api.routes.payouts import PayoutsRoutes
 from control_api.routes.revenue import RevenueRoutes
 from control_api.routing import Noun
+from control_api.services.admin_money import AdminMoneyService
 from control_api.services.money import MoneyOptions
 from control_api.services.payout_job import PayoutJob
 from control_api.services.payout_rules import PayoutOptions
@@ -23,6 +25,7 @@ from control_api.services.revenue import RevenueService
 from mediaserver.payments import Payments
 from storage.bus import Bus
 from storage.database import Database
+from storage.repositories.ledger_accounts import LedgerAccounts
 
 
 class PayoutParts:
@@ -47,10 +50,12 @@ class PayoutParts:
             {"payouts": job.run} if has_provider else {}
         )
         revenue = RevenueService(database, money)
+        hand = AdminMoneyService(database, LedgerAccounts(database), money)
         self.nouns: Final[Sequence[Noun]] = [
             PayoutSettingsRoutes(PayoutSettingsService(database, provider, money, options)),
             PayoutsRoutes(payouts, revenue),
             RevenueRoutes(revenue),
+            AdminMoneyRoutes(hand),
             *test_nouns,
         ]
 
