@@ -7,8 +7,7 @@ Rules:
 * Video with B-frames is refused as a whole, sound included: WebRTC shows frames in the order they come, and
   the player that is told so has better doors. Where a configuration allows them, a few frames are looked at
   before anything is offered.
-* A stream that another publisher goes on with is judged anew; with the same codec and profile, whoever watches
-  goes on, too.
+* A stream that another publisher goes on with is judged anew; with the same codec and profile, viewers go on.
 """
 
 from collections.abc import Callable, Mapping, Sequence
