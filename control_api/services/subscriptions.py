@@ -126,7 +126,7 @@ class SubscriptionsService:
             raise not_found("plan")
         price = await self._plans.current_price(plan_id, interval) if plan.is_active else None
         if price is None:
-            raise conflict("plan_not_offered", "This plan is not offered any more, or not by that interval.")
+            raise _not_offered()
         return price
 
     async def _check(self, user_id: UUID, creator_id: UUID) -> None:
@@ -134,9 +134,11 @@ class SubscriptionsService:
         if creator_id == user_id:
             raise forbidden("own_plan", "Nobody subscribes to themselves.")
         try:
-            await active_profile(self._database, creator_id)
+            profile = await active_profile(self._database, creator_id)
         except ApiError as error:
             raise not_found("plan") from error
+        if not profile.is_creator:
+            raise _not_offered()
         if await Blocks(self._database).has_blocked(creator_id, user_id):
             raise forbidden("blocked", "This creator has blocked you.")
 
@@ -201,3 +203,7 @@ class SubscriptionsService:
                 "It was paid by another payment provider than this server has now: ask its operator.",
             )
         return known, ref
+
+
+def _not_offered() -> ApiError:
+    return conflict("plan_not_offered", "This plan is not offered any more, or not by that interval.")

@@ -150,6 +150,8 @@ async def test_what_cannot_be_subscribed_to(world: SubscriptionsWorld):
     assert await world.ask(plan=monthly, interval="year") == (409, "plan_not_offered")
     await world.call("PATCH", f"/plans/{monthly}", "alice", json={"active": False})
     assert await world.ask(plan=monthly) == (409, "plan_not_offered")
+    await Users(world.database).set_creator(world.people["alice"].id, False)
+    assert await world.ask() == (409, "plan_not_offered")
 
 
 # Going on
