@@ -11,6 +11,9 @@ DEBIAN_PACKAGES := ffmpeg redis-server chromium rtmpdump gstreamer1.0-tools gstr
 	gstreamer1.0-nice gir1.2-gst-plugins-base-1.0 gir1.2-gst-plugins-bad-1.0 python3-gi
 NODE_PACKAGES := nodejs npm
 TEST_PROGRAMS := ffmpeg ffprobe redis-server chromium rtmpdump gst-launch-1.0 node npm
+# WebRTC in GStreamer is more than its programs. Debian's gi is for Debian's Python.
+GSTREAMER_ELEMENTS := nicesink webrtcbin
+IMPORT_GSTREAMER := /usr/bin/python3 -c 'import gi; gi.require_version("GstWebRTC", "1.0")'
 FAST := not slow and not interop and not browser and not fuzz
 # By file, because what a module's fixtures make takes long; in order, or files of few but long tests come last.
 # Browsers play in real time: they have the machine to themselves.
@@ -62,12 +65,14 @@ settings: $(VENV)/.installed
 # Node from elsewhere (NodeSource's brings npm along) would conflict with Debian's, so it is left alone.
 test-setup: $(VENV)/.dev
 	@missing=; for p in $(TEST_PROGRAMS); do command -v $$p >/dev/null || missing="$$missing $$p"; done; \
+	for e in $(GSTREAMER_ELEMENTS); do gst-inspect-1.0 --exists $$e || missing="$$missing $$e"; done 2>/dev/null; \
+	$(IMPORT_GSTREAMER) 2>/dev/null || missing="$$missing python3-gi"; \
 	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		echo "installing:$$missing"; \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
 			$(DEBIAN_PACKAGES) $$(command -v npm >/dev/null || echo $(NODE_PACKAGES)) >/dev/null || exit 1; \
 	elif [ -n "$$missing" ]; then \
-		echo "make test needs these programs:$$missing" >&2; \
+		echo "make test needs these:$$missing" >&2; \
 		echo "on Debian: apt-get install $(DEBIAN_PACKAGES) $(NODE_PACKAGES)" >&2; exit 1; \
 	fi
 	@cd tests/e2e && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --silent --no-audit --no-fund; }
