@@ -65,7 +65,7 @@ settings: $(VENV)/.installed
 # Node from elsewhere (NodeSource's brings npm along) would conflict with Debian's, so it is left alone.
 test-setup: $(VENV)/.dev
 	@missing=; for p in $(TEST_PROGRAMS); do command -v $$p >/dev/null || missing="$$missing $$p"; done; \
-	for e in $(GSTREAMER_ELEMENTS); do gst-inspect-1.0 --exists $$e || missing="$$missing $$e"; done 2>/dev/null; \
+	for e in $(GSTREAMER_ELEMENTS); do gst-inspect-1.0 $$e >/dev/null 2>&1 || missing="$$missing $$e"; done; \
 	$(IMPORT_GSTREAMER) 2>/dev/null || missing="$$missing python3-gi"; \
 	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		echo "installing:$$missing"; \
