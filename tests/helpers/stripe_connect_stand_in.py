@@ -11,7 +11,10 @@ from aiohttp import web
 
 
 class ConnectStandIn:
-    """``faults`` are (status, error) of the next transfers; ``drops`` of them are done without an answer."""
+    """``faults`` are (status, error) of the next transfers; ``drops`` of them are done without an answer.
+
+    ``holds`` is "before" or "after" a transfer is done: ``held`` is set then, and ``free`` waited for.
+    """
 
     def __init__(self) -> None:
         self.accounts: dict[str, dict[str, Any]] = {}
@@ -20,6 +23,8 @@ class ConnectStandIn:
         self.faults: list[tuple[int, dict[str, str]]] = []
         self.drops = 0
         self.forgets_keys = False
+        self.holds: str | None = None
+        self.held, self.free = asyncio.Event(), asyncio.Event()
         self._answers: dict[str, dict[str, Any]] = {}
 
     def app(self) -> web.Application:
@@ -48,8 +53,11 @@ class ConnectStandIn:
                 status, error = self.faults.pop(0)
                 return web.json_response({"error": error}, status=status)
             key = request.headers["Idempotency-Key"]
+            if await self._is_held(request, "before"):
+                return _error(400, "held")
             if key not in self._answers or self.forgets_keys:
                 self._answers[key] = act(form)
+            await self._is_held(request, "after")
             if self.drops and request.path == "/v1/transfers":
                 self.drops -= 1
                 assert request.transport is not None
@@ -58,6 +66,13 @@ class ConnectStandIn:
             return web.json_response(self._answers[key])
 
         return handle
+
+    async def _is_held(self, request: web.Request, moment: str) -> bool:
+        if self.holds != moment or request.path != "/v1/transfers":
+            return False
+        self.held.set()
+        await self.free.wait()
+        return True
 
     async def _noted(self, request: web.Request) -> dict[str, str]:
         form = {name: str(value) for name, value in (await request.post()).items()}
