@@ -160,6 +160,7 @@ class ControlPlane:
                 ground.bus,
                 ground.secret,
                 ground.public_url,
+                lambda: ground.addresses().base_url,
                 self._live,
                 self._mailer,
                 self._notifications,

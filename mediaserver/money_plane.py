@@ -49,13 +49,15 @@ Run = Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class MoneyGround:
-    """What money stands on. ``secret`` is the server's, ``public_url`` where browsers reach it."""
+    """What money stands on. ``secret`` is the server's. ``public_url`` is where browsers reach it by the
+    settings alone, ``base_url`` where they do once it listens."""
 
     settings: Settings
     database: Database
     bus: Bus
     secret: bytes
     public_url: str
+    base_url: Callable[[], str]
     live: LiveRooms
     mailer: Mailer
     notifications: Notifications
@@ -70,7 +72,9 @@ class MoneyPlane:
         self._accounts = LedgerAccounts(ground.database)
         self._tasks: dict[str, Run] = {}
         self._open = AsyncExitStack()
-        self._payments = Payments(ground.settings, ground.database, ground.secret, ground.public_url)
+        self._payments = Payments(
+            ground.settings, ground.database, ground.secret, ground.public_url, ground.base_url
+        )
         self.wallets: Final = WalletService(ground.database, self._accounts, self._options)
         self._subscriptions = SubscriptionParts(
             ground.database, self._payments, ground.secret, ground.public_url, self._options

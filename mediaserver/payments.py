@@ -1,6 +1,6 @@
 """Which payment provider there is, by the settings."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -24,10 +24,18 @@ class Payments:
     """The payment provider: Stripe; the test provider, where that is allowed; or none.
 
     ``listen`` takes handlers of its events. With Stripe there is ``stripe``, with the test provider there are
-    ``test_events``; both are None where nothing can be paid for.
+    ``test_events``; both are None where nothing can be paid for. ``base_url`` is where the server is reached,
+    known once it listens; ``public_url`` the same by the settings alone.
     """
 
-    def __init__(self, settings: Settings, database: Database, secret: bytes, public_url: str) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        secret: bytes,
+        public_url: str,
+        base_url: Callable[[], str],
+    ) -> None:
         addresses = ReturnAddresses(public_url)
         self.provider: PaymentProvider | None = None
         self.stripe: StripeApi | None = None
@@ -42,7 +50,7 @@ class Payments:
         elif allows_test_payments(settings):
             logger.warning("test_payments", reason="coins are given away: no payment provider is set")
             test_secret = demo_secret(secret)
-            checkout = DemoCheckout(test_secret, public_url)
+            checkout = DemoCheckout(test_secret, base_url)
             self.provider = checkout
             self.events = PaymentEvents(database, checkout)
             self.test_events = DemoEvents(self.events, test_secret)

@@ -5,6 +5,7 @@ events, as Stripe does.
 """
 
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC
 from hashlib import sha256
@@ -40,11 +41,11 @@ class DemoOrder:
 
 
 class DemoCheckout:
-    """TEST. Implements PaymentProvider; its pages are at ``base_url``. ``secret``: of ``demo_secret``."""
+    """TEST. Implements PaymentProvider, with pages below ``base_url()``. ``secret``: of ``demo_secret``."""
 
     scope: Final = "test"
 
-    def __init__(self, secret: str, base_url: str) -> None:
+    def __init__(self, secret: str, base_url: Callable[[], str]) -> None:
         self._secret = secret
         self._base_url = base_url
         self._events = SignedEvents(secret)
@@ -61,7 +62,7 @@ class DemoCheckout:
             "currency": order.currency,
         }
         token = jwt.encode(claims, self._secret, ALGORITHM)
-        return CheckoutSession(session, f"{self._base_url}{PATH}/{token}")
+        return CheckoutSession(session, f"{self._base_url()}{PATH}/{token}")
 
     def event_of(self, body: bytes, signature: str) -> ProviderEvent:
         return self._events.event_of(body, signature)

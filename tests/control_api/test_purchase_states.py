@@ -90,7 +90,7 @@ class PurchaseMachine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        checkout = DemoCheckout(SECRET, "")
+        checkout = DemoCheckout(SECRET, str)
         self._money = Money(self._database, NO_BONUS)
         self._events = PaymentEvents(self._database, checkout, PurchaseEvents("test").handlers())
         self._purchases = PurchasesService(self._database, checkout)

@@ -64,7 +64,7 @@ def test_a_key_of_stripe_stays_out_of_messages():
     ],
 )
 def test_stripe_comes_before_the_test_provider(database, flags, kind):
-    payments = Payments(load_settings({}, flags), database, b"x" * 32, "http://localhost")
+    payments = Payments(load_settings({}, flags), database, b"x" * 32, "http://localhost", str)
     assert (type(payments.provider) if payments.provider is not None else None) is kind
     assert (payments.test_till is not None) == (kind is DemoCheckout)
     assert (payments.events is None) == (kind is None)

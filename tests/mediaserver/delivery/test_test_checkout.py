@@ -27,7 +27,7 @@ SECRET = "0123456789abcdef0123456789abcdef"
 class World:
     def __init__(self, database, user):
         self.database, self.user, self.money = database, user, Money(database, NO_BONUS)
-        checkout = DemoCheckout(SECRET, "")
+        checkout = DemoCheckout(SECRET, str)
         self.events = PaymentEvents(database, checkout, PurchaseEvents("test").handlers())
         self.till = DemoTill(checkout, DemoEvents(self.events, SECRET))
         self.purchases = PurchasesService(database, checkout)
