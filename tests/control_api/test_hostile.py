@@ -27,6 +27,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 LEAVES_ALONE = {"auth_logout", "user_delete", "session_revoke", "auth_change_password"}
 """Would end the session that the other requests need, if they went through."""
+SIGNED = {"paymentwebhook_receive"}
+"""Whose body counts as a whole, by its signature, before anybody looks at fields."""
 OTHER_TYPES = ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/xml")
 
 _numbers = count()
@@ -123,7 +125,8 @@ def test_unknown_fields_are_named(api):
         if api.judge(operation, "an unknown field", response) and "noSuchField" not in response.text:
             api.faults.append(f"{operation.name} does not name an unknown field: {response.text[:200]}")
 
-    api.try_all(attempt, zip(bodied(api), strict=True))
+    unsigned = [operation for operation in bodied(api) if operation.name not in SIGNED]
+    api.try_all(attempt, zip(unsigned, strict=True))
 
 
 def test_hostile_parts_of_paths(api):
