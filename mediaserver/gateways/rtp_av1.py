@@ -48,7 +48,7 @@ class Av1Format:
             kind, prefix, body = _split(element)
             if kind in _NOT_STORED:
                 continue
-            obu = prefix + _leb128(len(body)) + body
+            obu = prefix + leb128(len(body)) + body
             stored.append(obu)
             if kind == _SEQUENCE_HEADER:
                 record = _record(obu, len(obu) - len(body))
@@ -133,7 +133,8 @@ def _read_leb128(data: bytes, position: int) -> tuple[int, int]:
     raise MalformedPacket("AV1 length that does not end")
 
 
-def _leb128(value: int) -> bytes:
+def leb128(value: int) -> bytes:
+    """Return a length as it is written (AV1, 4.10.5)."""
     encoded = bytearray()
     while value > 0x7F:
         encoded.append(value & 0x7F | 0x80)

@@ -22,11 +22,12 @@ from typing import Final
 import structlog
 
 from mediaserver.gateways.rtp_clock import PublisherClock
-from mediaserver.gateways.webrtc_ports import Kind, Producing, RoomRouter, Tapping
+from mediaserver.gateways.webrtc_ports import Producing, RoomRouter, Tapping
 from mediaserver.gateways.webrtc_publication import CLOCK_RATES, AroundOpus, WebRtcPublication, unmoved
 from mediaserver.gateways.webrtc_reading import PlacedFrame, ProducerReader, refusal
 from mediaserver.hub.hub import Hub
 from sfu.producer import LocalProducer
+from sfu.protocol.parameters import Kind
 from sfu.protocol.rtp import RtpHeader
 
 TICK_SECONDS: Final = 0.1

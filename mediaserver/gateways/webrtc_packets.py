@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Iterator
 from typing import Final
 
+from mediaserver.gateways.rtp_av1 import leb128
 from mediaserver.gateways.rtp_h264 import MAX_PAYLOAD
 from mediaserver.media.codecs.av1 import OBU_SEQUENCE_HEADER, split_obus
 
@@ -86,11 +87,11 @@ class Av1Packetizer:
                 room = self._max_payload - 1 - len(packet)
                 whole = len(left) + _length_size(len(left))
                 if whole <= room - (0 if is_last else _SHORTEST_ELEMENT):
-                    packet += _leb128(len(left)) + left
+                    packet += leb128(len(left)) + left
                     break
                 taken = min(room - _length_size(room), len(left) - 1)
                 if taken > 0:
-                    packet += _leb128(taken) + left[:taken]
+                    packet += leb128(taken) + left[:taken]
                     left = left[taken:]
                 yield flags | (_IS_CONTINUED if taken > 0 else 0), bytes(packet)
                 flags = _CONTINUES if taken > 0 else 0
@@ -108,15 +109,6 @@ def _without_size(obu: bytes) -> bytes:
     while obu[body] & 0x80:
         body += 1
     return bytes((obu[0] & ~_HAS_SIZE,)) + obu[1:start] + obu[body + 1 :]
-
-
-def _leb128(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
 
 
 def _length_size(length: int) -> int:

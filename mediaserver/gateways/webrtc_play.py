@@ -18,7 +18,7 @@ import structlog
 
 from mediaserver.gateways import webrtc_codecs
 from mediaserver.gateways.webrtc_offers import AudioOffer, ReportClock, VideoOffer, WebRtcPlayCounters
-from mediaserver.gateways.webrtc_ports import Kind, RoomRouter
+from mediaserver.gateways.webrtc_ports import RoomRouter
 from mediaserver.hub.hub import Hub
 from mediaserver.hub.ports import Metadata
 from mediaserver.hub.stream import Stream, StreamState
@@ -28,6 +28,7 @@ from mediaserver.media.packet import Codec, MediaPacket, Track, TrackKind
 from mediaserver.transcode.audio import DECODERS
 from sfu.errors import SfuError
 from sfu.protocol.errors import ProtocolError
+from sfu.protocol.parameters import Kind
 
 FRAMES_LOOKED_AT: Final = 16
 """Encoders that use B-frames do so from the first frames on."""

@@ -1,12 +1,14 @@
-"""What the bridges need of the SFU: as little as fits a fake in tests."""
+"""What the bridges need of the SFU: as little as fits a fake in tests.
+
+Rooms need other parts of the same router: ``sfu.room_ports``.
+"""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
-from sfu.protocol.parameters import RtpCapabilities, RtpCodecCapability, RtpParameters
-from sfu.protocol.rtp import RtpHeader
-
-Kind = Literal["audio", "video"]
+from sfu.producer import LocalProducerListener
+from sfu.protocol.parameters import Kind, RtpCodecCapability, RtpParameters
+from sfu.taps import PacketSink
 
 
 class Producing(Protocol):
@@ -45,24 +47,6 @@ class LocalProducing(Producing, Protocol):
     def sender_report(self, ntp: int, rtp_timestamp: int) -> None: ...
 
 
-class LocalListener(Protocol):
-    """As ``sfu.producer.LocalProducerListener``."""
-
-    def on_keyframe_requested(self) -> None: ...
-
-    def on_consumers(self, count: int) -> None: ...
-
-
-class PacketSink(Protocol):
-    """As ``sfu.producer.PacketSink``."""
-
-    def on_packet(self, packet: bytes, header: RtpHeader, received_at: float) -> None: ...
-
-    def on_sender_report(self, ntp: int, rtp_timestamp: int) -> None: ...
-
-    def on_closed(self) -> None: ...
-
-
 class Tapping(Protocol):
     """A tap on a producer."""
 
@@ -92,15 +76,12 @@ class RoomRouter(Protocol):
     def room_id(self) -> str: ...
 
     @property
-    def rtp_capabilities(self) -> RtpCapabilities: ...
-
-    @property
     def producers(self) -> Mapping[str, Producing]: ...
 
     def tap(self, producer_id: str, sink: PacketSink) -> Tapping: ...
 
     def produce_local(
-        self, kind: Kind, codec: RtpCodecCapability, listener: LocalListener
+        self, kind: Kind, codec: RtpCodecCapability, listener: LocalProducerListener
     ) -> LocalProducing: ...
 
     def add_listener(self, listener: RoomListener) -> None: ...

@@ -7,12 +7,12 @@ from typing import Final, Protocol, TypeAlias
 
 from mediaserver.gateways.track_gathering import TrackGathering
 from mediaserver.gateways.webrtc_audience import AUDIENCE_OUTPUT
-from mediaserver.gateways.webrtc_ports import Kind
 from mediaserver.gateways.webrtc_reading import PlacedFrame
 from mediaserver.hub.hub import Hub
 from mediaserver.hub.stream import Stream
 from mediaserver.media.codecs import primary
 from mediaserver.media.packet import Codec, MediaPacket, Track, TrackKind
+from sfu.protocol.parameters import Kind
 
 KEYFRAME_SECONDS: Final = 2.0
 """Between keyframes while somebody watches or packages the stream."""

@@ -8,16 +8,19 @@ from typing import Final
 
 from mediaserver.gateways.rtp_h264 import H264Packetizer
 from mediaserver.gateways.rtp_writing import RtpWriter
-from mediaserver.gateways.webrtc_ports import Kind, LocalListener, PacketSink, Producing, RoomListener
+from mediaserver.gateways.webrtc_ports import Producing, RoomListener
 from mediaserver.media.packet import Codec, MediaPacket, TrackKind
+from sfu.producer import LocalProducerListener
 from sfu.protocol.capabilities import default_media_codecs
 from sfu.protocol.parameters import (
+    Kind,
     RtpCapabilities,
     RtpCodecCapability,
     RtpCodecParameters,
     RtpParameters,
 )
 from sfu.protocol.rtp import RtpHeader, parse
+from sfu.taps import PacketSink
 from tests.helpers.encoded import Encoded, encode
 
 ROOM: Final = "room"
@@ -69,7 +72,9 @@ class FakeProducer:
 class FakeLocalProducer(FakeProducer):
     """Keeps what it is fed with; ``join`` and ``leave`` are a consumer's."""
 
-    def __init__(self, router: "FakeRouter", codec: RtpCodecCapability, listener: LocalListener) -> None:
+    def __init__(
+        self, router: "FakeRouter", codec: RtpCodecCapability, listener: LocalProducerListener
+    ) -> None:
         parameters = RtpCodecParameters(
             mime_type=codec.mime_type, payload_type=96, clock_rate=codec.clock_rate
         )
@@ -131,7 +136,7 @@ class FakeRouter:
         return producer
 
     def produce_local(
-        self, kind: Kind, codec: RtpCodecCapability, listener: LocalListener
+        self, kind: Kind, codec: RtpCodecCapability, listener: LocalProducerListener
     ) -> FakeLocalProducer:
         assert codec.kind == kind
         if self.refusal is not None:
