@@ -52,6 +52,8 @@ class StripeCheckout:
                     },
                 }
             ],
+            # What is paid is compared with what was asked, in its currency.
+            "adaptive_pricing": {"enabled": False},
             "expires_at": int(order.expires_at.timestamp()),
             "success_url": self._addresses.success,
             "cancel_url": self._addresses.cancelled,

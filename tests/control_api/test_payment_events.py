@@ -11,6 +11,8 @@ from control_api.payments.demo_events import DemoEvents
 from control_api.payments.events import PaymentEvents
 from control_api.payments.ports import TooEarly
 from control_api.payments.signatures import SignedEvents, signature_of
+from control_api.rate_limits import RateLimitOptions
+from control_api.routing import Limit
 from tests.control_api.purchases_world import CHEST_COINS, purchases_world
 from tests.helpers.stripe_stand_in import WEBHOOK_SECRET, StripeStandIn
 
@@ -240,6 +242,13 @@ async def test_the_same_event_many_times_at_once_credits_once(world):
 async def test_a_body_that_is_too_long_is_refused(world):
     body = world.stripe.event("x", {"x": "x" * 2_000_000})
     assert (await world.posted(body, world.stripe.signature(body)))[0] == 413
+
+
+def test_a_provider_may_tell_of_much():
+    """Thousands of payments a minute come from a few addresses."""
+    limits = RateLimitOptions()
+    provider, general = limits.of(Limit.PROVIDER), limits.of(Limit.GENERAL)
+    assert provider.requests / provider.window_seconds > 100 * general.requests / general.window_seconds
 
 
 async def test_a_body_of_another_type_is_refused(world):

@@ -54,6 +54,7 @@ async def test_stripe_is_asked_for_a_page(world):
         "line_items[0][price_data][currency]": "usd",
         "metadata[purchase_id]": purchase["id"],
         "payment_intent_data[metadata][purchase_id]": purchase["id"],
+        "adaptive_pricing[enabled]": "false",
         "customer_email": "bob@example.com",
         "success_url": "https://live.example/?purchase=done",
         "cancel_url": "https://live.example/?purchase=cancelled",
