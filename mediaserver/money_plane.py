@@ -145,7 +145,7 @@ class MoneyPlane:
 
     def _payouts(self) -> Sequence[Noun]:
         ground = self._ground
-        options = PayoutOptions(ground.settings.money.payout_minimum, ground.public_url)
+        options = PayoutOptions(ground.settings.money.payout_minimum, ground.base_url)
         parts = PayoutParts(
             ground.database, ground.bus, self._payments, ground.secret, self._options, options
         )

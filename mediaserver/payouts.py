@@ -40,7 +40,7 @@ class PayoutParts:
         money: MoneyOptions,
         options: PayoutOptions,
     ) -> None:
-        provider, test_nouns = _provider(payments, secret, options.public_url)
+        provider, test_nouns = _provider(payments, secret, options.base_url)
         sending = PayoutSending(database, provider, bus)
         payments.listen(sending.handlers())
         payouts = PayoutsService(database, provider, money, options, lambda: job.wake())
@@ -60,11 +60,13 @@ class PayoutParts:
         ]
 
 
-def _provider(payments: Payments, secret: bytes, public_url: str) -> tuple[PayoutProvider, list[Noun]]:
+def _provider(
+    payments: Payments, secret: bytes, base_url: Callable[[], str]
+) -> tuple[PayoutProvider, list[Noun]]:
     """With the routes of its own, which only the test provider has."""
     if payments.stripe is not None:
         return StripePayouts(payments.stripe), []
     if payments.test_events is not None:
-        demo = DemoPayouts(demo_secret(secret), public_url)
+        demo = DemoPayouts(demo_secret(secret), base_url)
         return demo, [DemoOnboardingRoutes(DemoOnboarding(demo, payments.test_events))]
     return NoPayouts(), []

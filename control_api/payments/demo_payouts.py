@@ -3,6 +3,7 @@
 The onboarding is a page with two buttons; what they do comes back as signed events, as from Stripe.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Final
@@ -34,9 +35,9 @@ class DemoPayouts:
 
     name: Final = ProviderName.DEMO
 
-    def __init__(self, secret: str, base_url: str) -> None:
+    def __init__(self, secret: str, base_url: Callable[[], str]) -> None:
         self._secret = secret
-        self._base_url = base_url.rstrip("/")
+        self._base_url = base_url
 
     async def open_account(self, user_id: UUID, email: str) -> str:
         return f"acct_test_{user_id.hex}"
@@ -48,7 +49,7 @@ class DemoPayouts:
             "sub": account,
         }
         token = jwt.encode(claims, self._secret, ALGORITHM)
-        return f"{self._base_url}{PREFIX}{PATH}/{token}"
+        return f"{self._base_url().rstrip('/')}{PREFIX}{PATH}/{token}"
 
     async def standing(self, account: str) -> Standing:
         """Who pressed the button was told of by an event."""

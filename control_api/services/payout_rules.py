@@ -1,6 +1,7 @@
 """When creators are paid, and how amounts are written."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -21,10 +22,10 @@ _NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 @dataclass(frozen=True, slots=True)
 class PayoutOptions:
-    """``minimum`` in minor units is the least that is paid out; ``public_url`` is where the server is."""
+    """``minimum`` in minor units is the least that is paid; ``base_url`` is where the server is reached."""
 
     minimum: int = 5000
-    public_url: str = ""
+    base_url: Callable[[], str] = lambda: ""
 
 
 def next_turn(schedule: Schedule, now: datetime) -> datetime | None:

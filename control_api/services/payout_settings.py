@@ -118,7 +118,7 @@ class PayoutSettingsService:
         return PayoutSettings(Schedule.MONTHLY, self._options.minimum, self._money.currency, due_at)
 
     def _links(self) -> OnboardingLinks:
-        base = f"{self._options.public_url.rstrip('/')}{PREFIX}"
+        base = f"{self._options.base_url().rstrip('/')}{PREFIX}"
         return OnboardingLinks(f"{base}{DONE_PATH}", f"{base}{EXPIRED_PATH}")
 
 

@@ -104,7 +104,7 @@ class Paying:
         options: MoneyOptions | None = None,
         minimum: int = 5000,
     ) -> None:
-        options, payout_options = options or MoneyOptions(), PayoutOptions(minimum, BASE)
+        options, payout_options = options or MoneyOptions(), PayoutOptions(minimum, lambda: BASE)
         self.provider = provider
         self.payouts = PayoutsService(database, provider, options, payout_options)
         self.bus, self.told = Bus(), list[NotificationAdded]()

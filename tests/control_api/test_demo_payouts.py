@@ -21,7 +21,7 @@ SECRET = "a secret of the server's, long enough"
 @pytest.fixture
 async def world(database, aiohttp_client):
     world = await payouts_world(database, aiohttp_client)
-    provider = DemoPayouts(SECRET, BASE)
+    provider = DemoPayouts(SECRET, lambda: BASE)
     world.paying = Paying(database, provider)
     events = PaymentEvents(database, SignedEvents(SECRET), world.paying.sending.handlers())
     onboarding = DemoOnboarding(provider, DemoEvents(events, SECRET))
@@ -70,7 +70,7 @@ async def test_other_addresses_are_no_page(world, token):
 
 
 async def test_a_page_of_another_server_is_none_here(world):
-    other = DemoPayouts("another secret, of another server", BASE)
+    other = DemoPayouts("another secret, of another server", lambda: BASE)
     url = await other.onboarding_url("acct_test_x", OnboardingLinks("https://evil.example", ""))
     assert (await world.world.api.client.get(url.removeprefix(BASE))).status == 404
 
