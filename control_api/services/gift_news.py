@@ -20,7 +20,7 @@ logger = structlog.get_logger("mediaserver.money")
 BATCH: Final = 200
 POLL_SECONDS: Final = 2.0
 """So long the gifts wait that another node took and could not tell of."""
-GATHER_SECONDS: Final = 0.05
+GATHER_SECONDS: Final = 0.1
 """Gifts that come close together are counted together."""
 
 

@@ -23,7 +23,7 @@ from storage.repositories.gift_orders import GiftOrders, GivenOnce, Payment
 from storage.repositories.ledger import NO_OVERDRAFT
 
 BATCH: Final = 100
-GATHER_SECONDS: Final = 0.004
+GATHER_SECONDS: Final = 0.01
 """Orders that come so close together are paid together."""
 MAX_WAITING: Final = 10_000
 PAY_SECONDS: Final = 30.0
