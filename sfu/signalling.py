@@ -55,7 +55,7 @@ _STATUS: Final = {
 class SignallingOptions:
     """`frames_per_second` may come in the long run, `frame_burst` at once: joining a full room takes many.
 
-    `join_seconds` is how long a connection may be in no room.
+    `join_seconds` is how long a connection may be in no room. `reviews_at_once` leave the database to others.
     """
 
     max_connections: int = 5_000
@@ -63,6 +63,7 @@ class SignallingOptions:
     frame_burst: int = 500
     ping_seconds: float = 20.0
     join_seconds: float = 30.0
+    reviews_at_once: int = 8
 
 
 class RtcSignalling:
@@ -76,6 +77,7 @@ class RtcSignalling:
         self._options = options or SignallingOptions()
         self._encoder = NotificationEncoder()
         self._connections: set[Connection] = set()
+        self._reviews = asyncio.Semaphore(self._options.reviews_at_once)
         self._places_taken = 0
         self._is_draining = False
 
@@ -134,9 +136,20 @@ class RtcSignalling:
         return socket
 
     async def review(self, *, room_id: str | None = None, identity: str | None = None) -> None:
-        """Ask again what these may do; call it when a room or a user changed. Either may be left out."""
-        for connection in list(self._connections):
-            await connection.review(room_id, identity)
+        """Ask again what these may do; call it when a room or a user changed. Either may be left out.
+
+        A few at a time: one whose answer takes long, or fails, holds up none of the others.
+        """
+        async with asyncio.TaskGroup() as group:
+            for connection in self._connections:
+                if connection.is_of(room_id, identity):
+                    group.create_task(self._review(connection))
+
+    async def _review(self, connection: Connection) -> None:
+        try:
+            await connection.review(self._reviews)
+        except Exception:
+            log.warning("rtc_review_failed", exc_info=True)
 
     def close(self) -> None:
         """Let nobody in any more, and close what is open."""
@@ -168,6 +181,8 @@ class Connection:
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
         self._wakeup = asyncio.Event()
+        self._reviewing = asyncio.Lock()
+        self._awaits_review = False
         self._goodbye: tuple[int, str] | None = None
         self._allowance = float(options.frame_burst)
         self._allowance_at = self._loop.time()
@@ -186,12 +201,23 @@ class Connection:
                 # What a dead peer has not taken would be kept for it.
                 self._transport.abort()
 
-    async def review(self, room_id: str | None, identity: str | None) -> None:
-        """Ask again what the participant may do, if it is of this room and identity."""
+    def is_of(self, room_id: str | None, identity: str | None) -> bool:
+        """Whether the participant is of this room and identity; either may be left out."""
         visit = self._session.visit(self)
-        if visit is None or room_id not in (None, visit.room.id):
+        if visit is None:
+            return False
+        return room_id in (None, visit.room.id) and identity in (None, visit.participant.grants.identity)
+
+    async def review(self, places: asyncio.Semaphore) -> None:
+        """Ask again what the participant may do, when there is a place, and nobody asks for it any more.
+
+        So no answer from before a change comes after one from behind it. One that waits counts for all.
+        """
+        if self._awaits_review:
             return
-        if identity in (None, visit.participant.grants.identity):
+        self._awaits_review = True
+        async with self._reviewing, places:
+            self._awaits_review = False
             await self._session.review(self)
 
     # What is said to the client

@@ -7,11 +7,14 @@ from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
+from sfu import signalling_session
 from sfu.protocol.parameters import RtpParameters
 from sfu.room import CLOSE_REMOVED, CLOSE_REPLACED, RoomOptions
 from sfu.room_errors import Refusal
 from sfu.room_messages import Volumes
+from sfu.room_ports import Grants
 from sfu.signalling import (
     CLOSE_GOING_AWAY,
     CLOSE_NOT_JOINED,
@@ -23,7 +26,16 @@ from sfu.signalling import (
 from sfu.signalling_protocol import MAX_FRAME_BYTES, Encoding
 from sfu.signalling_visit import METHODS
 from tests.helpers.waiting import eventually
-from tests.sfu.rooms_world import CAPABILITIES, DTLS, ROOM, audio_parameters, granted, video_parameters
+from tests.sfu.rooms_world import (
+    CAPABILITIES,
+    DTLS,
+    ROOM,
+    FakeAccess,
+    audio_parameters,
+    everybody,
+    granted,
+    video_parameters,
+)
 from tests.sfu.rtc_world import RtcClient, RtcWorld, rtc_world
 
 
@@ -333,6 +345,101 @@ async def test_a_review_that_cannot_be_made_changes_nothing(world: RtcWorld) -> 
     await world.signalling.review()
 
     await sam.request("getRouterRtpCapabilities")
+
+
+class SlowAccess(FakeAccess):
+    """Answers reviews when told to, of whom it was told; the others at once."""
+
+    def __init__(self) -> None:
+        known = everybody()
+        super().__init__(known.grants)
+        self.gates: dict[str, asyncio.Event] = {}
+        self.failing = ""
+        self.asked: list[str] = []
+        self.at_once: list[int] = [0]
+        self._running = 0
+
+    async def review(self, grants: Grants, principal: object) -> Grants:
+        token = grants.identity.removeprefix("user-")
+        self.asked.append(token)
+        if token == self.failing:
+            raise RuntimeError("a bug elsewhere")
+        answer = await super().review(grants, principal)
+        self._running += 1
+        self.at_once.append(self._running)
+        try:
+            gate = self.gates.get(token)
+            await (gate.wait() if gate is not None else asyncio.sleep(0))
+        finally:
+            self._running -= 1
+        return answer
+
+
+def demote(access: FakeAccess, *tokens: str) -> None:
+    for token in tokens:
+        access.grants[token] = granted(token)
+
+
+async def test_a_review_that_fails_or_takes_long_holds_up_nobody() -> None:
+    access = SlowAccess()
+    async with rtc_world(access=access) as world:
+        sam, mia, ana = await joined(world, "sam"), await joined(world, "mia"), await joined(world, "ana")
+        access.failing, access.gates = "sam", {"mia": asyncio.Event()}
+        demote(access, "mia", "ana")
+        with capture_logs() as lines:
+            reviewed = asyncio.create_task(world.signalling.review())
+            for name in ("Ana", "Mia"):
+                changed = await ana.notification("participantChanged")
+                assert (changed["participant"]["name"], changed["participant"]["role"]) == (name, "listener")
+                access.gates["mia"].set()
+            await reviewed
+        assert [line["event"] for line in lines] == ["rtc_review_failed"]
+        await sam.request("getStats")
+        await mia.request("getStats")
+
+
+async def test_who_is_not_answered_for_in_time_stays_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signalling_session, "AUTHORIZE_SECONDS", 0.05)
+    access = SlowAccess()
+    async with rtc_world(access=access) as world:
+        _mia = await joined(world, "mia")
+        access.gates = {"mia": asyncio.Event()}
+        demote(access, "mia")
+        await world.signalling.review()
+        assert [one.role for one in world.directory.rooms[ROOM]] == ["co-host"]
+
+
+async def test_only_a_few_are_reviewed_at_once() -> None:
+    access = SlowAccess()
+    async with rtc_world(access=access, options=SignallingOptions(reviews_at_once=2)) as world:
+        clients = [await joined(world, token) for token in ("ana", "mia", "sam", "leo", "deaf")]
+        access.gates = {"ana": asyncio.Event()}
+        reviews = [asyncio.create_task(world.signalling.review())]
+        await eventually(lambda: len(access.asked) == len(clients))
+        reviews += [asyncio.create_task(world.signalling.review()) for _ in range(20)]
+        await eventually(lambda: len(access.asked) >= 2 * len(clients) - 1)
+        access.gates["ana"].set()
+        await asyncio.gather(*reviews)
+        assert access.asked.count("ana") == 2  # once for the first review, and once for all that came later
+        assert max(access.at_once) == 2
+
+
+async def test_the_answer_to_a_later_review_is_the_one_that_counts() -> None:
+    access = SlowAccess()
+    async with rtc_world(access=access) as world:
+        _ana = await joined(world, "ana")
+        access.gates = {"ana": asyncio.Event()}
+        first = asyncio.create_task(world.signalling.review())
+        await eventually(lambda: access.asked)
+        demote(access, "ana")
+        gate, access.gates = access.gates["ana"], {}
+        second = asyncio.create_task(world.signalling.review())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert access.asked == ["ana"]
+        gate.set()
+        await asyncio.gather(first, second)
+        assert [one.grants.is_host for one in world.directory.rooms[ROOM]] == [False]
 
 
 async def test_a_review_knows_a_guest_who_came_back(world: RtcWorld) -> None:
