@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
 
 from sfu.protocol.errors import MalformedPacket
 
@@ -180,32 +179,6 @@ def replace_extensions(packet: Buffer, header: RtpHeader, values: list[tuple[int
     result += block
     result += packet[header.payload_offset :]
     return result
-
-
-def remap(buffer: bytearray | memoryview, start: int, id_map: Mapping[int, int]) -> None:
-    """Give header extensions other ids, in place, in the parsed packet that starts at `start`.
-
-    An extension without a new id, or with one that its form has no room for, becomes padding.
-    """
-    if not buffer[start] & 0x10:
-        return
-    block = start + HEADER_SIZE + 4 * (buffer[start] & 0x0F)
-    profile, words = _EXTENSION.unpack_from(buffer, block)
-    one_byte = profile == ONE_BYTE_PROFILE
-    for old, value, length in _elements(buffer, profile, block + 4, 4 * words):
-        head = value - 1 if one_byte else value - 2
-        identifier = id_map.get(old, 0)
-        if 0 < identifier < (15 if one_byte else 256):
-            buffer[head] = identifier << 4 | length - 1 if one_byte else identifier
-        else:
-            buffer[head : value + length] = bytes(value + length - head)
-
-
-def write_abs_send_time(packet: bytearray | memoryview, offset: int, now: float) -> None:
-    """Overwrite the three bytes at `offset` with `now`: 6.18 fixed point seconds, modulo 64."""
-    value = int(now * 262144) & 0xFFFFFF
-    packet[offset] = value >> 16
-    _TWO_OCTETS.pack_into(packet, offset + 1, value & 0xFFFF)
 
 
 def write_transport_sequence(packet: bytearray | memoryview, offset: int, sequence_number: int) -> None:
