@@ -79,7 +79,7 @@ class MoneyFlow(Data):
     kind: TransferKind
     account: AccountKind
     currency: str
-    count: int
+    entries: int
     added: int
     taken: int
 
@@ -138,7 +138,7 @@ class RevenueRoutes:
                 kind=flow.kind,
                 account=flow.account,
                 currency=flow.currency,
-                count=flow.count,
+                entries=flow.entries,
                 added=flow.added,
                 taken=flow.taken,
             )

@@ -80,12 +80,12 @@ class StatementLine:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """What transfers of one kind did to accounts of one kind, of everybody."""
+    """What transfers of one kind did to accounts of one kind, of everybody, by so many ``entries``."""
 
     kind: TransferKind
     account: AccountKind
     currency: str
-    count: int
+    entries: int
     added: int
     taken: int
 
@@ -180,7 +180,7 @@ class Revenue:
     async def flows(self, ids: IdRange) -> list[Flow]:
         """Of the whole server."""
         rows = await self._database.fetch(
-            """SELECT transfer.kind, account.kind, account.currency, count(DISTINCT transfer.id),
+            """SELECT transfer.kind, account.kind, account.currency, count(*),
                       coalesce(sum(entry.amount) FILTER (WHERE entry.amount > 0), 0)::bigint,
                       coalesce(-sum(entry.amount) FILTER (WHERE entry.amount < 0), 0)::bigint
                FROM ledger_transfers AS transfer

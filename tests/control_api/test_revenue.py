@@ -176,7 +176,7 @@ async def test_administrators_see_what_moved(world):
     status, view = await world.call("GET", "/admin/revenue", "admin")
     assert status == 200
     flows = {
-        (flow["kind"], flow["account"]): (flow["count"], flow["added"], flow["taken"])
+        (flow["kind"], flow["account"]): (flow["entries"], flow["added"], flow["taken"])
         for flow in view["flows"]
     }
     assert flows[("subscription", "earnings")] == (1, 700, 0)
