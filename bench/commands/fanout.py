@@ -29,7 +29,7 @@ from bench.reporting.model import Better, Metric, Report, Series
 from bench.targets import Target, parse_target
 from bench.viewers.figures import ViewerFigures
 from bench.viewers.plan import FleetPlan, Protocol
-from bench.viewers.workers import make_fleet
+from bench.workers import make_fleet
 
 DEFAULT_VIEWERS: Final = 100
 DEFAULT_SECONDS: Final = 20.0
@@ -91,7 +91,7 @@ async def _run(arguments: Namespace) -> Sequence[Report]:
         stack.callback(progress.clear)
         await publish_for(stack, arguments, progress, arguments.protocol.warm_up_seconds)
         memory_before = _memory(probe)
-        fleet, own_pids = make_fleet(plan, arguments.processes)
+        fleet, own_pids = make_fleet(plan, arguments.processes, FleetPlan.make_fleet)
         stack.push_async_callback(fleet.close)
         progress.show(f"connecting {arguments.viewers} viewers")
         await fleet.connect(STARTUP_SECONDS)

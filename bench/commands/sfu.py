@@ -30,10 +30,10 @@ from bench.reporting.model import Better, Metric, Report
 from bench.targets import Target, parse_target
 from bench.webrtc_load.core_server import core_server
 from bench.webrtc_load.figures import PublisherFigures, SubscriberFigures
-from bench.webrtc_load.fleets import PublisherFleet
+from bench.webrtc_load.fleets import PublisherFleet, SubscriberFleet
 from bench.webrtc_load.plan import RtcPlan, RtcRoom
 from bench.webrtc_load.publisher import MediaPlan
-from bench.webrtc_load.workers import make_fleet
+from bench.workers import make_fleet
 
 DEFAULT_SUBSCRIBERS: Final = 100
 DEFAULT_BITRATE: Final = 600_000
@@ -165,7 +165,7 @@ async def _load(loaded: Loaded, arguments: Namespace, progress: Progress) -> Rep
         await publishers.connect()
         await asyncio.sleep(WARM_UP_SECONDS)
         before = _memory(probe)
-        fleet, pids = make_fleet(plan, arguments.processes)
+        fleet, pids = make_fleet(plan, arguments.processes, SubscriberFleet)
         stack.push_async_callback(fleet.close)
         progress.show(f"connecting {arguments.subscribers} viewers")
         await fleet.connect(STARTUP_SECONDS)
@@ -188,7 +188,7 @@ def _plan(loaded: Loaded, arguments: Namespace) -> RtcPlan:
         target=loaded.target,
         rooms=loaded.rooms,
         media=MediaPlan(int(arguments.bitrate), int(arguments.packet_bytes)),
-        subscribers=int(arguments.subscribers),
+        viewers=int(arguments.subscribers),
         sample_every=int(arguments.sample_every),
         connects_per_second=arguments.rate,
         has_feedback=not arguments.no_feedback,

@@ -3,11 +3,10 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Protocol
 
+from bench.measure.startup import first_media
 from bench.viewers.figures import ViewerFigures
-
-POLL_SECONDS: Final = 0.05
 
 
 class Viewer(Protocol):
@@ -41,12 +40,7 @@ class Fleet:
         for number, viewer in enumerate(self._viewers):
             await asyncio.sleep(max(0.0, begun + number * self._interval - time.monotonic()))
             self._tasks.add(asyncio.create_task(viewer.run()))
-        deadline = time.monotonic() + startup_seconds
-        while any(_is_pending(v.figures) for v in self._viewers) and time.monotonic() < deadline:  # noqa: ASYNC110
-            await asyncio.sleep(POLL_SECONDS)
-        for viewer in self._viewers:
-            if _is_pending(viewer.figures):
-                viewer.figures.error = f"no media within {startup_seconds:g} s"
+        await first_media([viewer.figures for viewer in self._viewers], startup_seconds)
 
     async def begin(self) -> None:
         """Begin the steady interval."""
@@ -67,7 +61,3 @@ class Fleet:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
-
-
-def _is_pending(figures: ViewerFigures) -> bool:
-    return figures.media_at is None and figures.error is None

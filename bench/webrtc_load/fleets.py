@@ -5,6 +5,7 @@ import time
 from typing import Final
 
 from bench.errors import BenchError
+from bench.measure.startup import first_media
 from bench.webrtc_load.connection import CONSENT_SECONDS
 from bench.webrtc_load.endpoints import Endpoints
 from bench.webrtc_load.figures import PublisherFigures, SubscriberFigures
@@ -15,7 +16,6 @@ from bench.webrtc_load.subscriber import REPORT_SECONDS, Subscriber
 CONNECTING: Final = 16
 """Viewers that shake hands at once."""
 CONNECT_SECONDS: Final = 20.0
-POLL_SECONDS: Final = 0.05
 FEEDBACK_SECONDS: Final = 0.02
 
 
@@ -69,7 +69,7 @@ class SubscriberFleet:
         self._endpoints = Endpoints(has_feedback=plan.has_feedback)
         self._subscribers = [
             Subscriber(has_clock=(plan.first + number) % plan.sample_every == 0)
-            for number in range(plan.subscribers)
+            for number in range(plan.viewers)
         ]
         self._slots = asyncio.Semaphore(CONNECTING)
         self._joining: set[asyncio.Task[None]] = set()
@@ -93,12 +93,7 @@ class SubscriberFleet:
             await self._slots.acquire()
             self._joining.add(asyncio.create_task(self._join(number, subscriber)))
         await asyncio.gather(*self._joining)
-        deadline = time.monotonic() + startup_seconds
-        while any(_is_pending(s.figures) for s in self._subscribers) and time.monotonic() < deadline:  # noqa: ASYNC110
-            await asyncio.sleep(POLL_SECONDS)
-        for subscriber in self._subscribers:
-            if _is_pending(subscriber.figures):
-                subscriber.figures.error = f"no media within {startup_seconds:g} s"
+        await first_media([subscriber.figures for subscriber in self._subscribers], startup_seconds)
 
     async def _join(self, number: int, subscriber: Subscriber) -> None:
         figures = subscriber.figures
@@ -157,7 +152,3 @@ async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     tasks.clear()
-
-
-def _is_pending(figures: SubscriberFigures) -> bool:
-    return figures.media_at is None and figures.error is None

@@ -25,7 +25,7 @@ class RtcPlan:
     target: Target
     rooms: tuple[RtcRoom, ...]
     media: MediaPlan
-    subscribers: int
+    viewers: int
     sample_every: int
     """Every so many-th viewer decrypts and takes latencies."""
     connects_per_second: float
@@ -48,13 +48,13 @@ class RtcPlan:
 
     def split(self, processes: int) -> list["RtcPlan"]:
         """The same viewers as ``processes`` plans that make them up together."""
-        share, rest = divmod(self.subscribers, processes)
+        share, rest = divmod(self.viewers, processes)
         plans, first = [], self.first
         for number in range(processes):
             count = share + (number < rest)
             if count:
                 rate = self.connects_per_second / processes
-                plans.append(replace(self, subscribers=count, connects_per_second=rate, first=first))
+                plans.append(replace(self, viewers=count, connects_per_second=rate, first=first))
             first += count
         return plans
 

@@ -19,7 +19,7 @@ def plan(port: int, subscribers: int = 3, *, has_feedback: bool = True) -> RtcPl
         target=parse_target(f"http://127.0.0.1:{port}", ("http",)),
         rooms=(RtcRoom("one"), RtcRoom("two")),
         media=MediaPlan(bitrate=600_000, packet_bytes=1200),
-        subscribers=subscribers,
+        viewers=subscribers,
         sample_every=2,
         connects_per_second=100,
         has_feedback=has_feedback,
