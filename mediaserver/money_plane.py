@@ -145,9 +145,16 @@ class MoneyPlane:
 
     def _payouts(self) -> Sequence[Noun]:
         ground = self._ground
-        options = PayoutOptions(ground.settings.money.payout_minimum, ground.base_url)
+        settings, database = ground.settings, ground.database
+        options = PayoutOptions(settings.money.payout_minimum, ground.base_url)
         parts = PayoutParts(
-            ground.database, ground.bus, self._payments, ground.secret, self._options, options
+            database,
+            ground.bus,
+            self._payments,
+            ground.secret,
+            self._options,
+            options,
+            settings.stripe.connect_webhook_secret,
         )
         self._tasks |= parts.tasks
         return parts.nouns

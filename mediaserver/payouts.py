@@ -3,12 +3,17 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
+from pydantic import SecretStr
+
+from control_api.payments.connect_events import ConnectEvents
 from control_api.payments.demo_checkout import demo_secret
 from control_api.payments.demo_payouts import DemoOnboarding, DemoPayouts
+from control_api.payments.events import PaymentEvents
 from control_api.payments.no_payouts import NoPayouts
 from control_api.payments.payout_ports import PayoutProvider
 from control_api.payments.stripe_connect import StripePayouts
 from control_api.routes.admin_money import AdminMoneyRoutes
+from control_api.routes.connect_webhooks import ConnectWebhookRoutes
 from control_api.routes.demo_onboarding import DemoOnboardingRoutes
 from control_api.routes.payout_settings import PayoutSettingsRoutes
 from control_api.routes.payouts import PayoutsRoutes
@@ -39,6 +44,7 @@ class PayoutParts:
         secret: bytes,
         money: MoneyOptions,
         options: PayoutOptions,
+        connect_secret: SecretStr | None,
     ) -> None:
         provider, test_nouns = _provider(payments, secret, options.base_url)
         sending = PayoutSending(database, provider, bus)
@@ -57,7 +63,18 @@ class PayoutParts:
             RevenueRoutes(revenue),
             AdminMoneyRoutes(hand),
             *test_nouns,
+            *_webhooks(database, payments, sending, connect_secret),
         ]
+
+
+def _webhooks(
+    database: Database, payments: Payments, sending: PayoutSending, secret: SecretStr | None
+) -> list[Noun]:
+    """The endpoint for what happens in creators' accounts, and nothing else: it credits nobody."""
+    if payments.stripe is None or secret is None:
+        return []
+    events = PaymentEvents(database, ConnectEvents(secret.get_secret_value()), sending.handlers())
+    return [ConnectWebhookRoutes(events)]
 
 
 def _provider(

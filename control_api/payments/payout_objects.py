@@ -30,8 +30,9 @@ class TransferObject(msgspec.Struct):
 
 
 class BankPayoutObject(msgspec.Struct):
-    """From the provider to the creator's bank."""
+    """From the provider to the creator's bank. ``connected_account`` is that of the creator."""
 
+    connected_account: Name | None = None
     failure_message: Line | None = None
     metadata: dict[str, str] = msgspec.field(default_factory=dict)
 

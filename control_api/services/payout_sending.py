@@ -33,7 +33,7 @@ from storage.repositories import Users
 from storage.repositories.ledger import Ledger, Line, NewTransfer, TransferKind
 from storage.repositories.ledger_accounts import Account, AccountKind, LedgerAccounts
 from storage.repositories.notifications_store import Added, News, NotificationStore
-from storage.repositories.payouts import Payout, PayoutAccounts, Payouts, PayoutState
+from storage.repositories.payouts import Onboarding, Payout, PayoutAccounts, Payouts, PayoutState
 
 logger = structlog.get_logger("mediaserver.money")
 
@@ -131,14 +131,21 @@ class PayoutSending:
         await _post(transaction, TransferKind.PAYOUT_RETURN, key, lines, "Payout taken back")
 
     async def _note_bank_failure(self, transaction: Transaction, event: ProviderEvent) -> None:
-        """The bank refused what had arrived at the provider, where it stays. Nothing moves here."""
+        """The bank refused what had arrived at the provider, where it stays. Nothing moves here.
+
+        The provider bundles what it pays out: often it is known of the account alone, not of which payouts.
+        """
         refused = read(BankPayoutObject, event.data)
         if refused is None:
             return
+        problem = refused.failure_message or "The bank refused it."
+        if refused.connected_account is not None:
+            accounts = PayoutAccounts(transaction, self._provider.name)
+            state, told_at = Onboarding.RESTRICTED, event.created_at
+            await accounts.set_state(refused.connected_account, state, problem, told_at)
         payout = await self._paid(transaction, payout_id_in(refused.metadata))
         if payout is None:
             return
-        problem = refused.failure_message or "The bank refused it."
         await Payouts(transaction).set_returned(payout.id, payout.returned, problem)
         logger.warning("payout_refused_by_bank", payout_id=str(payout.id), reason=problem)
 

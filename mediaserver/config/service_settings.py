@@ -131,6 +131,10 @@ class StripeSettings(Group):
     """Signing secret (whsec_…) of the webhook endpoint that Stripe was given:
     ``<public_url>/api/v1/webhooks/stripe``. Needed with the key: coins are credited by webhooks alone."""
 
+    connect_webhook_secret: Annotated[SecretStr, AfterValidator(check_filled)] | None = None
+    """Signing secret of the endpoint for events of connected accounts (account.updated, payout.failed):
+    ``<public_url>/api/v1/webhooks/stripe/connect``. Unset: Stripe is asked about accounts now and then."""
+
     api_base: Annotated[str, AfterValidator(check_public_url)] = "https://api.stripe.com"
     """Where Stripe's API is; another one is for tests."""
 
