@@ -111,8 +111,8 @@ async def _run(arguments: Namespace) -> Sequence[Report]:
 @asynccontextmanager
 async def _server(arguments: Namespace) -> AsyncIterator[_Stage]:
     async with own_server(("--api.requests-per-window", UNLIMITED)) as server, AsyncExitStack() as stack:
-        postgres = EmbeddedPostgres(server.data_dir / "postgres")
-        database = await stack.enter_async_context(Database(postgres))
+        url = EmbeddedPostgres(server.data_dir / "postgres").url
+        database = await stack.enter_async_context(Database(url))
         crowd = await populate(database, arguments.senders, arguments.rooms)
         tokens = await sign_in(database, server.data_dir, crowd.senders)
         client = GiftClient(parse_target(server.http_url("/"), ("http",)), crowd, tokens)
