@@ -106,6 +106,7 @@ class Consumer:
         """The transport's, if packets have to wait for it."""
         self._told_layers: Layers | None = None
         self._reports: dict[int, float] = {}
+        self._name = _source_name(state.ssrc, parameters.rtcp.cname or producer.id)
 
     @property
     def producer_id(self) -> str:
@@ -280,8 +281,11 @@ class Consumer:
             self._told_layers = layers
             self._downlink.tell_layers(self)
 
-    def sender_report(self, now: float) -> rtcp.SenderReport | None:
-        """Return a report by the producer's clock; None before anything was sent, or that clock is known."""
+    def sender_report(self, now: float) -> bytes | None:
+        """Return a report by the producer's clock, and the stream's name.
+
+        None before anything was sent, or that clock is known.
+        """
         ntp = self.producer.ntp(now)
         if ntp is None or not self.state.packets:
             return None
@@ -291,8 +295,10 @@ class Consumer:
         self._reports[ntp >> 16 & 0xFFFF_FFFF] = now
         if len(self._reports) > MAX_REPORTS:
             del self._reports[next(iter(self._reports))]
-        packets, octets = self.state.packets & 0xFFFF_FFFF, self.state.octets & 0xFFFF_FFFF
-        return rtcp.SenderReport(self.ssrc, ntp & 0xFFFF_FFFF_FFFF_FFFF, timestamp, packets, octets)
+        state = self.state
+        packets, octets = state.packets & 0xFFFF_FFFF, state.octets & 0xFFFF_FFFF
+        report = rtcp.sender_report(state.ssrc, ntp & 0xFFFF_FFFF_FFFF_FFFF, timestamp, packets, octets)
+        return report + self._name
 
     def report_received(self, block: rtcp.ReportBlock, now: float) -> None:
         """Take what the peer says of the stream."""
@@ -337,6 +343,12 @@ class Consumer:
                 "temporalLayer": layers.temporal if layers is not None else None,
             }
         ]
+
+
+def _source_name(ssrc: int, name: str) -> bytes:
+    """Return what says every second whose stream it is; peers choose how long names are."""
+    short = name.encode(errors="ignore")[: rtcp.MAX_NAME_SIZE].decode(errors="ignore")
+    return rtcp.SourceDescription(((ssrc, short),)).serialize()
 
 
 def _selection(

@@ -315,12 +315,9 @@ class Sending:
         """Send sender reports and names of all streams, and answer the peer's reference time."""
         compound = self._delay_report(now)
         for consumer in self.consumers.values():
-            report = consumer.sender_report(now) if consumer.is_active else None
-            if report is None:
+            part = consumer.sender_report(now) if consumer.is_active else None
+            if part is None:
                 continue
-            name = consumer.rtp_parameters.rtcp.cname or consumer.producer_id
-            names = rtcp.SourceDescription(((consumer.ssrc, name[:255]),))
-            part = report.serialize() + names.serialize()
             if len(compound) + len(part) > MAX_COMPOUND:
                 self._send_rtcp(compound)
                 compound = b""
@@ -329,13 +326,13 @@ class Sending:
             self._send_rtcp(compound)
 
     def _delay_report(self, now: float) -> bytes:
+        if not self._receiver_times:
+            return b""
         delays = tuple(
             (ssrc, last, int((now - received_at) * 65536) & 0xFFFF_FFFF)
             for ssrc, (last, received_at) in self._receiver_times.items()
         )
         self._receiver_times.clear()
-        if not delays:
-            return b""
         return (
             rtcp.ReceiverReport(self._ssrc).serialize()
             + rtcp.ExtendedReport(self._ssrc, delays=delays).serialize()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from sfu.consumer import Consumer
 from sfu.errors import (
@@ -18,7 +19,7 @@ from sfu.producer import Producer
 from sfu.protocol import ortc, rtcp, rtp
 from sfu.protocol.codecs import AUDIO_LEVEL
 from sfu.protocol.nack import NackGenerator
-from sfu.protocol.parameters import RtpCapabilities
+from sfu.protocol.parameters import RtcpParameters, RtpCapabilities
 from sfu.transport import TransportLimits, TransportState
 from sfu.webrtc_server import WebRtcOptions
 from tests.sfu.linked_world import (
@@ -230,6 +231,18 @@ async def test_sender_reports_reach_consumers_on_the_producers_clock() -> None:
     assert report.packet_count == 2
     names = [event for event in call.viewer.events if isinstance(event, rtcp.SourceDescription)]
     assert names[-1].names == ((call.video_consumer.ssrc, "someone"),)
+
+
+async def test_a_producer_with_a_long_name_is_reported_under_its_beginning() -> None:
+    call = await _call()
+    parameters = replace(audio(6000, "b"), rtcp=RtcpParameters(cname=512 * "ä"))
+    producer = call.sender.transport.produce("audio", parameters)
+    consumer = call.viewer.transport.consume(producer.id, call.world.router.rtp_capabilities, paused=False)
+    call.sender.send_rtp(packet(1, ssrc=6000, payload_type=111))
+    call.sender.send_rtcp(rtcp.SenderReport(6000, 3_900_000_000 << 32, 3000, 1, 7))
+    call.world.run(2.5)
+    names = [event for event in call.viewer.events if isinstance(event, rtcp.SourceDescription)]
+    assert names[-1].names == ((consumer.ssrc, 127 * "ä"),)
 
 
 async def test_round_trips_are_measured_both_ways() -> None:

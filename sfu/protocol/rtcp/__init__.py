@@ -22,12 +22,14 @@ from sfu.protocol.rtcp.feedback import (
 )
 from sfu.protocol.rtcp.framing import MAX_COMPOUND_SIZE, PAYLOAD_FEEDBACK, RTP_FEEDBACK, join, split
 from sfu.protocol.rtcp.reports import (
+    MAX_NAME_SIZE,
     ExtendedReport,
     Goodbye,
     ReceiverReport,
     ReportBlock,
     SenderReport,
     SourceDescription,
+    sender_report,
 )
 from sfu.protocol.rtcp.transport_feedback import (
     MAX_STATUSES,
@@ -40,6 +42,7 @@ __all__ = [
     "FIR",
     "MAX_COMPOUND_SIZE",
     "MAX_NACK_NUMBERS",
+    "MAX_NAME_SIZE",
     "MAX_STATUSES",
     "MAX_TRANSPORT_FEEDBACKS",
     "NACK",
@@ -68,6 +71,7 @@ __all__ = [
     "read_feedback",
     "read_fir",
     "read_nack",
+    "sender_report",
     "split",
 ]
 

@@ -53,6 +53,14 @@ def test_events_survive_a_round_trip(event: rtcp.Event) -> None:
     assert rtcp.parse(compound) == [event, rtcp.PictureLossIndication(1, 2)]
 
 
+@given(WORD, LONG, WORD, WORD, WORD)
+def test_the_fast_sender_report_is_the_same(
+    ssrc: int, ntp: int, timestamp: int, packets: int, octets: int
+) -> None:
+    expected = rtcp.SenderReport(ssrc, ntp, timestamp, packets, octets).serialize()
+    assert rtcp.sender_report(ssrc, ntp, timestamp, packets, octets) == expected
+
+
 def test_aiortc_reads_reports() -> None:
     block = rtcp.ReportBlock(1, 64, -5, 70_000, 90, 3, 4)
     report = rtcp.SenderReport(9, 1 << 40, 90_000, 100, 120_000, (block,)).serialize()
