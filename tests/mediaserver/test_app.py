@@ -102,10 +102,13 @@ async def test_a_drain_ends_webrtc_at_once_and_lets_the_others_go_on(server: Ser
         on_air(server) as (camera, room, flv_url),
         FlvViewer.watching(flv_url) as viewer,
         WhepPlayer.playing(f"{server.base_url}/whep/{room}") as player,
+        aiohttp.ClientSession() as session,
+        session.ws_connect(f"{server.base_url}/rtc") as rtc,
     ):
         await player.more(5)
         stopping = asyncio.create_task(asyncio.to_thread(server.stop))
         await eventually(lambda: player.peer.connectionState == "closed")
+        assert (await rtc.receive(timeout=10)).data == aiohttp.WSCloseCode.GOING_AWAY
         await viewer.more_pictures(5)
         await camera.client.close()
         assert await stopping == 0
