@@ -71,7 +71,11 @@ class HttpDoor(ABC):
         """Take no more sessions, and end those there are as if their peers had; they go to another server."""
         self._is_draining = True
         for session in self.sessions.all():
-            self._end(session)
+            try:
+                self._end(session)
+            except Exception:
+                logger.exception("session_not_drained", room_id=session.room_id)
+                session.close()
 
     def close_room(self, room_id: str) -> None:
         """End the sessions of a room."""

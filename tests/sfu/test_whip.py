@@ -274,6 +274,16 @@ async def test_only_a_publisher_that_deletes_its_session_says_goodbye() -> None:
         assert world.goodbyes == [ROOM]
 
 
+async def test_a_goodbye_that_fails_keeps_nobody_in_a_server_that_drains() -> None:
+    world = World()
+    async with doors(world) as served:
+        await connected(served, world)
+        served.whip._on_goodbye = {}.__getitem__
+        served.whip.drain()
+        assert world.core.last.is_closed
+        await problem(await served.publish(PUBLISHER), 503, "draining")
+
+
 async def test_a_second_publisher_with_a_bad_offer_takes_nothing_over() -> None:
     world = World()
     async with doors(world) as served:
