@@ -130,7 +130,10 @@ async def _each(
                 return [await work(item)]
             except (StorageError, ApiError, TimeoutError) as error:
                 logger.warning(failure, item=str(item), error=str(error))
-                return []
+            except Exception:
+                # A defect that one payout meets is no reason to pay nobody.
+                logger.exception(failure, item=str(item))
+            return []
 
     found = await asyncio.gather(*(one(item) for item in items))
     return [result for results in found for result in results]

@@ -158,14 +158,15 @@ async def test_a_manual_schedule_has_no_turn(world):
     )
 
 
-async def test_one_that_fails_does_not_stop_the_others(world, monkeypatch):
+@pytest.mark.parametrize("fault", [DatabaseUnavailable("gone"), ZeroDivisionError()], ids=str)
+async def test_one_that_fails_does_not_stop_the_others(world, monkeypatch, fault):
     await ready(world, *CREATORS)
     whole = world.paying.payouts.pay_due
     victim = world.people["bob"].id
 
     async def failing(due):
         if due.user_id == victim:
-            raise DatabaseUnavailable("gone")
+            raise fault
         return await whole(due)
 
     with monkeypatch.context() as patch:
