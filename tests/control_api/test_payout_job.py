@@ -76,13 +76,6 @@ async def test_one_node_leads(world):
     assert await world.paying.job.work_once() == Round()
 
 
-async def test_a_lead_ends_with_its_block(world):
-    with pytest.raises(Killed):
-        async with leadership(world.database, 7):
-            raise Killed
-    await until_free(world.database, 7)
-
-
 async def until_free(database, lock):
     """The lock of who was killed ends with its connection, a moment later."""
     async with asyncio.timeout(10):
