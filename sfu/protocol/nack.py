@@ -9,6 +9,10 @@ from sfu.protocol.sequence import unwrap16
 
 MAX_MISSING = 1000
 """With more packets missing only a keyframe helps."""
+MISSING_PER_PACKET = 4
+"""How many missing packets each one that comes pays for, up to MAX_MISSING saved: else a sender that skips
+hundreds of numbers with each small packet would cost more than it sends.
+"""
 MAX_AGE = 10_000
 """Packets this far behind the newest one are given up."""
 MAX_RETRIES = 10
@@ -54,6 +58,8 @@ class NackGenerator:
     """
 
     __slots__ = (
+        "_credit",
+        "_credited",
         "_delay",
         "_earlier",
         "_keyframe_needed",
@@ -74,12 +80,13 @@ class NackGenerator:
         self._missing: dict[int, _Missing] = {}
         self._earlier: set[int] = set()
         self._keyframes: deque[int] = deque(maxlen=MAX_KEYFRAMES)
+        self._credit = MAX_MISSING
         self.reset()
 
     def reset(self) -> None:
         """Forget the stream: the next packet begins a new one."""
         self.deadline = NEVER
-        self._newest = -1
+        self._newest = self._credited = -1
         self._keyframe_needed = False
         self._missing.clear()
         self._keyframes.clear()
@@ -102,7 +109,7 @@ class NackGenerator:
             return Arrival.NEXT
         if newest < 0:
             # Room below for late packets, which have to stay positive.
-            self._newest = sequence_number + 0x1_0000
+            self._newest = self._credited = sequence_number + 0x1_0000
             self._earlier = set(range(self._newest - EARLIER, self._newest))
         elif not 0 < distance < 0x8000:
             return self._fill(unwrap16(sequence_number, newest))
@@ -147,7 +154,8 @@ class NackGenerator:
         """Wait for the packets from `first` up to the newest one."""
         if first == self._newest:
             return
-        if not self._make_room(self._newest - first):
+        count = self._newest - first
+        if not self._pay(count, first) or not self._make_room(count):
             return
         ask_at = now + self._delay
         for number in range(first, self._newest):
@@ -155,13 +163,27 @@ class NackGenerator:
         if ask_at < self.deadline:
             self.deadline = ask_at
 
+    def _pay(self, count: int, first: int) -> bool:
+        """Take `count` off the credit; what came since the last gap, and this packet, add to it."""
+        came = first - self._credited
+        self._credited = self._newest
+        self._credit = min(MAX_MISSING, self._credit + MISSING_PER_PACKET * came)
+        if count > self._credit:
+            self._give_up(count)
+            return False
+        self._credit -= count
+        return True
+
+    def _give_up(self, count: int) -> None:
+        self.given_up += len(self._missing) + count
+        self._missing.clear()
+        self._keyframe_needed = True
+
     def _make_room(self, count: int) -> bool:
         """Give up what precedes a keyframe, then everything: the picture begins anew there anyway."""
         while len(self._missing) + count > MAX_MISSING:
             if not self._keyframes:
-                self.given_up += len(self._missing) + count
-                self._missing.clear()
-                self._keyframe_needed = True
+                self._give_up(count)
                 return False
             self._forget_before(self._keyframes.popleft())
         return True

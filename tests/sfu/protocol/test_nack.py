@@ -107,11 +107,48 @@ def test_too_many_losses_ask_for_a_keyframe() -> None:
     assert generator.due(LATER) == []
 
 
+def test_gaps_cost_the_sender_packets() -> None:
+    generator = _started(0)
+    followed = 0
+    for number in range(1, 301):
+        missing = generator.missing
+        generator.receive(499 * number & 0xFFFF, 0.0)
+        followed += max(0, generator.missing - missing)
+    assert followed <= nack.MAX_MISSING + 301 * nack.MISSING_PER_PACKET
+    assert generator.take_keyframe_needed()
+
+
+def test_a_new_start_gives_no_new_credit() -> None:
+    generator = _started(0)
+    generator.receive(nack.MAX_MISSING, 0.0)
+    generator.reset()
+    generator.receive(7, 0.0)
+    generator.receive(7 + 100, 0.0)
+    assert generator.missing == 0
+
+
+def test_packets_in_order_earn_credit_again() -> None:
+    generator = _started(0)
+    generator.receive(nack.MAX_MISSING, 0.0)
+    in_order = 200
+    for number in range(in_order):
+        generator.receive(nack.MAX_MISSING + 1 + number, 0.0)
+    generator.due(DELAY)
+    for number in range(1, nack.MAX_MISSING):
+        generator.receive(number, DELAY)
+    gap = in_order * nack.MISSING_PER_PACKET
+    generator.receive(nack.MAX_MISSING + in_order + gap + 1, DELAY)
+    assert not generator.take_keyframe_needed()
+    assert generator.missing == gap
+
+
 def test_a_keyframe_makes_what_precedes_it_needless() -> None:
     generator = _started(0)
     generator.receive(600, 0.0)
     generator.receive(601, 0.0, keyframe=True)
-    generator.receive(1100, 0.0)
+    for number in range(602, 702):
+        generator.receive(number, 0.0)
+    generator.receive(1200, 0.0)
     assert not generator.take_keyframe_needed()
     assert generator.missing == 498
     assert generator.receive(5, 0.0) is Arrival.DUPLICATE

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfu.protocol.congestion.feedback import (
+    FREE_SPAN,
     INTERVAL,
     MAX_BACK,
     MAX_DELTA,
@@ -13,6 +14,7 @@ from sfu.protocol.congestion.feedback import (
     MAX_JUMP,
     MAX_PACKETS,
     MIN_INTERVAL,
+    SPAN_PER_PACKET,
     FeedbackGenerator,
 )
 
@@ -80,6 +82,43 @@ def test_a_jump_is_a_new_start() -> None:
     assert generator.take(INTERVAL)[0].packets == [(MAX_JUMP + 2, 20)]
 
 
+def test_a_sender_that_skips_numbers_gets_no_more_feedback_for_it() -> None:
+    generator = FeedbackGenerator(0)
+    feedbacks = 0
+    statuses = 0
+    packets = 1_000
+    for place in range(packets):
+        generator.received(place * MAX_JUMP & 0xFFFF, place * 1_000)
+        if generator.due(place * 1_000):
+            taken = generator.take(place * 1_000)
+            feedbacks += len(taken)
+            statuses += sum(len(feedback.packets) for feedback in taken)
+    assert feedbacks <= packets * 1_000 / INTERVAL
+    assert statuses <= feedbacks * FREE_SPAN + 2 * SPAN_PER_PACKET * packets
+
+
+def test_losses_of_a_fast_sender_are_reported() -> None:
+    generator = FeedbackGenerator(0)
+    for sequence in range(200):
+        generator.received(sequence, sequence)
+    generator.take(200)
+    lost = FREE_SPAN + SPAN_PER_PACKET * 200
+    generator.received(200 + lost, INTERVAL)
+    told = [pair for feedback in generator.take(INTERVAL) for pair in feedback.packets]
+    assert told[-1] == (200 + lost, INTERVAL)
+    assert all(arrival is None for _, arrival in told[:-1])
+
+
+def test_a_feedback_ends_though_nothing_arrived() -> None:
+    generator = FeedbackGenerator(0)
+    for sequence in range(300):
+        generator.received(sequence, sequence)
+    generator.take(INTERVAL)
+    generator.received(300 + 2 * MAX_PACKETS + 5, INTERVAL)
+    (feedback,) = generator.take(INTERVAL)
+    assert [arrival for _, arrival in feedback.packets] == [None] * 5 + [INTERVAL]
+
+
 def test_many_packets_are_due_at_once_and_split() -> None:
     generator = FeedbackGenerator(0)
     for sequence in range(2 * MAX_PACKETS):
@@ -119,7 +158,7 @@ def test_any_numbers_make_reports_within_the_bounds(arrivals: list[tuple[int, bo
         generator.received(sequence, now * 50_000)
         if take:
             for feedback in generator.take(now * 50_000):
-                assert len(feedback.packets) <= MAX_PACKETS + MAX_JUMP
+                assert len(feedback.packets) <= MAX_PACKETS
                 sequences = [number for number, _ in feedback.packets]
                 first = sequences[0]
                 assert sequences == [(first + place) & 0xFFFF for place in range(len(sequences))]
