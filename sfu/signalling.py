@@ -2,7 +2,8 @@
 
 Rules:
 
-* Requests of one connection are handled one after another, and answered in their order.
+* Requests of one connection are handled one after another, and answered in their order; between two of them
+  the loop does what else there is to do.
 * What is sent waits in a queue of the connection's own. Volumes are left out for somebody who is behind; who
   is MAX_QUEUED frames or bytes behind is cut. The participant may resume.
 * Who sends more frames than a conversation needs is cut, too; pings count.
@@ -282,6 +283,8 @@ class Connection:
                 self._count()
                 if self._goodbye is None:
                     await self._take(message.type, message.data)
+                # What is buffered already is read without a pause: one packet may hold hundreds of frames.
+                await asyncio.sleep(0)
 
     def _is_idle(self) -> bool:
         """Whether it is in no room for too long. In a room, pings tell whether anybody is there."""

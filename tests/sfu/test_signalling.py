@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from sfu import signalling_session
+from sfu.participant import Link
 from sfu.protocol.parameters import RtpParameters
 from sfu.room import CLOSE_REMOVED, CLOSE_REPLACED, RoomOptions
 from sfu.room_errors import Refusal
@@ -593,6 +594,32 @@ async def test_a_flood_is_cut(is_ping: bool) -> None:
             await (client.socket.ping() if is_ping else client.socket.send_str("{}"))
 
         assert await client.closed() == CLOSE_TOO_MANY_FRAMES
+
+
+async def test_frames_that_came_together_leave_turns_to_others(
+    world: RtcWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn, turns = 0, []
+    answer = signalling_session.Session.answer
+
+    async def noting(session: signalling_session.Session, frame: bytes, link: Link) -> bytes | None:
+        turns.append(turn)
+        return await answer(session, frame, link)
+
+    async def count_turns() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    client = await joined(world, "leo")
+    monkeypatch.setattr(signalling_session.Session, "answer", noting)
+    counting = asyncio.create_task(count_turns())
+    for _ in range(100):
+        await client.send(client.frame("getRouterRtpCapabilities", {}))
+    await eventually(lambda: len(turns) == 100)
+    counting.cancel()
+    assert len(set(turns)) == 100
 
 
 async def test_who_joins_no_room_is_sent_away() -> None:
