@@ -51,6 +51,9 @@ class Downlink(Protocol):
     def reallocate(self) -> None:
         """Say anew which layers each consumer gets."""
 
+    def changed(self, consumer: Consumer) -> None:
+        """Stop a consumer, or let it go on, together with those of many other transports."""
+
     def overflown(self) -> None:
         """Too much waits for the pace, and is gone now."""
 
@@ -165,7 +168,7 @@ class Consumer:
         """Get nothing while suspended, and go on with a keyframe."""
         if self.suspended is not suspended:
             self.suspended = suspended
-            self._downlink.reallocate()
+            self._downlink.changed(self)
 
     def set_preferred_layers(self, spatial: int, temporal: int | None = None) -> None:
         """Get no higher layers than these."""
@@ -246,7 +249,7 @@ class Consumer:
 
     def producer_changed(self) -> None:
         """The producer was paused, or goes on."""
-        self._downlink.reallocate()
+        self._downlink.changed(self)
         self._downlink.tell_paused(self)
 
     def producer_closed(self) -> None:

@@ -71,7 +71,7 @@ class Producer:
         self._taps = Taps(self.streams)
         self._switched: list[Consumer] = []
         self._report: tuple[int, float] | None = None
-        self._is_changing = False
+        self._is_stale = False
 
     @property
     def taps(self) -> Sequence[Tap]:
@@ -99,10 +99,8 @@ class Producer:
         if self.paused == paused or self.is_closed:
             return
         self.paused = paused
-        self._is_changing = True
         for consumer in tuple(self.consumers.values()):
             consumer.producer_changed()
-        self._is_changing = False
         self.refresh()
         self._owner.producer_paused(self)
 
@@ -163,9 +161,11 @@ class Producer:
             self.refresh()
 
     def refresh(self) -> None:
-        """Note anew which consumers want which stream; once, if all of them change."""
-        if self._is_changing:
-            return
+        """Look anew which consumers want which stream, once before the next packets: many change together."""
+        self._is_stale = True
+
+    def _look_who_wants(self) -> None:
+        self._is_stale = False
         active = [consumer for consumer in self.consumers.values() if self._gets_packets(consumer)]
         for stream in self.streams:
             wanting = [consumer for consumer in active if consumer.selection.wants(stream.index)]
@@ -182,6 +182,8 @@ class Producer:
     def forward(self, stream: ProducerStream, batch: Batch) -> None:
         """Send a batch to consumers and taps."""
         now = self._plane.clock()
+        if self._is_stale:
+            self._look_who_wants()
         if self._taps.taps:
             self._taps.deliver(stream, batch, now)
         states = stream.consumers

@@ -214,15 +214,16 @@ class Sending:
             self.bandwidth.allocate(tuple(self.consumers.values()), self._plane.clock())
             return
         for consumer in tuple(self.consumers.values()):
-            if not consumer.is_active:
-                consumer.set_target(NONE, 0)
-                continue
-            highest = consumer.producer.spatial_layers - 1
-            preferred = consumer.preferred_layers
-            if preferred is None:
-                consumer.set_target(highest, None)
-            else:
-                consumer.set_target(min(preferred.spatial, highest), preferred.temporal)
+            _give_preferred(consumer)
+
+    def changed(self, consumer: Consumer) -> None:
+        """Stop a consumer, or let it go on, as those of a whole room do at once.
+
+        To allocate for each of them then would hold up all packets: the next allocation, which is never far,
+        finds a layer for it, and others for what it leaves.
+        """
+        if self.bandwidth is None or not consumer.is_active:
+            _give_preferred(consumer)
 
     def overflown(self) -> None:
         """Too much waited for the pace and is gone: every picture begins anew."""
@@ -337,6 +338,19 @@ class Sending:
             rtcp.ReceiverReport(self._ssrc).serialize()
             + rtcp.ExtendedReport(self._ssrc, delays=delays).serialize()
         )
+
+
+def _give_preferred(consumer: Consumer) -> None:
+    """Set the target where bandwidth is no question."""
+    if not consumer.is_active:
+        consumer.set_target(NONE, 0)
+        return
+    highest = consumer.producer.spatial_layers - 1
+    preferred = consumer.preferred_layers
+    if preferred is None:
+        consumer.set_target(highest, None)
+    else:
+        consumer.set_target(min(preferred.spatial, highest), preferred.temporal)
 
 
 class _Plans(NamedTuple):

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+import pytest
+
+from sfu.bandwidth import ALLOCATION_SECONDS, Bandwidth
 from sfu.consumer import Consumer
 from sfu.participant import Participant, Role
 from sfu.protocol import rtcp
@@ -283,6 +288,32 @@ async def test_what_belongs_to_nobody_is_seen_always() -> None:
     programme = viewer._consume(outside.transport.produce("video", video(encoding(1000), mid="p")).id)
     outside.send_rtp(packet(1, payload=vp8(True), marker=True))
     assert viewer.got(programme)
+
+
+async def test_nothing_is_allocated_at_the_moment_in_which_a_whole_room_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    meeting = Meeting()
+    viewer = await meeting.come(HOST)
+    others = [await meeting.come(granted(name, can_publish=True), "audio") for name in ("bo", "cy")]
+    for one in others:
+        one.produce("video", encoding(1000), encoding(LARGE))
+    consumers = [viewer.watch(one) for one in others]
+    meeting.talk(None, 1.0)
+    allocations: list[float] = []
+    allocate = Bandwidth.allocate
+
+    def count(bandwidth: Bandwidth, consumers: Collection[Consumer], now: float) -> None:
+        allocations.append(now)
+        allocate(bandwidth, consumers, now)
+
+    monkeypatch.setattr(Bandwidth, "allocate", count)
+    viewer.choose(1)
+    others[0].participant.media.producers[1].pause()
+    assert ([one.target for one in consumers], allocations) == ([NONE, NONE], [])
+    meeting.talk(None, ALLOCATION_SECONDS + PACKET_SECONDS)
+    assert consumers[1].target != NONE
+    assert allocations
 
 
 async def test_what_the_path_carries_goes_to_who_is_seen() -> None:
