@@ -22,6 +22,17 @@ export function viewersText(count) {
   return `${count.toLocaleString('en')} ${count === 1 ? 'viewer' : 'viewers'}`;
 }
 
+/** 1 -> "1 coin", 12345 -> "12,345 coins". */
+export function coinsText(count) {
+  return `${count.toLocaleString('en')} ${count === 1 ? 'coin' : 'coins'}`;
+}
+
+/** Minor units of an ISO 4217 currency: 499, "usd" -> "$4.99"; 500, "jpy" -> "¥500". */
+export function moneyText(amount, currency) {
+  const format = new Intl.NumberFormat('en', { style: 'currency', currency });
+  return format.format(amount / 10 ** format.resolvedOptions().maximumFractionDigits);
+}
+
 /** Bits per second -> "2.4 Mb/s". */
 export function bitrateText(bitsPerSecond) {
   if (bitsPerSecond >= 1e6) return `${(bitsPerSecond / 1e6).toFixed(1)} Mb/s`;

@@ -127,7 +127,7 @@ function followReach() {
 function followChat() {
   if (status.reach === Reach.OK) {
     chat ??= new ChatPanel(status.room.roomId);
-    chat.show();
+    chat.show(status.room);
   } else if (status.reach === Reach.NOT_FOUND || status.reach === Reach.FORBIDDEN) chat?.hide();
 }
 

@@ -15,11 +15,12 @@ export class Api {
   csrfToken = null;
 
   /** `{data, meta, etag}` of the answer. Throws ApiError. */
-  async call(method, path, { body, ifMatch } = {}) {
+  async call(method, path, { body, ifMatch, idempotencyKey } = {}) {
     const headers = { Accept: 'application/json' };
     if (body !== undefined) headers['Content-Type'] = 'application/json';
     if (method !== 'GET' && this.csrfToken !== null) headers['X-CSRF-Token'] = this.csrfToken;
     if (ifMatch) headers['If-Match'] = ifMatch;
+    if (idempotencyKey) headers['Idempotency-Key'] = idempotencyKey;
     const response = await this.#fetch(PREFIX + path, { method, headers, body: body && JSON.stringify(body) });
     const answer = await response.json().catch(() => ({}));
     if (!response.ok) throw errorOf(response, answer);

@@ -1,4 +1,5 @@
 /** The elements of one line of the chat. */
+import { pictureElement } from '../gifts/catalogue.js';
 import { element } from './dom.js';
 import { colourOf, textParts } from './words.js';
 
@@ -7,14 +8,15 @@ const QUOTE_LENGTH = 80;
 const BADGES = { owner: 'Owner', moderator: 'Mod', staff: 'Staff', subscriber: 'Sub' };
 const CLOCK = new Intl.DateTimeFormat(undefined, { hour: 'numeric', minute: '2-digit' });
 
-/** `item` is `{kind: 'message', …body of new-message}` or `{kind: 'event', text, tone, actions?}`. */
+/** `item` is `{kind: 'message', …body of new-message}` or `{kind: 'event', text, tone, actions?, picture?}`. */
 export function buildLine(item, context) {
   return item.kind === 'message' ? messageLine(item, context) : eventLine(item);
 }
 
-function eventLine({ text, tone, actions = [] }) {
+function eventLine({ text, tone, actions = [], picture }) {
   const line = element('li', { className: `chat-event is-${tone}` }, element('span', { textContent: text }));
   line.tabIndex = -1;
+  if (picture !== undefined) line.prepend(pictureElement(picture, 'chat-picture'));
   if (actions.length > 0) line.append(element('span', { className: 'chat-event-actions' }, ...actions.map((make) => make())));
   return line;
 }

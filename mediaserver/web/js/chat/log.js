@@ -75,6 +75,14 @@ export class ChatLog extends EventTarget {
     this.#schedule();
   }
 
+  /** Let an event say something else. False when it is not the newest line any more, or nobody is there to see it. */
+  retell(item, text) {
+    if (this.#isReading || this.#recent.items.at(-1) !== item) return false;
+    item.text = text;
+    if (this.#waiting.size === 0) this.#lines.lastElementChild?.replaceWith(buildLine(item, this.#context));
+    return true;
+  }
+
   remove(isUnwanted) {
     for (const item of [...this.#recent.items, ...this.#older]) {
       if (isUnwanted(item)) this.#lines.querySelector(`[data-id="${CSS.escape(item.id ?? '')}"]`)?.remove();

@@ -1,5 +1,7 @@
 /** The chat beside the player: puts the link to the room and what is shown of it together. */
 import { viewersText } from '../format.js';
+import { Gifts } from '../gifts/gifts.js';
+import { GiftLines } from '../gifts/lines.js';
 import { Account } from './account.js';
 import { Api } from './api.js';
 import { Composer } from './composer.js';
@@ -24,6 +26,8 @@ export class ChatPanel {
   #signIn = new SignIn(this.#account, this.#sheet);
   #you = { userId: null, username: null, role: 'anonymous' };
   #settings = null;
+  #gifts;
+  #giftLines;
   #pinned = null;
   #link;
   #log;
@@ -39,13 +43,17 @@ export class ChatPanel {
     this.#log = new ChatLog((before) => this.#history.before(before));
     this.#moderation = new Moderation(this.#api, this.#sheet, roomId);
     this.#composer = new Composer(this.#link, () => (this.#canModerate ? 0 : (this.#settings?.slowModeSec ?? 0)));
+    this.#gifts = new Gifts({ api: this.#api, account: this.#account, sheet: this.#sheet, signIn: this.#signIn }, roomId);
+    this.#giftLines = new GiftLines(this.#log, (slug) => this.#gifts.find(slug));
     this.#bindLink();
     this.#bindButtons();
     this.#account.addEventListener('change', () => this.#accountChanged());
   }
 
-  show() {
+  /** `room` is its status, as the server gives it. */
+  show(room) {
     byId('side-panel').hidden = false;
+    this.#gifts.show({ isLive: room.state === 'live' });
     this.#link.start();
     this.#showState();
   }
@@ -82,11 +90,13 @@ export class ChatPanel {
       this.#history.forget();
       this.#log.reset(body.history.map(({ d }) => ({ kind: 'message', ...d })));
     }
-    for (const frame of body.missed) this.#frame(frame);
+    for (const frame of body.missed) this.#frame(frame, true);
     this.#settings = body.settings;
     this.#showPinned(body.pinnedMessage);
     this.#showViewers(body.viewerCount);
     this.#showWho();
+    this.#gifts.show({ isOwn: body.you.role === 'owner' });
+    this.#gifts.showBoard();
     // The cookie that came along with the handshake has told who this is; the page needs the token to it.
     if (body.you.userId !== null && this.#account.user === null) void this.#account.restore();
   }
@@ -98,13 +108,15 @@ export class ChatPanel {
     this.#showWho();
   }
 
-  #frame(frame) {
+  #frame(frame, isMissed = false) {
     const { t, d } = frame;
     const handler = this.#handlers[t];
     handler?.(d);
     if (d.viewerCount !== undefined) this.#showViewers(d.viewerCount);
+    this.#gifts.take(frame, isMissed);
     const line = eventLine(frame);
-    if (line !== null) this.#log.add(eventItem(line.text, line.tone));
+    if (line?.tone === 'gift') this.#giftLines.add(frame);
+    else if (line !== null) this.#log.add(eventItem(line.text, line.tone));
   }
 
   #handlers = {

@@ -35,6 +35,7 @@ export class Sheet {
   /** Do something that may be refused, and say why if so. Whether it was done. */
   async attempt(work) {
     this.say('');
+    const focused = document.activeElement;
     this.#sheet.inert = true;
     try {
       await work();
@@ -44,6 +45,7 @@ export class Sheet {
       return false;
     } finally {
       this.#sheet.inert = false;
+      if (document.activeElement === document.body && focused?.isConnected) focused.focus();
     }
   }
 

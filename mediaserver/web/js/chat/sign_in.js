@@ -4,13 +4,16 @@ import { button, element, field } from './dom.js';
 export class SignIn {
   #account;
   #sheet;
+  #afterwards = null;
 
   constructor(account, sheet) {
     this.#account = account;
     this.#sheet = sheet;
   }
 
-  open() {
+  /** `afterwards` is done when somebody has signed in. */
+  open(afterwards = null) {
+    this.#afterwards = afterwards;
     if (this.#account.user !== null) this.#openAccount();
     else this.#openSignIn();
   }
@@ -35,7 +38,7 @@ export class SignIn {
         isDone = await this.#account.signIn(name.value.trim(), password.value, code.value.trim());
       };
       if (!(await this.#sheet.attempt(work))) return;
-      if (isDone) this.#sheet.close();
+      if (isDone) this.#done();
       else askCode(codeField, code);
     };
     const other = button('Make an account', () => this.#openRegister(), 'chat-link');
@@ -50,11 +53,17 @@ export class SignIn {
     const terms = input('checkbox', 'terms', 'off');
     const submit = async () => {
       const work = () => this.#account.register(email.value.trim(), name.value.trim(), password.value);
-      if (await this.#sheet.attempt(work)) this.#sheet.close();
+      if (await this.#sheet.attempt(work)) this.#done();
     };
     const termsRow = element('label', { className: 'chat-check' }, terms, element('span', { textContent: 'I accept the terms of this server' }));
     const fields = [field('E-mail', email), field('User name', name), field('Password (8 characters or more)', password), termsRow];
     this.#sheet.open('Make an account', form(submit, 'Register', ...fields), button('I have an account', () => this.#openSignIn(), 'chat-link'));
+  }
+
+  #done() {
+    this.#sheet.close();
+    this.#afterwards?.();
+    this.#afterwards = null;
   }
 }
 

@@ -1,11 +1,12 @@
 /** What the chat says, as people read it. Pure. */
+import { coinsText } from '../format.js';
 
 const SENTENCES = {
-  age_restricted: 'This chat is for adults only.',
   account_suspended: 'Your account is suspended.',
-  banned: 'You are banned from this chat.',
+  age_restricted: 'This chat is for adults only.',
   bad_pattern: 'One of the patterns cannot be used.',
   ban_not_found: 'Nobody of that name is banned.',
+  banned: 'You are banned from this chat.',
   blocked: 'The owner of this room has blocked you.',
   blocked_term: 'Your message holds a word that this chat does not take.',
   busy: 'The chat is very busy. Try again in a moment.',
@@ -15,6 +16,8 @@ const SENTENCES = {
   emote_only: 'Only emoji may be sent now.',
   filtered: 'Your message was not let through.',
   followers_only: 'Only followers may write here.',
+  gift_not_found: 'This gift is not offered any more.',
+  insufficient_coins: 'You have not enough coins.',
   invalid_credentials: 'The name or the password is wrong.',
   invalid_two_factor_code: 'The code is wrong, or was used already.',
   links_not_allowed: 'Links are not allowed in this chat.',
@@ -24,16 +27,25 @@ const SENTENCES = {
   not_a_moderator: 'Only moderators may do that.',
   not_joined: 'You are not in the chat now.',
   not_unique: 'Somebody has just said that.',
+  offline: 'Not connected. If your message does not appear, send it again.',
+  own_room: 'This is your own room. Gifts are for others.',
+  package_not_found: 'These coins are not sold any more.',
+  payment_provider_refused: 'The payment could not be begun. Nothing was paid. Try again later.',
+  payments_not_configured: 'This server sells no coins.',
   private_room: 'This chat is private.',
   rate_limited: 'That was a little fast.',
+  request_in_progress: 'The server is still at it. Try again in a moment.',
   room_not_found: 'There is no such room.',
+  room_not_live: 'Gifts can be given while the stream is live.',
   sign_in_required: 'Sign in to take part.',
   slow_mode: 'Slow mode is on.',
   subscribers_only: 'Only subscribers may write here.',
   timed_out: 'You cannot write for a while.',
   timeout: 'The server did not answer. If your message does not appear, send it again.',
-  offline: 'Not connected. If your message does not appear, send it again.',
+  unanswered: 'The server did not answer. Try again: nothing is paid twice.',
+  unauthorized: 'Sign in again: your session has ended.',
   unavailable: 'The chat cannot take it now. If your message does not appear, send it again.',
+  unreachable: 'The server cannot be reached. Try again.',
   user_not_found: 'There is no such user.',
   username_taken: 'This name is taken.',
   version_mismatch: 'Somebody else has just changed the settings. Look at them again.',
@@ -56,12 +68,12 @@ export function waitText(seconds) {
   return `${Math.ceil(seconds / 86_400)} days`;
 }
 
-/** A frame that is a line of its own: `{text, tone}`; null for all others. */
-export function eventLine({ t, d }) {
+/** A frame that is a line of its own: `{text, tone}`; null for all others. `giftName` gives a gift's name by its slug. */
+export function eventLine({ t, d }, giftName = (slug) => slug) {
   const line = (text, tone = 'quiet') => ({ text, tone });
   switch (t) {
     case 'gift':
-      return line(`${d.from.username} gave ${d.quantity} × ${d.gift} (${coinsText(d.coins)})`, 'gift');
+      return line(giftText(d, giftName(d.gift)), 'gift');
     case 'tip':
       return line(`${d.from.username} tipped ${coinsText(d.coins)}${d.message ? `: ${d.message}` : ''}`, 'gift');
     case 'follow':
@@ -89,6 +101,11 @@ export function eventLine({ t, d }) {
     default:
       return null;
   }
+}
+
+function giftText({ from, quantity, coins, combo }, name) {
+  const inARow = combo > quantity ? `, ${combo.toLocaleString('en')} in a row` : '';
+  return `${from.username} gave ${quantity} × ${name} (${coinsText(coins)})${inARow}`;
 }
 
 /** What a room's settings ask of those who write; empty when nothing. */
@@ -149,8 +166,4 @@ function mentionParts(text, ids) {
     const userId = part.startsWith('@') ? ids.get(part.slice(1).toLowerCase()) : undefined;
     return userId === undefined ? plain(part) : { kind: 'mention', text: part, userId };
   });
-}
-
-function coinsText(coins) {
-  return `${coins.toLocaleString('en')} ${coins === 1 ? 'coin' : 'coins'}`;
 }
