@@ -86,7 +86,7 @@ class MediaPlane:
         waiting, self._waiting = self._waiting, []
         for stream in waiting:
             if stream.is_whole():
-                self._guard(stream.flush)
+                self.guard(stream.flush)
             else:
                 self._waiting.append(stream)
         if self._waiting and not self._is_held:
@@ -98,14 +98,15 @@ class MediaPlane:
         self._is_held = False
         waiting, self._waiting = self._waiting, []
         for stream in waiting:
-            self._guard(stream.flush)
+            self.guard(stream.flush)
 
     def release(self) -> None:
         """Send what waited for its pace."""
         for piece, states in self.releases.take():
-            self._guard(partial(piece.stream.forward_to, piece.batch, states))
+            self.guard(partial(piece.stream.forward_to, piece.batch, states))
 
-    def _guard(self, send: Callable[[], None]) -> None:
+    def guard(self, send: Callable[[], None]) -> None:
+        """Call `send`; what it raises costs nobody else anything, and is counted."""
         try:
             send()
         except Exception as error:

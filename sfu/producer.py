@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from sfu.forwarding import ConsumerState
@@ -202,7 +203,7 @@ class Producer:
                 admitted.append(consumer.state)
             else:
                 waiting = waiting or list(pieces(stream, batch))
-                consumer.queue(waiting)
+                self._plane.guard(partial(consumer.queue, waiting))
         return admitted
 
     def forward_to(self, stream: ProducerStream, batch: Batch, states: Sequence[ConsumerState]) -> None:
@@ -217,7 +218,7 @@ class Producer:
         if self._switched:
             switched, self._switched = self._switched, []
             for consumer in switched:
-                consumer.after_switch(stream, now)
+                self._plane.guard(partial(consumer.after_switch, stream, now))
             self.refresh()
 
     def _by_last_layer(self, batch: Batch, states: Sequence[ConsumerState]) -> dict[int, list[ConsumerState]]:

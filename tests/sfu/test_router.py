@@ -405,3 +405,19 @@ async def test_limits_hold() -> None:
         call.viewer.transport.consume(call.audio.id, call.world.router.rtp_capabilities)
     with pytest.raises(AlreadyConnected):
         call.sender.transport.connect(call.sender.dtls_parameters())
+
+
+async def test_what_one_viewer_raises_keeps_nothing_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a bug elsewhere")
+
+    call = await _call()
+    other = await call.world.connected("192.0.2.77")
+    consumer = other.transport.consume(call.video.id, call.world.router.rtp_capabilities, paused=False)
+    monkeypatch.setattr(call.video_consumer, "after_switch", fail)
+    call.send_video(0, 1)
+    monkeypatch.setattr(call.video_consumer.state, "rewrite", fail)
+    call.send_video(2, 3)
+    assert len(other.of_ssrc(consumer.ssrc)) == 4
+    assert call.got == [0, 1]
+    assert call.world.server.counters.media.flush_errors == 3
