@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.camera import Camera
 from tests.helpers.ffmpeg import NEW, OLD, QUIET, assert_is_part_of, packet_hashes, run
-from tests.helpers.flv_viewer import FlvViewer
+from tests.helpers.flv_viewer import AUDIO, FlvViewer
 from tests.helpers.lip_sync import decode, make_sync_clip
 from tests.helpers.server_process import ServerProcess
+from tests.helpers.waiting import eventually
 
 pytestmark = [pytest.mark.interop]
 
@@ -104,6 +106,28 @@ async def test_who_was_killed_may_publish_again_at_once(
         received = tmp_path / "received.flv"
         received.write_bytes(viewer.whole)
         await asyncio.to_thread(run, OLD, "-xerror", "-i", str(received), "-f", "null", "-")
+
+
+async def test_who_watches_an_encoder_keeps_aac_when_whip_takes_over(
+    server: ServerProcess, clip: Path, tmp_path: Path
+) -> None:
+    room, key = server.create_room("whip-takeover")
+    async with Camera.publishing(f"{server.rtmp_url}/{key}") as camera:
+        await asyncio.to_thread(server.wait_live, room)
+        async with FlvViewer.watching(f"{server.base_url}/live/{room}.flv") as viewer:
+            await viewer.more_pictures(30)
+            headers = len(viewer.sequence_headers())
+            with publishing(server, clip, room, key):
+                await eventually(lambda: len(viewer.sequence_headers()) >= headers + 2)
+                sent = camera.packets_sent
+                await viewer.more_pictures(60)
+                assert camera.packets_sent < sent + 30, "the camera was let go"
+                assert not viewer.is_over
+    sounds = [tag for tag in viewer.tags if tag.type == AUDIO]
+    assert {tag.body[0] >> 4 for tag in sounds} == {10}, "AAC"
+    received = tmp_path / "received.flv"
+    received.write_bytes(viewer.whole)
+    await asyncio.to_thread(run, OLD, "-xerror", "-i", str(received), "-f", "null", "-")
 
 
 @pytest.mark.parametrize("bearer", ["none", "wrong"])
