@@ -139,7 +139,7 @@ class MoneyPlane:
         return [
             CoinPackageRoutes(CoinPackagesService(database)),
             DiscountRoutes(DiscountsService(database, self._accounts, self.wallets)),
-            PurchaseRoutes(PurchasesService(database, payments.provider)),
+            PurchaseRoutes(PurchasesService(database, self._accounts, payments.provider)),
             PaymentWebhookRoutes(payments.events),
         ]
 

@@ -109,7 +109,7 @@ def _view(purchase: Purchase) -> PurchaseView:
         coins_taken_back=purchase.coins_reversed,
         amount_taken_back=purchase.amount_reversed,
         is_test=purchase.provider == "test",
-        checkout_url=purchase.checkout_url if purchase.state is PurchaseState.PENDING else None,
+        checkout_url=(purchase.checkout_url or None) if purchase.state is PurchaseState.PENDING else None,
         created_at=purchase.created_at,
         expires_at=purchase.expires_at,
         paid_at=purchase.credited_at,

@@ -43,6 +43,12 @@ class _Charge(msgspec.Struct):
     payment_intent: Name | None = None
 
 
+class _Refund(msgspec.Struct):
+    amount: Amount
+    currency: Currency
+    payment_intent: Name | None = None
+
+
 class _Dispute(msgspec.Struct):
     id: Name
     status: str
@@ -64,6 +70,7 @@ class PurchaseEvents:
             "checkout.session.async_payment_failed": self._failed,
             "checkout.session.expired": self._expired,
             "charge.refunded": self._refunded,
+            "refund.failed": self._refund_failed,
             "charge.dispute.created": self._dispute_opened,
             "charge.dispute.updated": self._dispute_opened,
             "charge.dispute.funds_withdrawn": self._dispute_withdrawn,
@@ -124,6 +131,18 @@ class PurchaseEvents:
         await facts.hold(charge.payment_intent)
         await facts.note_refund(charge.payment_intent, Refunded(charge.amount_refunded, charge.currency))
         await self._settle_payment(transaction, event, charge.payment_intent)
+
+    async def _refund_failed(self, transaction: Transaction, event: ProviderEvent) -> None:
+        """The bank did not take the money. It is still owed to the buyer, who has to get it another way."""
+        refund = _read(event, _Refund)
+        if refund is None or refund.payment_intent is None:
+            return
+        purchases = Purchases(transaction)
+        purchase = await purchases.lock_by_payment(refund.payment_intent)
+        if purchase is not None and purchase.provider == self._scope:
+            logger.error("refund_failed", purchase_id=str(purchase.id), amount=refund.amount)
+            note = f"a refund of {refund.amount} {refund.currency} failed: pay it another way"
+            await purchases.set_state(purchase.id, purchase.state, event.id, note)
 
     async def _dispute_opened(self, transaction: Transaction, event: ProviderEvent) -> None:
         await self._disputed(transaction, event, _state_while_open)

@@ -8,6 +8,7 @@ first.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
+from uuid import UUID
 
 from storage.database import Transaction
 from storage.repositories.ledger import COIN, Ledger, Line, NewTransfer, TransferKind
@@ -18,6 +19,17 @@ from storage.repositories.purchases import Purchase, Purchases
 REPAYMENT: Final = "Debt of a refund repaid"
 REASONS: Final = {TransferKind.REFUND: "Refund", TransferKind.DISPUTE: "Payment disputed"}
 GIVEN_BACK: Final = "Dispute won"
+
+
+def accounts_of(user_id: UUID, currency: str) -> tuple[Account, ...]:
+    """Those that a purchase moves. Opened with the order, they are there when it is paid."""
+    return (
+        Account(AccountKind.PROVIDER, COIN),
+        Account(AccountKind.WALLET, COIN, user_id),
+        Account(AccountKind.DEBT, COIN, user_id),
+        Account(AccountKind.PROVIDER, currency),
+        Account(AccountKind.PLATFORM, currency),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +94,7 @@ class PurchaseLedger:
         await self._post(purchase, kind, event_id, event_id, lines, f"{reason}: {purchase.description}")
 
     async def _accounts(self, purchase: Purchase) -> _Held:
-        wanted = (
-            Account(AccountKind.PROVIDER, COIN),
-            Account(AccountKind.WALLET, COIN, purchase.user_id),
-            Account(AccountKind.DEBT, COIN, purchase.user_id),
-            Account(AccountKind.PROVIDER, purchase.currency),
-            Account(AccountKind.PLATFORM, purchase.currency),
-        )
+        wanted = accounts_of(purchase.user_id, purchase.currency)
         # Not the accounts that the process remembers: these may be gone with the transaction.
         ids = await LedgerAccounts(self._transaction).ids(wanted)
         return _Held(await held(self._transaction, ids), *ids)

@@ -14,11 +14,13 @@ from control_api.pagination import Page, id_in, page_of
 from control_api.payments.ports import CheckoutOrder, PaymentProvider
 from control_api.services.discounts import clean_code, offer, usable
 from control_api.services.money import key_reused
+from control_api.services.purchase_ledger import accounts_of
 from storage.database import Database, Transaction
 from storage.errors import Conflict
 from storage.repositories import Users
 from storage.repositories.coin_packages import CoinPackage, CoinPackages
 from storage.repositories.discounts import Discounts
+from storage.repositories.ledger_accounts import LedgerAccounts
 from storage.repositories.purchases import ONE_KEY, NewPurchase, Purchase, Purchases, PurchaseState
 
 logger = structlog.get_logger("mediaserver.money")
@@ -50,9 +52,14 @@ class PurchasesService:
     """Without a ``provider`` nothing can be bought."""
 
     def __init__(
-        self, database: Database, provider: PaymentProvider | None, now: Callable[[], datetime] = _now
+        self,
+        database: Database,
+        accounts: LedgerAccounts,
+        provider: PaymentProvider | None,
+        now: Callable[[], datetime] = _now,
     ) -> None:
         self._database = database
+        self._accounts = accounts
         self._provider = provider
         self._now = now
 
@@ -83,6 +90,7 @@ class PurchasesService:
         package = await CoinPackages(self._database).find(wish.package_id)
         if package is None or not package.is_offered:
             raise not_found("package")
+        await self._accounts.ids(accounts_of(wish.user_id, package.currency))
         try:
             async with self._database.transaction() as transaction:
                 return await self._add(transaction, provider, wish, package)

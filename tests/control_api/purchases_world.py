@@ -194,7 +194,7 @@ async def purchases_world(
             nouns = Nouns(
                 CoinPackageRoutes(CoinPackagesService(database)),
                 DiscountRoutes(DiscountsService(database, money.accounts, money.wallets)),
-                PurchaseRoutes(PurchasesService(database, provider)),
+                PurchaseRoutes(PurchasesService(database, money.accounts, provider)),
                 PaymentWebhookRoutes(events),
                 WalletRoutes(money.wallets),
             )

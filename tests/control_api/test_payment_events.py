@@ -12,8 +12,10 @@ from control_api.payments.events import PaymentEvents
 from control_api.payments.ports import TooEarly
 from control_api.payments.signatures import SignedEvents, signature_of
 from control_api.rate_limits import RateLimitOptions
+from control_api.routes.payment_webhooks import PaymentWebhookRoutes
 from control_api.routing import Limit
 from tests.control_api.purchases_world import CHEST_COINS, purchases_world
+from tests.control_api.serving import serve
 from tests.helpers.stripe_stand_in import WEBHOOK_SECRET, StripeStandIn
 
 NOW = 1_800_000_000.0
@@ -249,6 +251,13 @@ def test_a_provider_may_tell_of_much():
     limits = RateLimitOptions()
     provider, general = limits.of(Limit.PROVIDER), limits.of(Limit.GENERAL)
     assert provider.requests / provider.window_seconds > 100 * general.requests / general.window_seconds
+
+
+async def test_without_a_provider_nothing_is_heard(database, aiohttp_client):
+    api = await serve(PaymentWebhookRoutes(None), database, aiohttp_client)
+    status, answer, _ = await api.call("POST", "/webhooks/stripe", json={})
+    assert (status, answer["code"]) == (503, "payments_not_configured")
+    assert "stripe.secret_key" in answer["error"]
 
 
 async def test_a_body_of_another_type_is_refused(world):

@@ -327,6 +327,18 @@ async def test_events_about_others_are_left_alone(world, kind, data):
     assert (await world.coins(), await world.state(order)) == (CHEST_COINS, "paid")
 
 
+async def test_a_refund_that_fails_is_for_people_to_look_at(world):
+    order = await world.paid()
+    await world.tell(REFUNDED, order.charge(CHEST_PRICE))
+    refund = {"amount": CHEST_PRICE, "currency": "usd", "payment_intent": order.payment, "status": "failed"}
+    await world.tell("refund.failed", refund)
+    await world.tell("refund.failed", refund | {"payment_intent": "pi_unknown"})
+    await world.tell("refund.failed", {})
+    assert (await world.coins(), await world.state(order)) == (0, "refunded")
+    note = await world.database.fetch_value("SELECT note FROM purchase_history ORDER BY place DESC LIMIT 1")
+    assert note == "a refund of 1099 usd failed: pay it another way"
+
+
 async def test_a_refund_in_another_currency_takes_nothing(world):
     order = await world.paid()
     await world.tell(REFUNDED, order.charge(CHEST_PRICE, currency="eur"))

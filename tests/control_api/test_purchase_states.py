@@ -93,7 +93,7 @@ class PurchaseMachine(RuleBasedStateMachine):
         checkout = DemoCheckout(SECRET, str)
         self._money = Money(self._database, NO_BONUS)
         self._events = PaymentEvents(self._database, checkout, PurchaseEvents("test").handlers())
-        self._purchases = PurchasesService(self._database, checkout)
+        self._purchases = PurchasesService(self._database, self._money.accounts, checkout)
         self._discounts = DiscountsService(self._database, self._money.accounts, self._money.wallets)
         self._keeper = PurchaseKeeper(
             self._database, Letters(), Notifications(self._database, self._money.bus), ""

@@ -166,7 +166,9 @@ async def test_everybody_sees_their_own_purchases(world):
 
 async def test_without_a_provider_it_is_said_what_to_set(world, database):
     with pytest.raises(ApiError, match=r"stripe\.secret_key") as refused:
-        await PurchasesService(database, None).buy(world.people["bob"].id, "key", CHEST, None)
+        await PurchasesService(database, world.money.accounts, None).buy(
+            world.people["bob"].id, "key", CHEST, None
+        )
     assert (refused.value.status, refused.value.code) == (503, "payments_not_configured")
 
 

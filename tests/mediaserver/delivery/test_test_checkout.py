@@ -30,7 +30,7 @@ class World:
         checkout = DemoCheckout(SECRET, str)
         self.events = PaymentEvents(database, checkout, PurchaseEvents("test").handlers())
         self.till = DemoTill(checkout, DemoEvents(self.events, SECRET))
-        self.purchases = PurchasesService(database, checkout)
+        self.purchases = PurchasesService(database, self.money.accounts, checkout)
 
     async def buy(self):
         return await self.purchases.buy(self.user.id, str(new_id()), CHEST, None)
