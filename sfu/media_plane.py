@@ -38,6 +38,7 @@ class SfuCounters:
     """More than a peer may send in a second; dropped before decryption."""
     rtcp_malformed: int = 0
     rtcp_limited: int = 0
+    """Compounds and their packets that were more than is read in a second."""
     nacks_sent: int = 0
     keyframe_requests_sent: int = 0
     retransmitted: int = 0

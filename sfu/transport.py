@@ -33,6 +33,7 @@ from sfu.protocol.parameters import (
 )
 from sfu.received_producer import ReceivedProducer
 from sfu.receiving import Receiving
+from sfu.rtcp_limit import RtcpLimit
 from sfu.sending import Sending
 from sfu.sending_path import SendingPath
 from sfu.srtp import SrtpSession
@@ -45,9 +46,6 @@ if TYPE_CHECKING:
     from sfu.producer import Producer
     from sfu.router import Router
 
-MAX_RTCP_PER_SECOND: Final = 150
-"""Compounds of one peer, and MAX_RTCP_PER_CONSUMER more for each consumer; a browser sends 20 to 50."""
-MAX_RTCP_PER_CONSUMER: Final = 4
 RECEIVING_TICK: Final = 0.01
 SENDING_TICK: Final = 0.5
 
@@ -76,8 +74,7 @@ class WebRtcTransport:
         if enable_sctp:
             self._data = DataSide(self._link.dtls, router.data_producers)
         self._ingress = IngressLimit(limits.ingress_packets, limits.ingress_bitrate)
-        self._rtcp_second = 0
-        self._rtcp_count = 0
+        self._rtcp = RtcpLimit()
 
     @property
     def ice(self) -> IceLiteAgent:
@@ -305,24 +302,15 @@ class WebRtcTransport:
             counters.received_early += 1
             return
         now = self._plane.clock()
-        if not self._may_receive_rtcp(now):
-            counters.rtcp_limited += 1
-            return
+        dropped = self._rtcp.dropped
         try:
-            events = rtcp.parse(srtp.unprotect_rtcp(data))
+            if self._rtcp.admits(len(self._sending.consumers), now):
+                is_measured = self._sending.bandwidth is not None
+                for event in self._rtcp.read(srtp.unprotect_rtcp(data), is_measured=is_measured):
+                    self._take(event, now)
         except ProtocolError:
             counters.rtcp_malformed += 1
-            return
-        for event in events:
-            self._take(event, now)
-
-    def _may_receive_rtcp(self, now: float) -> bool:
-        second = int(now)
-        if second != self._rtcp_second:
-            self._rtcp_second, self._rtcp_count = second, 0
-        self._rtcp_count += 1
-        extra = MAX_RTCP_PER_CONSUMER * len(self._sending.consumers)
-        return self._rtcp_count <= MAX_RTCP_PER_SECOND + extra
+        counters.rtcp_limited += self._rtcp.dropped - dropped
 
     def _take(self, event: rtcp.Event, now: float) -> None:
         if isinstance(event, rtcp.SenderReport):

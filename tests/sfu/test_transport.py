@@ -18,7 +18,8 @@ from sfu.protocol import rtcp, rtp
 from sfu.protocol.active_speaker import Volume
 from sfu.protocol.ice_lite import CONSENT_TIMEOUT
 from sfu.protocol.parameters import DtlsFingerprint, DtlsParameters, RtpEncodingParameters, RtpParameters
-from sfu.transport import MAX_RTCP_PER_CONSUMER, MAX_RTCP_PER_SECOND, TransportLimits, TransportState
+from sfu.rtcp_limit import MAX_RTCP_PER_CONSUMER, MAX_RTCP_PER_SECOND
+from sfu.transport import TransportLimits, TransportState
 from sfu.webrtc_server import WebRtcOptions, WebRtcServer
 from tests.helpers.waiting import eventually
 from tests.sfu.linked_world import LEVEL_ID, MID_ID, Peer, World, audio, encoding, packet, video, vp8

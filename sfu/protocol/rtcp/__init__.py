@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sfu.protocol.errors import MalformedPacket
 from sfu.protocol.rtcp import framing
+from sfu.protocol.rtcp.cost import cost, is_transport_feedback
 from sfu.protocol.rtcp.feedback import (
     APPLICATION_LAYER,
     FIR,
@@ -63,6 +66,8 @@ __all__ = [
     "SenderReport",
     "SourceDescription",
     "TransportFeedback",
+    "cost",
+    "is_transport_feedback",
     "join",
     "nack",
     "parse",
@@ -84,12 +89,17 @@ Feedback = (
 Event = SenderReport | ReceiverReport | SourceDescription | Goodbye | ExtendedReport | Feedback
 
 
-def parse(compound: bytes) -> list[Event]:
-    """Return what a compound says; packets of unknown types and formats are skipped (RFC 3550 6.1)."""
+def parse(
+    compound: bytes, is_wanted: Callable[[tuple[int, int, bytes]], bool] = lambda packet: True
+) -> list[Event]:
+    """Return what a compound says; packets of unknown types and formats are skipped (RFC 3550 6.1).
+
+    So are packets of `split` that are not wanted; they are not read at all.
+    """
     packets = split(compound)
-    if sum(packet[:2] == (RTP_FEEDBACK, TRANSPORT_FEEDBACK) for packet in packets) > MAX_TRANSPORT_FEEDBACKS:
+    if sum(map(is_transport_feedback, packets)) > MAX_TRANSPORT_FEEDBACKS:
         raise MalformedPacket("RTCP of too many transport feedbacks")
-    return [event for packet in packets if (event := read(packet)) is not None]
+    return [event for packet in packets if is_wanted(packet) and (event := read(packet)) is not None]
 
 
 def read(packet: tuple[int, int, bytes]) -> Event | None:
