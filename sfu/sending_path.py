@@ -24,6 +24,9 @@ _REFUSALS: Final = frozenset(
 )
 """What kernels, devices and paths say that cannot segment; the datagrams go out one by one then."""
 
+MAX_SEGMENT_SIZE: Final = 1_400
+"""Larger datagrams may not fit the path, which the kernel tells of segments alone: they go out one by one."""
+
 SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 Ancillary = list[tuple[int, int, bytes]]
 
@@ -85,7 +88,7 @@ class SendingPath:
 
     def send_run(self, data: memoryview, size: int) -> int:
         """Send `data` as datagrams of `size` bytes each, the last may be shorter; return how many left."""
-        if self.segmentation and len(data) > size and self.udp is not None:
+        if self.segmentation and MAX_SEGMENT_SIZE >= size < len(data) and self.udp is not None:
             try:
                 self.udp.sendmsg((data,), _ancillary(size), 0, self.address)
             except OSError as error:

@@ -15,7 +15,7 @@ from sfu.protocol.congestion.ledger import SentPackets
 from sfu.protocol.errors import MalformedPacket
 from sfu.protocol.retransmission import RtxEncoder, SentHistory
 from sfu.protocol.sequence import SequenceRewriter
-from sfu.sending_path import SendingPath, can_segment
+from sfu.sending_path import MAX_SEGMENT_SIZE, SendingPath, can_segment
 from sfu.srtp import PROFILES, SrtpProfile
 from tests.sfu.forwarding_world import PLAN, Ledger, Receiver, packet
 
@@ -176,7 +176,7 @@ class TestManyConsumers:
     def test_batches_longer_than_the_buffer(self, receive: Receive) -> None:
         receiver = receive(segmentation=can_segment_here())
         count = 2 * MAX_BATCH + 3
-        assert forward([packet(number, size=1900) for number in range(count)], receiver) == count
+        assert forward([packet(number, size=1300) for number in range(count)], receiver) == count
         numbers = [rtp.parse(data).sequence_number for data in receiver.packets()]
         assert numbers == list(range(count))
 
@@ -311,7 +311,7 @@ class Refusing:
 class TestSegmentation:
     @needs_segmentation
     @pytest.mark.parametrize(
-        "sizes", [[1000] * 8, [1000, 1000, 400], [400, 1000, 1000], [900, 901, 901, 900, 1], [5], [1400] * 70]
+        "sizes", [[1000] * 8, [1000, 1000, 400], [400, 1000, 1000], [900, 901, 901, 900, 1], [5], [1300] * 70]
     )
     def test_gives_the_same_datagrams(self, receive: Receive, sizes: list[int]) -> None:
         by_segments, one_by_one = receive(segmentation=True), receive()
@@ -327,6 +327,16 @@ class TestSegmentation:
         receiver.path.udp = Refusing(receiver.sender, number)  # type: ignore[assignment]
         assert forward([packet(1), packet(2)], receiver) == 2
         assert not receiver.path.segmentation
+        assert len(receiver.packets()) == 2
+
+    def test_packets_too_large_for_some_paths_go_singly_and_end_it_for_no_others(
+        self, receive: Receive
+    ) -> None:
+        receiver = receive(segmentation=True)
+        receiver.path.udp = Refusing(receiver.sender, errno.EINVAL)  # type: ignore[assignment]
+        large = [packet(number, size=MAX_SEGMENT_SIZE) for number in range(2)]
+        assert forward(large, receiver) == 2
+        assert receiver.path.segmentation
         assert len(receiver.packets()) == 2
 
     @pytest.mark.parametrize("segmentation", [True, False])
