@@ -66,7 +66,7 @@ class PacketRing:
 
     def clear(self) -> None:
         """Let go of every packet: the stream was restarted. No unwrapped number comes back after that."""
-        self._base = ((self._newest >> 16) + 2) << 16
+        self._base = max(self._base, ((self._newest >> 16) + 2) << 16)
         self._newest = -1
         self._numbers = [-1] * self._capacity
         self._packets = [b""] * self._capacity

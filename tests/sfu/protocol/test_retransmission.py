@@ -58,6 +58,17 @@ def test_a_cleared_ring_never_gives_an_old_number_another_packet(restart: int) -
     assert min(new) > max(old)
 
 
+def test_a_ring_that_is_cleared_without_a_packet_never_goes_back() -> None:
+    ring = PacketRing(10)
+    old = []
+    for _ in range(4):
+        old.append(ring.store(5, b"old"))
+        ring.clear()
+        ring.clear()
+    assert old == sorted(set(old))
+    assert ring.store(5, b"new") > max(old)
+
+
 def test_the_ring_is_found_by_the_lower_half_of_long_numbers() -> None:
     ring = PacketRing(10)
     number = 0
