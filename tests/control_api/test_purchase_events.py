@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from storage.ids import new_id
+from tests.control_api.money_world import live_room
 from tests.control_api.purchases_world import CHEST_COINS, CHEST_PRICE, purchases_world
 
 PAID = "checkout.session.completed"
@@ -203,6 +204,25 @@ async def test_many_purchases_of_one_user_at_once(world):
     await world.spend(5500)
     await asyncio.gather(*(world.tell(REFUNDED, order.charge(CHEST_PRICE)) for order in orders))
     assert (await world.coins(), await world.debt()) == (0, 5500)
+
+
+async def test_purchases_refunds_and_gifts_of_many_at_once(world):
+    """Everybody's locks are taken in one order, so nobody waits for ever."""
+    people = ("bob", "carol", "admin")
+    room = await live_room(world.money, world.people["admin"])
+    orders = [await world.paid(user) for user in people[:2] for _ in range(4)]
+    later = [await world.bought(user) for user in people for _ in range(3)]
+
+    async def tip(user):
+        await world.money.gifts.tip(world.people[user].id, room, str(new_id()), 100, "")
+
+    tips = [tip(user) for user in people[:2] for _ in range(10)]
+    refunds = [world.tell(REFUNDED, order.charge(CHEST_PRICE)) for order in orders[::2]]
+    payments = [world.tell(PAID, order.page()) for order in later]
+    await asyncio.gather(*tips, *refunds, *payments)
+    for user, bought in zip(people, (5, 5, 3), strict=True):
+        given = 0 if user == "admin" else 10 * 100
+        assert (await world.coins(user), await world.debt(user)) == (bought * CHEST_COINS - given, 0)
 
 
 async def test_payments_that_take_days(world):

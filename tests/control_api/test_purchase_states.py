@@ -26,7 +26,7 @@ from storage.errors import DatabaseUnavailable
 from storage.ids import new_id
 from storage.repositories import Users
 from storage.repositories.discounts import DiscountKind, NewDiscount
-from tests.control_api.money_world import NO_BONUS, Money
+from tests.control_api.money_world import NO_BONUS, Money, live_room
 from tests.control_api.purchases_world import CHEST, Letters
 from tests.control_api.test_money_states import LossyDatabase, losses
 
@@ -108,6 +108,7 @@ class PurchaseMachine(RuleBasedStateMachine):
     async def _populate(self) -> None:
         names = [f"u_{new_id().hex[-20:]}" for _ in range(PEOPLE)]
         self._people = [await Users(self._database).add(name, f"{name}@example.com", "x") for name in names]
+        self._rooms = [await live_room(self._money, person) for person in self._people]
         new = NewDiscount(self._code, DiscountKind.BONUS_COINS, 0, 50, MAX_USES, None, None, None)
         await self._discounts.add(self._people[0].id, "", new)
 
@@ -166,6 +167,19 @@ class PurchaseMachine(RuleBasedStateMachine):
 
         (result,) = self._surely(call, 1, None)
         assert isinstance(result, ApiError) == (coins > net)
+        if coins <= net:
+            self._spent[user] += coins
+
+    @rule(user=people, coins=st.integers(1, 1500), copies=copies, loss=losses)
+    def tip(self, user, coins, copies, loss) -> None:
+        """In the other's room: what is given is not taken back from there."""
+        room, key, net = self._rooms[1 - user], str(new_id()), self._net(user)
+
+        async def call() -> Any:
+            return await self._money.gifts.tip(self._people[user].id, room, key, coins, "")
+
+        results = self._surely(call, copies, loss)
+        assert {isinstance(result, ApiError) for result in results} == {coins > net}
         if coins <= net:
             self._spent[user] += coins
 
