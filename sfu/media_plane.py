@@ -58,19 +58,27 @@ class Flushable(Protocol):
         """Send them."""
 
 
+@dataclass(slots=True)
+class _Fault:
+    """What is known of one kind of faults."""
+
+    failures: int = 0
+    logs_at: float = -inf
+
+
 class MediaPlane:
     """One per process. Times are seconds of `clock`, which is monotonic."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
-        self.forwarder = Forwarder(self._failed)
+        self.forwarder = Forwarder(self._flush_failed)
         self.counters = SfuCounters()
         self.releases = Releases()
         self.hold: Callable[[], None] | None = None
         """Calls `flush_all` a little later; without it nothing is held back."""
         self._waiting: list[Flushable] = []
         self._is_held = False
-        self._logs_at = -inf
+        self._faults: dict[str, _Fault] = {}
         self._wall = time.time() - clock() + _NTP_EPOCH
 
     def wait(self, stream: Flushable) -> None:
@@ -111,15 +119,20 @@ class MediaPlane:
         try:
             send()
         except Exception as error:
-            self._failed(error)
+            self._flush_failed(error)
 
-    def _failed(self, error: Exception) -> None:
-        """Count each, but write few: a fault that stays comes with every packet."""
+    def _flush_failed(self, error: Exception) -> None:
         self.counters.flush_errors += 1
+        self.note_fault("sfu_flush_failed", error)
+
+    def note_fault(self, event: str, error: Exception) -> None:
+        """Count each, but write few: a fault that stays comes with every packet, or every tick."""
+        fault = self._faults.setdefault(event, _Fault())
+        fault.failures += 1
         now = self.clock()
-        if now >= self._logs_at:
-            self._logs_at = now + LOG_SECONDS
-            log.warning("sfu_flush_failed", failures=self.counters.flush_errors, exc_info=error)
+        if now >= fault.logs_at:
+            fault.logs_at = now + LOG_SECONDS
+            log.warning(event, failures=fault.failures, exc_info=error)
 
     def ntp(self, now: float) -> int:
         """Return the NTP time (32.32 fixed point) at `now`."""

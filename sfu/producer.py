@@ -69,7 +69,7 @@ class Producer:
         self.keyframe_requests = KeyframeRequests()
         self._plane = plane
         self._owner = owner
-        self._taps = Taps(self.streams)
+        self._taps = Taps(self.streams, plane)
         self._switched: list[Consumer] = []
         self._report: tuple[int, float] | None = None
         self._is_stale = False

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from sfu.header_extensions import Batch
-from sfu.media_plane import log
+from sfu.media_plane import MediaPlane
 from sfu.packet_layers import StreamPacket
 from sfu.producer_stream import ProducerStream
 from sfu.protocol.rtp import RtpHeader
@@ -49,10 +49,11 @@ class Tap:
 class Taps:
     """All taps of a producer; of simulcast they get the highest layer that comes, changed at keyframes."""
 
-    __slots__ = ("_streams", "current", "taps")
+    __slots__ = ("_plane", "_streams", "current", "taps")
 
-    def __init__(self, streams: list[ProducerStream]) -> None:
+    def __init__(self, streams: list[ProducerStream], plane: MediaPlane) -> None:
         self._streams = streams
+        self._plane = plane
         self.current = _NONE
         self.taps: list[Tap] = []
 
@@ -73,8 +74,8 @@ class Taps:
             for tap in tuple(self.taps):
                 try:
                     tap.sink.on_packet(packet, header, now)
-                except Exception:
-                    log.warning("sfu_tap_failed", exc_info=True)
+                except Exception as error:
+                    self._plane.note_fault("sfu_tap_failed", error)
 
     def _chooses(self, stream: ProducerStream, detail: object, now: float) -> bool:
         """Return whether the taps go on with `stream` from this packet on."""
@@ -95,8 +96,8 @@ class Taps:
         for tap in tuple(self.taps):
             try:
                 tap.sink.on_sender_report(ntp, timestamp)
-            except Exception:
-                log.warning("sfu_tap_failed", exc_info=True)
+            except Exception as error:
+                self._plane.note_fault("sfu_tap_failed", error)
 
     def close(self) -> None:
         """Tell everyone of the end."""
@@ -104,8 +105,8 @@ class Taps:
         for tap in taps:
             try:
                 tap.sink.on_closed()
-            except Exception:
-                log.warning("sfu_tap_failed", exc_info=True)
+            except Exception as error:
+                self._plane.note_fault("sfu_tap_failed", error)
 
 
 def clock_report(stream: ProducerStream) -> tuple[int, int]:

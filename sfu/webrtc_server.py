@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Final
 
 from sfu.dtls import DtlsCertificate
-from sfu.media_plane import MediaPlane, SfuCounters, log
+from sfu.media_plane import MediaPlane, SfuCounters
 from sfu.mux import Endpoint, Mux, MuxCounters
 from sfu.protocol import ortc
 from sfu.protocol.ice_lite import Address, IceCredentials, IceEvent
@@ -27,6 +27,8 @@ IDLE_SECONDS: Final = 0.1
 """While nobody is there."""
 MIN_TICK_SECONDS: Final = 0.003
 """While packets wait for their pace."""
+FAULT_SECONDS: Final = 0.5
+"""So long a transport rests whose tick raised: what it failed at is still there in the next one."""
 HOLD_SECONDS: Final = 0.001
 """So long parts of a frame wait for the rest: one system call per viewer sends all of it."""
 _HOST_PREFERENCE: Final = 126 << 24
@@ -215,17 +217,19 @@ class WebRtcServer:
     def tick(self, now: float) -> None:
         """Do what time asks for; what one transport or router raises costs the others nothing."""
         for transport in tuple(self._transports.values()):
-            if transport.deadline <= now:
-                self._guarded(transport, now)
+            if transport.deadline <= now and not self._ticks(transport, now):
+                transport.deadline = now + FAULT_SECONDS
         for router in tuple(self.routers.values()):
-            self._guarded(router, now)
+            self._ticks(router, now)
         self.plane.release()
 
-    def _guarded(self, subject: WebRtcTransport | Router, now: float) -> None:
+    def _ticks(self, subject: WebRtcTransport | Router, now: float) -> bool:
         try:
             subject.tick(now)
-        except Exception:
-            log.warning("sfu_tick_failed", exc_info=True)
+        except Exception as error:
+            self.plane.note_fault("sfu_tick_failed", error)
+            return False
+        return True
 
 
 def _sent_by(transport: WebRtcTransport) -> tuple[int, int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from structlog.testing import capture_logs
 
 from sfu.producer import LocalProducer
 from sfu.protocol import rtcp, rtp
@@ -286,5 +287,8 @@ async def test_a_sink_that_raises_costs_nobody_anything() -> None:
     tapped.sink.on_packet = fail  # type: ignore[method-assign]
     other = Sink()
     world.router.tap(tapped.producer.id, other)
-    tapped.send(1)
-    assert other.numbers == [(1000, 1)]
+    with capture_logs() as lines:
+        for number in range(1, 21):
+            tapped.send(number)
+    assert other.numbers == [(1000, number) for number in range(1, 21)]
+    assert [line["event"] for line in lines] == ["sfu_tap_failed"]
