@@ -161,10 +161,10 @@ describe('the stage', () => {
     assert.equal(acts.end('b'), null);
   });
 
-  test('when too many wait, those of few coins are left out', () => {
+  test('what is worth most comes first, and when too many wait, those of few coins are left out', () => {
     const acts = new Acts(1, 2);
     for (const [key, coins] of [['on', 1], ['a', 50], ['b', 10], ['c', 1000]]) acts.add(act(key, coins));
-    assert.deepEqual(['on', 'a', 'c'].map((key) => acts.end(key)?.key ?? null), ['a', 'c', null]);
+    assert.deepEqual(['on', 'c', 'a'].map((key) => acts.end(key)?.key ?? null), ['c', 'a', null]);
   });
 
   test('every hint flies within bounds, an unknown one as well, by transform and opacity only', () => {

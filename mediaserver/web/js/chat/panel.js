@@ -53,7 +53,7 @@ export class ChatPanel {
   /** `room` is its status, as the server gives it. */
   show(room) {
     byId('side-panel').hidden = false;
-    this.#gifts.show({ isLive: room.state === 'live' });
+    this.#gifts.show({ isLive: room.state === 'live' || room.state === 'interrupted' });
     this.#link.start();
     this.#showState();
   }
@@ -95,7 +95,7 @@ export class ChatPanel {
     this.#showPinned(body.pinnedMessage);
     this.#showViewers(body.viewerCount);
     this.#showWho();
-    this.#gifts.show({ isOwn: body.you.role === 'owner' });
+    this.#gifts.show({ isOwn: body.you.role === 'owner', isSignedIn: body.you.userId !== null });
     this.#gifts.showBoard();
     // The cookie that came along with the handshake has told who this is; the page needs the token to it.
     if (body.you.userId !== null && this.#account.user === null) void this.#account.restore();

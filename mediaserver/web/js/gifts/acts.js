@@ -26,11 +26,13 @@ export class Acts {
     return 'wait';
   }
 
-  /** The act that comes instead of the one that ended, or null. */
+  /** The act that comes instead of the one that ended, that of the most coins; or null. */
   end(key) {
     this.#on.delete(key);
-    const next = this.#on.size < this.#most ? (this.#waiting.shift() ?? null) : null;
-    if (next !== null) this.#on.add(next.key);
+    if (this.#waiting.length === 0 || this.#on.size >= this.#most) return null;
+    const most = Math.max(...this.#waiting.map(({ coins }) => coins));
+    const [next] = this.#waiting.splice(this.#waiting.findIndex(({ coins }) => coins === most), 1);
+    this.#on.add(next.key);
     return next;
   }
 

@@ -24,7 +24,7 @@ export class Gifts {
   #board;
   #scene = new Scene();
   #roomId;
-  #room = { isLive: false, isOwn: false };
+  #room = { isLive: false, isOwn: false, isSignedIn: false };
 
   /** Works with what the chat has: `{api, account, sheet, signIn}`. */
   constructor({ api, account, sheet, signIn }, roomId) {
@@ -42,7 +42,7 @@ export class Gifts {
     this.#bind();
   }
 
-  /** What the room is now, as far as it is known: `{isLive?, isOwn?}`. */
+  /** What the room is now, as far as it is known: `{isLive?, isOwn?, isSignedIn?}`. */
   show(room) {
     const wasLive = this.#room.isLive;
     this.#room = { ...this.#room, ...room };
@@ -83,6 +83,8 @@ export class Gifts {
   }
 
   async #open() {
+    // The chat knows of the cookie before the page does.
+    if (this.#account.user === null && this.#room.isSignedIn) await this.#account.restore();
     if (this.#account.user === null) {
       this.#signIn.open(() => void this.#open());
       return;

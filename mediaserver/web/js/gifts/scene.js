@@ -13,6 +13,7 @@ import { particles } from './particles.js';
 const MOST_BANNERS = { wide: 3, narrow: 2 };
 const MOST_WAITING = 20;
 const MOST_PARTICLES = 40;
+const MOST_IN_A_FRAME = 50;
 const ENTER_MILLISECONDS = 300;
 const STAY_MILLISECONDS = { gift: 4000, tip: 6500 };
 const COME_AND_GO = [
@@ -30,6 +31,8 @@ export class Scene {
   #stillness = matchMedia('(prefers-reduced-motion: reduce)');
   #acts = new Acts(MOST_BANNERS[matchMedia('(max-width: 700px)').matches ? 'narrow' : 'wide'], MOST_WAITING);
   #shown = new Map();
+  #coming = new Map();
+  #frame = 0;
 
   constructor() {
     document.addEventListener('visibilitychange', () => document.hidden && this.clear());
@@ -39,17 +42,27 @@ export class Scene {
   /** `act` is `{key, kind: 'gift' | 'tip', who, words, picture, count, coins, animation}`. */
   play(act) {
     if (document.hidden || this.#stillness.matches) return;
-    const how = this.#acts.add(act);
-    if (how === 'start') this.#start(act);
-    else if (how === 'update') this.#update(act);
+    if (this.#coming.size < MOST_IN_A_FRAME) this.#coming.set(act.key, act);
+    this.#frame ||= requestAnimationFrame(() => this.#show());
   }
 
   clear() {
+    this.#coming.clear();
     this.#acts.clear();
     for (const { animation } of this.#shown.values()) animation.cancel();
     this.#shown.clear();
     this.#banners.replaceChildren();
     this.#particles.replaceChildren();
+  }
+
+  #show() {
+    this.#frame = 0;
+    for (const act of this.#coming.values()) {
+      const how = this.#acts.add(act);
+      if (how === 'start') this.#start(act);
+      else if (how === 'update') this.#update(act);
+    }
+    this.#coming.clear();
   }
 
   #start(act) {
@@ -79,8 +92,9 @@ export class Scene {
   }
 
   #fly({ animation, picture }) {
-    for (const { size, keyframes, timing } of particles(animation)) {
-      if (this.#particles.childElementCount >= MOST_PARTICLES) return;
+    const room = MOST_PARTICLES - this.#particles.childElementCount;
+    if (room <= 0) return;
+    for (const { size, keyframes, timing } of particles(animation).slice(0, room)) {
       const flying = pictureElement(picture, `gift-particle is-${size}`);
       this.#particles.append(flying);
       flying.animate(keyframes, { fill: 'both', ...timing }).addEventListener('finish', () => flying.remove());

@@ -130,7 +130,7 @@ export class Tray extends EventTarget {
   #tipForm() {
     const label = { 'aria-label': 'Coins to tip' };
     const coins = element('input', { type: 'number', name: 'coins', min: 1, max: MOST_TIP, step: 1, required: true, placeholder: 'Coins', inputMode: 'numeric', attributes: label });
-    const message = element('input', { type: 'text', name: 'message', maxLength: LONGEST_MESSAGE, placeholder: 'Message (not needed)', attributes: { 'aria-label': 'Message with the tip' } });
+    const message = element('input', { type: 'text', name: 'message', maxLength: LONGEST_MESSAGE, placeholder: 'Message', attributes: { 'aria-label': 'Message with the tip' } });
     const submit = element('button', { className: 'button is-main', textContent: 'Tip' });
     const form = element('form', { className: 'gift-tip' }, coins, message, submit);
     form.addEventListener('submit', (event) => {
