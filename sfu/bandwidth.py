@@ -89,7 +89,7 @@ class Bandwidth:
         for consumer in consumers:
             if not consumer.is_active:
                 consumer.set_target(NONE, 0)
-        choices = {consumer.id: consumer.choices(now) for consumer in active}
+        choices = {consumer.id: consumer.producer.choices(now) for consumer in active}
         demands = [_demand(consumer, choices[consumer.id]) for consumer in active]
         layers = self._allocator.allocate(self.estimate, demands, _microseconds(now))
         allocated = 0

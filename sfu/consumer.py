@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from sfu.bandwidth import Choice
 from sfu.forwarding import ConsumerState
 from sfu.header_extensions import Batch
 from sfu.media_plane import MediaPlane
@@ -223,19 +222,6 @@ class Consumer:
             if self.pacer is not None and not self.pacer.queue((self, piece), piece.size):
                 self._downlink.overflown()
                 return
-
-    def choices(self, now: float) -> list[Choice]:
-        """Return the layers it could get, the lowest first; a bitrate of 0 is one that is not sent."""
-        found = []
-        last = self.producer.spatial_layers - 1
-        for stream in self.producer.streams:
-            is_active = stream.is_active(now)
-            for spatial, temporal in stream.layers():
-                bitrate = stream.layer_rates.bitrate(spatial, temporal, now) if is_active else 0
-                if not stream.is_video and is_active:
-                    bitrate = stream.rate.bitrate(now)
-                found.append(Choice(min(max(stream.index, spatial), last), temporal, bitrate))
-        return found
 
     @property
     def has_layers(self) -> bool:
