@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from sfu.consumer import Consumer
 
 ALLOCATION_SECONDS: Final = 0.2
+MIN_ALLOCATION_SECONDS: Final = 0.05
+"""However often something changes; peers can ask for changes by the hundred."""
 MAX_PROBE_PACKETS: Final = 20
 """Per tick."""
 MAX_BITRATE: Final = 50_000_000
@@ -55,7 +57,8 @@ class Bandwidth:
         self._plane = plane
         self._probe_path = probe_path
         self._allocator = Allocator()
-        self._allocates_at = 0.0
+        self._allocates_at = plane.clock() + ALLOCATION_SECONDS
+        self._may_allocate_at = 0.0
         self._ticks_at = 0
         path.ledger = self.controller.ledger
         probe_path.ledger = _PaddingLedger(self.controller)
@@ -82,9 +85,19 @@ class Bandwidth:
         if not self.has_feedback:
             self.controller.receiver_report(fraction, _microseconds(now))
 
+    def reallocate(self) -> None:
+        """Set the targets anew at one of the next ticks: once for all that changes until then."""
+        self._allocates_at = min(self._allocates_at, self._may_allocate_at)
+
+    def begin(self, consumer: Consumer, choices: Sequence[Choice]) -> None:
+        """Give a consumer that has nothing the lowest layer, which comes soonest, if no layer is known yet."""
+        if consumer.target == NONE and not any(choice.bitrate for choice in choices):
+            consumer.set_target(0, None)
+
     def allocate(self, consumers: Collection[Consumer], now: float) -> None:
         """Set the target of every consumer."""
         self._allocates_at = now + ALLOCATION_SECONDS
+        self._may_allocate_at = now + MIN_ALLOCATION_SECONDS
         active = [consumer for consumer in consumers if consumer.is_active]
         for consumer in consumers:
             if not consumer.is_active:
@@ -105,9 +118,8 @@ class Bandwidth:
             return choices[layer].bitrate
         if any(choice.bitrate for choice in choices):
             consumer.set_target(NONE, 0)
-        elif consumer.target == NONE:
-            # Nothing is known yet: the lowest layer comes soonest.
-            consumer.set_target(0, None)
+        else:
+            self.begin(consumer, choices)
         return 0
 
     def tick(self, consumers: Collection[Consumer], now: float) -> None:

@@ -48,10 +48,13 @@ class Downlink(Protocol):
         """Forget a consumer."""
 
     def reallocate(self) -> None:
-        """Say anew which layers each consumer gets."""
+        """Say anew which layers each consumer gets; soon, and once for what peers ask for by the hundred."""
 
     def changed(self, consumer: Consumer) -> None:
         """Stop a consumer, or let it go on, together with those of many other transports."""
+
+    def resumed(self, consumer: Consumer) -> None:
+        """Let a consumer begin whose peer waits for it."""
 
     def overflown(self) -> None:
         """Too much waits for the pace, and is gone now."""
@@ -155,13 +158,13 @@ class Consumer:
         """Get nothing until `resume`."""
         if not self.paused:
             self.paused = True
-            self._downlink.reallocate()
+            self._downlink.changed(self)
 
     def resume(self) -> None:
         """Go on; video begins with a keyframe."""
         if self.paused:
             self.paused = False
-            self._downlink.reallocate()
+            self._downlink.resumed(self)
 
     def set_suspended(self, suspended: bool) -> None:
         """Get nothing while suspended, and go on with a keyframe."""

@@ -142,7 +142,7 @@ class Sending:
         self._plans[consumer.id] = plans
         producer.add_consumer(consumer)
         self._adapt()
-        self.reallocate()
+        self._begin(consumer)
         return consumer
 
     def _adapt(self) -> None:
@@ -206,12 +206,19 @@ class Sending:
     def connected(self) -> None:
         """ICE and DTLS are there: begin."""
         self.is_connected = True
-        self.reallocate()
+        self._begin(*self.consumers.values())
+
+    def _begin(self, *consumers: Consumer) -> None:
+        if self.bandwidth is None:
+            self.reallocate()
+        else:
+            for consumer in consumers:
+                self.resumed(consumer)
 
     def reallocate(self) -> None:
-        """Say anew which layers each consumer gets."""
+        """Say anew which layers each consumer gets; soon, where that takes an allocation."""
         if self.bandwidth is not None:
-            self.bandwidth.allocate(tuple(self.consumers.values()), self._plane.clock())
+            self.bandwidth.reallocate()
             return
         for consumer in tuple(self.consumers.values()):
             _give_preferred(consumer)
@@ -219,11 +226,18 @@ class Sending:
     def changed(self, consumer: Consumer) -> None:
         """Stop a consumer, or let it go on, as those of a whole room do at once.
 
-        To allocate for each of them then would hold up all packets: the next allocation, which is never far,
-        finds a layer for it, and others for what it leaves.
+        To allocate for each of them then would hold up all packets: the next allocation is never far.
         """
         if self.bandwidth is None or not consumer.is_active:
             _give_preferred(consumer)
+        else:
+            self.bandwidth.begin(consumer, consumer.producer.choices(self._plane.clock()))
+
+    def resumed(self, consumer: Consumer) -> None:
+        """Let a consumer begin whose peer waits for it."""
+        self.changed(consumer)
+        if self.bandwidth is not None and consumer.is_active and consumer.target == NONE:
+            self.bandwidth.reallocate()
 
     def overflown(self) -> None:
         """Too much waited for the pace and is gone: every picture begins anew."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import struct
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
+from sfu.bandwidth import Bandwidth
 from sfu.consumer import Consumer, Layers
 from sfu.producer import Producer
 from sfu.protocol import rtcp, rtp
 from sfu.protocol.codecs import TRANSPORT_SEQUENCE
 from sfu.protocol.parameters import RtpEncodingParameters
+from sfu.protocol.simulcast import NONE
 from tests.sfu.linked_world import (
     MID_ID,
     REPAIRED_ID,
@@ -178,6 +181,47 @@ async def test_a_throttled_viewer_falls_to_a_lower_layer_and_recovers() -> None:
     watch.viewer.down.bitrate = 0
     watch.run(30)
     assert watch.layer == 2
+
+
+async def test_whatever_a_peer_asks_for_is_allocated_once_and_not_too_often(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    watch = await _watch()
+    watch.run(12)
+    allocations = 0
+    allocate = Bandwidth.allocate
+
+    def counting(*arguments: Any) -> None:
+        nonlocal allocations
+        allocations += 1
+        allocate(*arguments)
+
+    monkeypatch.setattr(Bandwidth, "allocate", counting)
+    for priority in range(1, 101):
+        watch.consumer.set_priority(priority)
+        watch.consumer.set_preferred_layers(priority % 2)
+        watch.consumer.pause()
+        watch.consumer.resume()
+    assert allocations == 0
+    watch.run(0.1)
+    assert allocations == 1
+    assert watch.consumer.target == 0
+    for _ in range(200):
+        watch.consumer.set_preferred_layers(1)
+        watch.run(0.005)
+    assert 5 <= allocations <= 22
+    assert watch.layer == 1
+
+
+async def test_a_paused_consumer_gets_nothing_at_once() -> None:
+    watch = await _watch()
+    watch.run(12)
+    watch.consumer.pause()
+    assert watch.consumer.target == NONE
+    before = len(watch.viewer.packets)
+    watch.camera.frame(watch.world.clock.now)
+    watch.world.server.plane.flush()
+    assert len(watch.viewer.packets) == before
 
 
 async def test_numbers_go_on_without_a_gap_over_layer_switches() -> None:
