@@ -90,7 +90,7 @@ class Bandwidth:
         self._allocates_at = min(self._allocates_at, self._may_allocate_at)
 
     def begin(self, consumer: Consumer, choices: Sequence[Choice]) -> None:
-        """Give a consumer that has nothing the lowest layer, which comes soonest, if no layer is known yet."""
+        """Give a consumer that has nothing the lowest layer, which comes soonest, while none is known."""
         if consumer.target == NONE and not any(choice.bitrate for choice in choices):
             consumer.set_target(0, None)
 
