@@ -10,6 +10,7 @@ Rules:
 """
 
 from typing import Final
+from weakref import WeakSet
 
 from sfu.protocol.sequence import unwrap32
 
@@ -30,12 +31,19 @@ class PublisherClock:
         self._origin_seconds = origin_seconds
         self._first_arrival: float | None = None
         self._ntp_at_zero: int | None = None
-        self._tracks: list[TrackClock] = []
+        # A publication may live for days, and each camera that is turned on again is another stream.
+        self._tracks: WeakSet[TrackClock] = WeakSet()
 
     def track(self, clock_rate: int) -> "TrackClock":
-        """The clock of another RTP stream that counts ``clock_rate`` a second."""
-        self._tracks.append(TrackClock(self, clock_rate))
-        return self._tracks[-1]
+        """The clock of another RTP stream that counts ``clock_rate`` a second, for as long as it is kept."""
+        track = TrackClock(self, clock_rate)
+        self._tracks.add(track)
+        return track
+
+    @property
+    def track_count(self) -> int:
+        """How many streams are placed on it now."""
+        return len(self._tracks)
 
     def arrival_seconds(self, received_at: float) -> float:
         """Where the time of arrival is on this clock."""

@@ -131,6 +131,15 @@ def test_timestamps_that_jump_place_all_streams_anew_and_in_step() -> None:
     assert placed == pytest.approx([1.0, 1.0], abs=0.006)
 
 
+def test_streams_that_ended_are_forgotten() -> None:
+    publisher = PublisherClock()
+    audio = publisher.track(AUDIO)
+    for _ in range(100):
+        publisher.track(VIDEO).place(0, 10.0)
+    assert publisher.track_count == 1
+    audio.place(0, 10.0)
+
+
 def test_a_liar_cannot_run_away_from_the_time_of_arrival() -> None:
     video, audio = _senders()
     audio.placed(0.0, 10.0)
