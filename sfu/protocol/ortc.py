@@ -193,17 +193,25 @@ def consumer_encoding(consumable: RtpParameters, ssrc: int, *, has_rtx: bool) ->
 def reduce_feedback(
     codecs: Sequence[RtpCodecParameters], extension_uris: Sequence[str]
 ) -> tuple[RtpCodecParameters, ...]:
-    """Keep one kind of congestion feedback: transport-wide, else REMB, as the extensions allow."""
+    """Keep the feedback that is answered: NACK by RTX alone, so never for audio, and one kind on congestion.
+
+    That is transport-wide, else REMB, as the extensions allow.
+    """
     if TRANSPORT_SEQUENCE in extension_uris:
         dropped = {"goog-remb"}
     elif ABS_SEND_TIME in extension_uris:
         dropped = {"transport-cc"}
     else:
         dropped = {"transport-cc", "goog-remb"}
+    repaired = {codec.parameters.get("apt") for codec in codecs if is_rtx(codec)}
+
+    def is_kept(codec: RtpCodecParameters, entry: RtcpFeedback) -> bool:
+        if entry.type == "nack" and not entry.parameter:
+            return codec.payload_type in repaired
+        return entry.type not in dropped
+
     return tuple(
-        replace(
-            codec, rtcp_feedback=tuple(entry for entry in codec.rtcp_feedback if entry.type not in dropped)
-        )
+        replace(codec, rtcp_feedback=tuple(entry for entry in codec.rtcp_feedback if is_kept(codec, entry)))
         for codec in codecs
     )
 
@@ -346,12 +354,8 @@ def _consumed_codecs(
             continue
         for capability in capabilities.codecs:
             if match_codecs(capability, codec):
-                yield replace(codec, rtcp_feedback=_feedback(capability.rtcp_feedback, enable_rtx))
+                yield replace(codec, rtcp_feedback=capability.rtcp_feedback)
                 break
-
-
-def _feedback(feedback: Sequence[RtcpFeedback], enable_rtx: bool) -> tuple[RtcpFeedback, ...]:
-    return tuple(entry for entry in feedback if enable_rtx or entry.type != "nack" or entry.parameter)
 
 
 def _without_stray_rtx(codecs: Sequence[RtpCodecParameters]) -> list[RtpCodecParameters]:

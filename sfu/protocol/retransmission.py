@@ -15,7 +15,6 @@ from sfu.protocol.rtp import HEADER_SIZE, Buffer, RtpHeader
 from sfu.protocol.sequence import unwrap16, unwrap32
 
 VIDEO_PACKETS = 2500
-AUDIO_PACKETS = 200
 FIRST_CAPACITY = 160
 """Of what a consumer was sent: two seconds of 600 kb/s; more is found out as it comes."""
 MAX_AGE = 2.0

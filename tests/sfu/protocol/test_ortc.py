@@ -240,6 +240,25 @@ def test_consumer_without_rtx() -> None:
     assert RtcpFeedback(type="nack", parameter="pli") in result.codecs[0].rtcp_feedback
 
 
+def test_a_consumer_is_offered_no_nack_without_rtx() -> None:
+    peer = replace(ROUTER, codecs=tuple(codec for codec in ROUTER.codecs if not is_rtx(codec)))
+    assert _feedback(peer) == {"nack", "ccm", "transport-cc"}
+    assert (
+        RtcpFeedback(type="nack")
+        not in ortc.consumer_parameters(consumable(), peer, 1).codecs[0].rtcp_feedback
+    )
+
+
+def test_sound_is_asked_of_a_producer_again_and_never_sent_again() -> None:
+    codec = RtpCodecParameters(mime_type="audio/opus", payload_type=111, clock_rate=48_000, channels=2)
+    parameters = RtpParameters(codecs=(codec,), encodings=(RtpEncodingParameters(ssrc=5),))
+    mapping = ortc.producer_mapping(parameters, ROUTER, SSRC)
+    produced = ortc.consumable_parameters("audio", parameters, ROUTER, mapping)
+    assert RtcpFeedback(type="nack") in produced.codecs[0].rtcp_feedback
+    consumed = ortc.consumer_parameters(produced, ROUTER, 1)
+    assert "nack" not in {entry.type for entry in consumed.codecs[0].rtcp_feedback}
+
+
 def test_extensions_under_another_id_are_left_out() -> None:
     moved = tuple(replace(entry, preferred_id=entry.preferred_id + 1) for entry in ROUTER.header_extensions)
     result = ortc.consumer_parameters(consumable(), replace(ROUTER, header_extensions=moved), 1)

@@ -12,6 +12,7 @@ from sfu.protocol.errors import ProtocolError
 from sfu.protocol.parameters import (
     Direction,
     DtlsRole,
+    RtcpFeedback,
     RtpCodecParameters,
     RtpEncodingParameters,
     RtpParameters,
@@ -197,6 +198,22 @@ def test_a_viewers_numbers_are_mapped() -> None:
     assert consumption.payload_types == dict(zip(ours, [120, 124], strict=True))
     assert consumption.parameters.encodings[0].scalability_mode == "L2T1"
     assert {extension.id for extension in consumption.parameters.header_extensions} == {3, 4, 6, 7}
+
+
+@pytest.mark.parametrize("name", VIEWERS)
+def test_a_viewer_is_promised_no_repair_of_what_has_no_rtx(name: str) -> None:
+    for offered in parse_offer(sample(name)).sections:
+        wants = replace(
+            offered,
+            codecs=tuple(
+                replace(codec, rtcp_feedback=(*codec.rtcp_feedback, RtcpFeedback(type="nack")))
+                for codec in offered.codecs
+            ),
+        )
+        consumption = consumer_parameters(wants, OPUS if offered.kind == "audio" else VP8, SSRC)
+        assert consumption is not None
+        has_nack = RtcpFeedback(type="nack") in consumption.parameters.codecs[0].rtcp_feedback
+        assert has_nack == (consumption.parameters.encodings[0].rtx is not None)
 
 
 def test_the_level_is_that_of_what_is_sent() -> None:
