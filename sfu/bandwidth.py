@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from sfu.layer_choices import Choice, Offer
 from sfu.media_plane import MediaPlane
 from sfu.pacing import Piece, Waiting
 from sfu.protocol import rtcp
@@ -22,17 +23,7 @@ MIN_ALLOCATION_SECONDS: Final = 0.05
 MAX_PROBE_PACKETS: Final = 20
 """Per tick."""
 MAX_BITRATE: Final = 50_000_000
-MIN_TEMPORAL_LAYERS: Final = 3
-"""With so many temporal layers the lowest is a quarter of the frame rate."""
 _MICROSECONDS: Final = 1_000_000
-
-
-class Choice(NamedTuple):
-    """A layer that a consumer could get, with what it takes."""
-
-    spatial: int
-    temporal: int
-    bitrate: int
 
 
 class _PaddingLedger:
@@ -89,9 +80,9 @@ class Bandwidth:
         """Set the targets anew at one of the next ticks: once for all that changes until then."""
         self._allocates_at = min(self._allocates_at, self._may_allocate_at)
 
-    def begin(self, consumer: Consumer, choices: Sequence[Choice]) -> None:
+    def begin(self, consumer: Consumer, offer: Offer) -> None:
         """Give a consumer that has nothing the lowest layer, which comes soonest, while none is known."""
-        if consumer.target == NONE and not any(choice.bitrate for choice in choices):
+        if consumer.target == NONE and not offer.is_known:
             consumer.set_target(0, None)
 
     def allocate(self, consumers: Collection[Consumer], now: float) -> None:
@@ -102,24 +93,24 @@ class Bandwidth:
         for consumer in consumers:
             if not consumer.is_active:
                 consumer.set_target(NONE, 0)
-        choices = {consumer.id: consumer.producer.choices(now) for consumer in active}
-        demands = [_demand(consumer, choices[consumer.id]) for consumer in active]
+        offers = [consumer.producer.choices.at(now) for consumer in active]
+        demands = [_demand(consumer, offer) for consumer, offer in zip(active, offers, strict=True)]
         layers = self._allocator.allocate(self.estimate, demands, _microseconds(now))
         allocated = 0
-        for consumer in active:
-            layer = layers[consumer.id]
-            allocated += self._give(consumer, choices[consumer.id], layer)
+        for consumer, offer in zip(active, offers, strict=True):
+            allocated += self._give(consumer, offer, layers[consumer.id])
         self.controller.set_demand(allocated, min(wanted_bitrate(demands), self.maximum))
 
-    def _give(self, consumer: Consumer, choices: Sequence[Choice], layer: int) -> int:
+    def _give(self, consumer: Consumer, offer: Offer, layer: int) -> int:
         """Set a consumer's target; return what it takes."""
         if layer != NOTHING:
-            consumer.set_target(choices[layer].spatial, choices[layer].temporal)
-            return choices[layer].bitrate
-        if any(choice.bitrate for choice in choices):
+            choice = offer.choices[layer]
+            consumer.set_target(choice.spatial, choice.temporal)
+            return choice.bitrate
+        if offer.is_known:
             consumer.set_target(NONE, 0)
         else:
-            self.begin(consumer, choices)
+            self.begin(consumer, offer)
         return 0
 
     def tick(self, consumers: Collection[Consumer], now: float) -> None:
@@ -166,52 +157,39 @@ class Bandwidth:
                 return
 
 
-def _demand(consumer: Consumer, choices: Sequence[Choice]) -> Demand:
+def _demand(consumer: Consumer, offer: Offer) -> Demand:
     preferred = consumer.preferred_layers
     highest = None
     if preferred is not None:
         temporal = preferred.temporal
         wanted = [
             index
-            for index, choice in enumerate(choices)
+            for index, choice in enumerate(offer.choices)
             if choice.spatial < preferred.spatial
             or (choice.spatial == preferred.spatial and (temporal is None or choice.temporal <= temporal))
         ]
         highest = max(wanted, default=0)
+    takes_any_rate = preferred is not None and preferred.temporal == 0
     return Demand(
         consumer.id,
-        offered_bitrates(choices, is_any_rate=preferred is not None and preferred.temporal == 0),
-        _current(consumer, choices),
+        offer.bitrates if takes_any_rate else offer.smooth_bitrates,
+        _current(consumer, offer.choices),
         consumer.priority,
         highest,
         essential=not consumer.has_layers,
     )
 
 
-def offered_bitrates(choices: Sequence[Choice], *, is_any_rate: bool) -> tuple[int, ...]:
-    """What each takes. A larger picture at a quarter of the frame rate is worse than a smaller one in motion,
-    and counts as not sent unless that rate is what the consumer asked for."""
-    smallest = min((choice.spatial for choice in choices if choice.bitrate), default=0)
-    smooth = {choice.spatial for choice in choices if choice.temporal >= MIN_TEMPORAL_LAYERS - 1}
-    return tuple(
-        0
-        if choice.temporal == 0 and choice.spatial > smallest and choice.spatial in smooth and not is_any_rate
-        else choice.bitrate
-        for choice in choices
-    )
-
-
 def _current(consumer: Consumer, choices: Sequence[Choice]) -> int:
     """Return the highest choice that the target includes."""
-    target, temporal = consumer.target, consumer.target_temporal
-    return max(
-        (
-            index
-            for index, choice in enumerate(choices)
-            if choice.spatial == target and choice.temporal <= temporal
-        ),
-        default=NOTHING,
-    )
+    target, most = consumer.target, consumer.target_temporal
+    if target == NONE:
+        return NOTHING
+    for index in range(len(choices) - 1, -1, -1):
+        spatial, temporal, _ = choices[index]
+        if spatial == target and temporal <= most:
+            return index
+    return NOTHING
 
 
 def _microseconds(now: float) -> int:

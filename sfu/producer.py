@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
-from sfu.bandwidth import Choice
 from sfu.forwarding import ConsumerState
 from sfu.header_extensions import Batch
+from sfu.layer_choices import LayerChoices
 from sfu.media_plane import MediaPlane
 from sfu.pacing import Piece, pieces
 from sfu.producer_stream import ProducerStream
@@ -67,6 +67,7 @@ class Producer:
         self.type: ProducerType = _type_of(rtp_parameters, self.scalability)
         self.spatial_layers = max(len(rtp_parameters.encodings), self.scalability.spatial_layers)
         """Streams of simulcast, or layers of the one stream."""
+        self.choices = LayerChoices(self.streams, self.spatial_layers)
         self.keyframe_requests = KeyframeRequests()
         self._plane = plane
         self._owner = owner
@@ -74,8 +75,6 @@ class Producer:
         self._switched: list[Consumer] = []
         self._report: tuple[int, float] | None = None
         self._is_stale = False
-        self._choices: Sequence[Choice] = ()
-        self._choices_as_of: tuple[float, int] | None = None
 
     @property
     def taps(self) -> Sequence[Tap]:
@@ -179,18 +178,6 @@ class Producer:
     def _gets_packets(self, consumer: Consumer) -> bool:
         return consumer.is_active
 
-    def choices(self, now: float) -> Sequence[Choice]:
-        """Return the layers that consumers could get, the lowest first; a bitrate of 0 is one not sent.
-
-        Counted once where the consumers of a whole room ask in the same tick.
-        """
-        as_of = (now, sum(stream.rate.packets for stream in self.streams))
-        if as_of != self._choices_as_of:
-            self._choices_as_of = as_of
-            last = self.spatial_layers - 1
-            self._choices = [choice for stream in self.streams for choice in _choices(stream, last, now)]
-        return self._choices
-
     def note_switch(self, consumer: Consumer) -> None:
         """Let `consumer` be called when the batch has been sent."""
         self._switched.append(consumer)
@@ -277,16 +264,6 @@ class Producer:
             "keyFramesReceived": stream.keyframes,
             "active": stream.is_active(now),
         }
-
-
-def _choices(stream: ProducerStream, last: int, now: float) -> Iterator[Choice]:
-    """Yield the layers of one stream of a producer whose highest spatial layer is `last`."""
-    is_active = stream.is_active(now)
-    for spatial, temporal in stream.layers():
-        bitrate = stream.layer_rates.bitrate(spatial, temporal, now) if is_active else 0
-        if not stream.is_video and is_active:
-            bitrate = stream.rate.bitrate(now)
-        yield Choice(min(max(stream.index, spatial), last), temporal, bitrate)
 
 
 def _scalability(parameters: RtpParameters) -> ScalabilityMode:

@@ -231,7 +231,7 @@ class Sending:
         if self.bandwidth is None or not consumer.is_active:
             _give_preferred(consumer)
         else:
-            self.bandwidth.begin(consumer, consumer.producer.choices(self._plane.clock()))
+            self.bandwidth.begin(consumer, consumer.producer.choices.at(self._plane.clock()))
 
     def resumed(self, consumer: Consumer) -> None:
         """Let a consumer begin whose peer waits for it."""
