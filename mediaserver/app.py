@@ -145,6 +145,7 @@ class Server:
             self._chat,
             client_address,
             database,
+            state,
             self._lag,
             self._relay,
         )

@@ -8,7 +8,7 @@ from uuid import UUID
 from aiohttp import web
 
 from chat.errors import Refusal as ChatRefusal
-from chat.ports import SignIn
+from chat.ports import RateLimiter, SignIn
 from control_api.playback_grants import Grant
 from control_api.services.publish_tokens import PublishTokens
 from mediaserver.authorizer import Authorizer, WatchRefusal
@@ -17,12 +17,14 @@ from rtmp.ports import Refusal as WatchDenial
 from rtmp.ports import RefusalReason
 from sfu.room_errors import Refusal
 from sfu.room_ports import Grants
+from sfu.source_budget import network_of
 from storage.database import Database
 from storage.errors import StorageError
 from storage.repositories.chat_people import ChatPeople, RoomPerson
 from storage.repositories.users import Role, UserState
 
 UNAVAILABLE_SECONDS: Final = 2.0
+CONNECT_WINDOW_SECONDS: Final = 60.0
 GUEST: Final = "guest:"
 _STAFF: Final = frozenset((Role.MODERATOR, Role.ADMIN))
 
@@ -38,7 +40,10 @@ class Principal:
 
 
 class RtcAccess:
-    """Participants sign in as in the chat; a room's doors decide who may come in."""
+    """Participants sign in as in the chat; a room's doors decide who may come in.
+
+    ``connections_per_minute`` from one address.
+    """
 
     def __init__(
         self,
@@ -47,16 +52,21 @@ class RtcAccess:
         authorizer: Authorizer,
         admission: RoomAdmission,
         publish_tokens: PublishTokens,
+        limiter: RateLimiter,
+        connections_per_minute: int,
     ) -> None:
         self._people = ChatPeople(database)
         self._sign_in = sign_in
         self._authorizer = authorizer
         self._admission = admission
         self._publish_tokens = publish_tokens
+        self._limiter = limiter
+        self._connections_per_minute = connections_per_minute
 
     async def admit(self, request: web.Request) -> Principal:
         address = self._sign_in.address_of(request)
         try:
+            await self._limit(address)
             user = await self._sign_in.identify(request)
         except ChatRefusal as refusal:
             raise Refusal(refusal.code, refusal.message, refusal.retry_after) from refusal
@@ -65,6 +75,14 @@ class RtcAccess:
         if user is None:
             return Principal(f"{GUEST}{secrets.token_urlsafe(12)}", "Guest", address)
         return Principal(str(user.user_id), user.display_name, address, user.user_id)
+
+    async def _limit(self, address: str) -> None:
+        network = network_of(address)
+        key = f"rtc:connect:{network if isinstance(network, str) else network.hex()}"
+        allowance = await self._limiter.take(key, self._connections_per_minute, CONNECT_WINDOW_SECONDS)
+        if not allowance.is_allowed:
+            text = "Too many connections from your address; wait a little."
+            raise Refusal("rate_limited", text, allowance.reset_seconds)
 
     async def authorize(self, room: str, token: str | None, principal: object) -> Grants:
         assert isinstance(principal, Principal)
@@ -122,6 +140,7 @@ class RtcAccess:
             can_moderate=True,
             is_host=True,
             is_guest=person is None,
+            address=principal.address,
         )
 
     async def _guest(self, room_id: UUID, user_id: UUID | None, principal: Principal) -> Grants:
@@ -129,7 +148,7 @@ class RtcAccess:
         person = await self._people.person(room_id, user_id) if user_id is not None else None
         identity, name = _names(principal, person)
         if person is None or person.user_id != principal.user_id or person.state is not UserState.ACTIVE:
-            return Grants(str(room_id), identity, name, is_guest=person is None)
+            return Grants(str(room_id), identity, name, is_guest=person is None, address=principal.address)
         may_moderate = person.is_owner or person.is_moderator or person.site_role in _STAFF
         return Grants(
             str(room_id),
@@ -138,6 +157,7 @@ class RtcAccess:
             can_publish=person.is_owner,
             can_moderate=may_moderate,
             is_host=person.is_owner,
+            address=principal.address,
         )
 
 

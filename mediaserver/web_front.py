@@ -42,6 +42,7 @@ from mediaserver.webrtc_plane import WebRtcPlane
 from storage.database import Database
 from storage.errors import StorageError
 from storage.redis_bus import BusRelay
+from storage.shared_state import SharedState
 
 
 class WebFront:
@@ -57,6 +58,7 @@ class WebFront:
         chat: ChatPlane,
         client_address: ClientAddress,
         database: Database,
+        state: SharedState,
         lag: LoopLag,
         relay: BusRelay | None,
     ) -> None:
@@ -77,13 +79,20 @@ class WebFront:
         if control.test_subscription_till is not None:
             add_test_checkout(app, control.test_subscription_till, ReturnAddresses("", "subscription"))
         chat.open_door(app, control.chat_sign_in)
-        self._open_webrtc(app, authorizer, control)
+        self._open_webrtc(app, authorizer, control, state, settings.rtc.connections_per_minute)
         add_health_routes(app, self._checks(settings, control))
         if settings.metrics.enabled:
             add_metrics_route(app, self._metric_sources(lag, relay))
         self.port = 0
 
-    def _open_webrtc(self, app: web.Application, authorizer: Authorizer, control: ControlPlane) -> None:
+    def _open_webrtc(
+        self,
+        app: web.Application,
+        authorizer: Authorizer,
+        control: ControlPlane,
+        state: SharedState,
+        connections_per_minute: int,
+    ) -> None:
         tokens = control.publish_tokens
         rooms = RtcAccess(
             self._database,
@@ -91,6 +100,8 @@ class WebFront:
             authorizer,
             RoomAdmission(self._database, PlaybackAccess(self._database)),
             tokens,
+            state,
+            connections_per_minute,
         )
         access = WebRtcAccess(authorizer, self._media.live, tokens)
         self._webrtc.open_doors(app, access, rooms, self._client_address.of)

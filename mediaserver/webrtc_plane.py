@@ -73,7 +73,11 @@ class WebRtcPlane:
         self.ingest = WebRtcIngest(hub, self._publisher_ended)
         WebRtcAudience(hub, self._viewers_of_publisher)
         self.play = WebRtcPlay(hub, self._executor, self.ingest.is_publishing)
-        room_options = RoomOptions(participants=rtc.max_participants, publishers=rtc.max_publishers)
+        room_options = RoomOptions(
+            participants=rtc.max_participants,
+            publishers=rtc.max_publishers,
+            guests_per_address=rtc.max_guests_per_address,
+        )
         self.rooms = WebRtcRooms(self.server, self.ingest, self.play, room_options)
         self.whip: Whip | None = None
         self.whep: Whep | None = None

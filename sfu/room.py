@@ -31,6 +31,7 @@ from sfu.room_messages import (
 )
 from sfu.room_ports import DataProducerPort, Grants, ProducerPort, RouterPort, VolumeInfo
 from sfu.room_stage import Stage
+from sfu.source_budget import network_of
 from sfu.spotlight import Spotlight
 
 CLOSE_REMOVED: Final = 4403
@@ -41,6 +42,7 @@ MAX_BARRED: Final = 1_000
 @dataclass(frozen=True, slots=True)
 class RoomOptions:
     """`publishers` may be on the stage, hosts included; `per_identity` is for several tabs of one user.
+    `guests_per_address` have no identity but their connection's.
 
     `away_seconds` is how long a participant without connection stays, `last_speakers` how many are named.
     """
@@ -48,6 +50,7 @@ class RoomOptions:
     participants: int = 200
     publishers: int = 16
     per_identity: int = 5
+    guests_per_address: int = 30
     away_seconds: float = 30.0
     invitation_seconds: float = 60.0
     last_speakers: int = 9
@@ -85,7 +88,10 @@ class Room:
         return found
 
     def join(self, grants: Grants, link: Link) -> Participant:
-        """Let somebody in. Raises Refusal: `removed`, `room_full`, `too_many_connections`."""
+        """Let somebody in.
+
+        Raises Refusal: `removed`, `room_full`, `too_many_connections`, `too_many_guests`.
+        """
         self._check_entrance(grants)
         role, muted = self.stage.entrance(grants)
         media = ParticipantMedia(self.router, self.options.media)
@@ -104,6 +110,14 @@ class Room:
         own = sum(other.grants.identity == grants.identity for other in self._participants.values())
         if own >= self.options.per_identity:
             raise Refusal("too_many_connections", "You are in this room too often already.")
+        if grants.is_guest and grants.address:
+            self._check_guests(grants.address)
+
+    def _check_guests(self, address: str) -> None:
+        network = network_of(address)
+        guests = (one.grants for one in self if one.grants.is_guest and one.grants.address)
+        if sum(network_of(one.address) == network for one in guests) >= self.options.guests_per_address:
+            raise Refusal("too_many_guests", "Too many guests came from your address; sign in.")
 
     def resume(self, resume_token: str, grants: Grants, link: Link) -> Participant | None:
         """Give a participant its new connection; None if it is gone, or was somebody else.

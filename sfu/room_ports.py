@@ -29,7 +29,8 @@ class Grants:
 
     `identity` is the user's, or a guest's own, which may be another for each of their connections
     (`is_guest`). `name` is shown to the others. `is_host` is whose room it is. `can_publish` puts somebody on
-    the stage at once, others need an invitation.
+    the stage at once, others need an invitation. `address` is where they connect from, told to nobody; empty
+    if it is not known.
     """
 
     room_id: str
@@ -40,6 +41,7 @@ class Grants:
     can_moderate: bool = False
     is_host: bool = False
     is_guest: bool = False
+    address: str = ""
 
     def may_be_same(self, other: Grants) -> bool:
         """Whether who has a resume token, too, is the same: of a guest nothing else is known."""

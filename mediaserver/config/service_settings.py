@@ -42,6 +42,12 @@ class RtcSettings(Group):
     max_participants: Count = 200
     """People in one room of /rtc at once. Each hears of all the others."""
 
+    max_guests_per_address: Count = 30
+    """People without an account from one IP address in one room of /rtc at once."""
+
+    connections_per_minute: Count = 60
+    """Connections to /rtc that one IP address may open in a minute."""
+
     max_publishers: Count = 16
     """Places on the stage of one room of /rtc: people who may send sound and video, the hosts included."""
 

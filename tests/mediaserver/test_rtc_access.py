@@ -23,6 +23,7 @@ from storage.bus import Bus
 from storage.database import Database
 from storage.repositories import Role, Rooms, Users, UserState, Visibility
 from storage.repositories.chat_people import ChatPeople
+from storage.shared_state import LocalState
 from storage.stream_keys import StreamKeyDigester
 from tests.control_api.rooms_world import FakeMedia
 
@@ -30,6 +31,7 @@ DIGESTER = StreamKeyDigester(b"secret")
 PLAYBACK = PlaybackGrants(b"secret")
 PUBLISH = PublishGrants(b"secret")
 ADDRESS = "192.0.2.1"
+CONNECTIONS = 20
 
 
 class Names:
@@ -37,11 +39,14 @@ class Names:
 
     def __init__(self, database: Database) -> None:
         self._users = Users(database)
+        self.address = ADDRESS
+        self.identified = 0
 
     def address_of(self, request: web.Request) -> str:
-        return ADDRESS
+        return self.address
 
     async def identify(self, request: web.Request) -> Identity | None:
+        self.identified += 1
         name = request.query.get("name")
         if name == "forged":
             raise ChatRefusal("invalid_token", "The token is no good.")
@@ -59,7 +64,10 @@ class World:
         tokens = PublishTokens(database, RoomsService(database, DIGESTER), PUBLISH, FakeMedia())
         admission = RoomAdmission(database, PlaybackAccess(database))
         self.database = database
-        self.access = RtcAccess(database, Names(database), authorizer, admission, tokens)
+        self.sign_in = Names(database)
+        self.access = RtcAccess(
+            database, self.sign_in, authorizer, admission, tokens, LocalState(), CONNECTIONS
+        )
         self.people: dict[str, UUID] = {}
         self.room = UUID(int=0)
 
@@ -176,3 +184,35 @@ async def test_rights_are_reviewed_without_the_token(world: World) -> None:
     await Users(world.database).set_state(world.people["alice"], UserState.SUSPENDED)
     with pytest.raises(Refusal):
         await world.access.review(host, await world.principal(None))
+
+
+@pytest.mark.parametrize(
+    ("address", "neighbour", "stranger"),
+    [("192.0.2.1", "192.0.2.1", "192.0.2.2"), ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1")],
+)
+async def test_an_address_connects_only_so_often(
+    world: World, address: str, neighbour: str, stranger: str
+) -> None:
+    world.sign_in.address = address
+    for _ in range(CONNECTIONS):
+        await world.principal(None)
+    world.sign_in.address = neighbour
+    with pytest.raises(Refusal) as refused:
+        await world.principal("bob")
+    assert refused.value.code == "rate_limited"
+    assert refused.value.retry_after
+    assert world.sign_in.identified == CONNECTIONS, "nothing else is asked for them"
+    world.sign_in.address = stranger
+    await world.principal(None)
+
+
+async def test_the_room_knows_where_people_come_from(world: World) -> None:
+    host = PUBLISH.sign(world.room, world.people["alice"]).token
+    for grants in (
+        await world.grants(None),
+        await world.grants("bob"),
+        await world.grants("alice"),
+        await world.grants(None, host),
+    ):
+        assert grants.address == ADDRESS
+        assert (await world.access.review(grants, await world.principal(None))).address == ADDRESS

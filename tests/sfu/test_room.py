@@ -32,11 +32,13 @@ from sfu.room_messages import (
     Unmuted,
     Volumes,
 )
+from sfu.room_ports import Grants
 from tests.sfu.rooms_world import (
     CAPABILITIES,
     HOST,
     LISTENER,
     MODERATOR,
+    ROOM,
     SPEAKER,
     FakeLink,
     RoomWorld,
@@ -91,6 +93,34 @@ def test_one_identity_may_come_only_so_often() -> None:
 
     with refused("too_many_connections"):
         world.join(SPEAKER)
+
+
+def guest(number: int, address: str = "192.0.2.1") -> Grants:
+    return Grants(ROOM, f"guest:{number}", "Guest", is_guest=True, address=address)
+
+
+@pytest.mark.parametrize(
+    ("address", "neighbour", "stranger"),
+    [("192.0.2.1", "192.0.2.1", "192.0.2.2"), ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1")],
+)
+def test_one_address_sends_only_so_many_guests(address: str, neighbour: str, stranger: str) -> None:
+    world = RoomWorld(RoomOptions(guests_per_address=2))
+    first = world.join(guest(1, address))
+    world.join(guest(2, neighbour))
+    world.join(replace(SPEAKER, address=address))
+
+    with refused("too_many_guests"):
+        world.join(guest(3, neighbour))
+    world.join(guest(4, stranger))
+    world.join(replace(LISTENER, address=address))
+    world.room.leave(first)
+    world.join(guest(5, address))
+
+
+def test_guests_of_unknown_address_are_not_counted_together() -> None:
+    world = RoomWorld(RoomOptions(guests_per_address=1))
+    world.join(guest(1, ""))
+    world.join(guest(2, ""))
 
 
 def test_on_a_full_stage_speakers_listen_and_hosts_have_a_place() -> None:
