@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hmac import compare_digest
 from typing import Final
@@ -68,7 +68,7 @@ class Room:
         self._owners: dict[str, Participant] = {}
         self._producing: Participant | None = None
         self.active_speaker: ActiveSpeaker | None = None
-        self._barred: dict[str, None] = {}
+        self._barred: dict[Hashable, None] = {}
         self.spotlight: Final = Spotlight(self, options.last_speakers)
         self.stage: Final = Stage(self, options.publishers, options.invitation_seconds)
         router.add_listener(self)
@@ -103,7 +103,7 @@ class Room:
         return participant
 
     def _check_entrance(self, grants: Grants) -> None:
-        if grants.identity in self._barred and not grants.is_host:
+        if not grants.is_host and not self._barred.keys().isdisjoint(_marks(grants)):
             raise Refusal("removed", "You were removed from this room.")
         if len(self._participants) >= self.options.participants:
             raise Refusal("room_full", "The room is full.", 10)
@@ -166,11 +166,15 @@ class Room:
         self._tell_all(ParticipantLeft(participant_id=participant.id, reason=reason))
 
     def remove(self, by: Participant, target: Participant) -> None:
-        """Let a moderator take somebody out, who may not come back as long as the room lives."""
+        """Let a moderator take somebody out, who may not come back as long as the room lives.
+
+        A guest is another each time: no guests of that address may come, who are in the room already stay.
+        """
         by.check_moderates(target)
-        while len(self._barred) >= MAX_BARRED:
-            del self._barred[next(iter(self._barred))]
-        self._barred[target.grants.identity] = None
+        for mark in _marks(target.grants):
+            while len(self._barred) >= MAX_BARRED:
+                del self._barred[next(iter(self._barred))]
+            self._barred[mark] = None
         same = [one for one in self if one.grants.identity == target.grants.identity]
         for one in same:
             if one is target or one.role.rank < by.role.rank:
@@ -348,6 +352,13 @@ class Room:
         for participant in list(self):
             if participant is not but:
                 participant.tell(message)
+
+
+def _marks(grants: Grants) -> list[Hashable]:
+    """Return what somebody is known again by."""
+    if grants.is_guest and grants.address:
+        return [grants.identity, ("guests of", network_of(grants.address))]
+    return [grants.identity]
 
 
 def _data_producer_info(owner: Participant, data_producer: DataProducerPort) -> DataProducerInfo:

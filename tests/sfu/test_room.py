@@ -123,6 +123,26 @@ def test_guests_of_unknown_address_are_not_counted_together() -> None:
     world.join(guest(2, ""))
 
 
+def test_a_guest_who_was_removed_is_not_back_as_another(world: RoomWorld) -> None:
+    ana, leo = world.join(HOST), world.join(guest(1, "2001:db8::1"))
+    bystander = world.join(guest(2, "2001:db8::2"))
+    world.room.remove(ana, leo)
+
+    with refused("removed"):
+        world.join(guest(3, "2001:db8::1"))
+    with refused("removed"):
+        world.join(guest(4, "2001:db8::3"))
+    assert bystander.id in world.room.participants
+    world.join(guest(5, "2001:db8:0:1::1"))
+    world.join(replace(SPEAKER, address="2001:db8::1"))
+
+
+def test_an_address_is_not_barred_for_what_a_user_did(world: RoomWorld) -> None:
+    ana, leo = world.join(HOST), world.join(replace(LISTENER, address="192.0.2.1"))
+    world.room.remove(ana, leo)
+    world.join(guest(1, "192.0.2.1"))
+
+
 def test_on_a_full_stage_speakers_listen_and_hosts_have_a_place() -> None:
     world = RoomWorld(RoomOptions(publishers=1))
 
