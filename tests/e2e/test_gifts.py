@@ -75,6 +75,14 @@ async def test_one_gives_and_everybody_sees_it(room: Room, chromium: Chromium) -
     assert giver.problems == other.problems == []
 
 
+async def test_only_what_is_live_is_given_to(server: ServerProcess, chromium: Chromium) -> None:
+    page = await chromium.open(Room(server, *server.create_room("Not live")).watch_url)
+    await page.wait_for(f"{IS_CONNECTED} && document.getElementById('board').checkVisibility()")
+    assert not await page.evaluate(GIFT_OFFERED)
+    assert await page.evaluate("document.getElementById('board-empty').textContent") != ""
+    assert page.problems == []
+
+
 async def test_tips_and_coins_that_do_not_suffice(room: Room, chromium: Chromium) -> None:
     page = await _watch(room, chromium)
     await _sign_in_to_give(page, "ben")
@@ -88,6 +96,14 @@ async def test_tips_and_coins_that_do_not_suffice(room: Room, chromium: Chromium
     await _buy_first_package(room, page, chromium)
     await page.wait_for(f"{TITLE} === 'Send a gift' && Number({BALANCE}.replace(',', '')) > 75")
     assert page.problems == []
+
+
+async def test_whoever_is_signed_out_meanwhile_is_asked_again(room: Room, chromium: Chromium) -> None:
+    page = await _watch(room, chromium)
+    await _sign_in_to_give(page, "mia")
+    await page.call("Network.clearBrowserCookies")
+    await _tap(page, "Rose")
+    await page.wait_for(f"{TITLE} === 'Sign in' && {NOTE}.includes('session has ended')")
 
 
 async def test_a_lost_connection_pays_once(room: Room, chromium: Chromium) -> None:
@@ -187,7 +203,11 @@ async def _submit(page: Page, form: str, values: dict[str, str]) -> None:
 async def _buy_first_package(room: Room, page: Page, chromium: Chromium) -> None:
     """Pay at the test checkout, and come back. The server does not know which port it was given."""
     await page.wait_for("document.querySelector('.gift-package') !== null")
-    await page.evaluate("document.querySelector('.gift-package').click()")
+    await page.evaluate("document.querySelector('.gift-package').id = 'package'")
+    await page.click("package")
+    await page.wait_for(
+        "document.querySelector('.gift-waiting')?.textContent.startsWith('Pay in the other tab')"
+    )
     address = await page.wait_for("document.querySelector('.gift-checkout')?.href")
     checkout = await chromium.open(room.server.base_url + urlsplit(address).path)
     await checkout.evaluate("document.querySelector('.pay').click()")

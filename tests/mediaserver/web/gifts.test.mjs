@@ -38,8 +38,11 @@ const lost = { code: 'unreachable' };
 describe('the till', () => {
   test('asks again with the same key until there is an answer', async () => {
     const api = new Answers(lost, { code: 'unavailable', status: 503 }, { coins: 90 });
-    assert.deepEqual(await new Till(api, soon).pay('/x', { quantity: 1 }), { coins: 90 });
-    assert.equal(api.calls.length, 3);
+    const till = new Till(api, soon);
+    let lostTimes = 0;
+    till.addEventListener('lost', () => (lostTimes += 1));
+    assert.deepEqual(await till.pay('/x', { quantity: 1 }), { coins: 90 });
+    assert.deepEqual([api.calls.length, lostTimes], [3, 2]);
     assert.equal(new Set(api.keys).size, 1);
   });
 
@@ -78,7 +81,7 @@ describe('giving', () => {
 
   test('what is tapped while the server is asked goes together, gift by gift', async () => {
     const api = new Answers();
-    const giving = new Giving(new Till(api, soon), 'room');
+    const giving = new Giving(new Till(api, soon), 'room', soon);
     for (const gift of [ROSE, ROSE, STAR, ROSE]) giving.give(gift, 1);
     assert.equal(giving.outstanding, 80);
     while (giving.outstanding > 0) await after(giving, 'change');
@@ -89,15 +92,28 @@ describe('giving', () => {
     ]);
   });
 
+  test('taps shortly after an answer are gathered', async () => {
+    const api = new Answers();
+    let go;
+    const giving = new Giving(new Till(api, soon), 'room', () => new Promise((resolve) => (go = resolve)));
+    giving.give(ROSE, 1);
+    await after(giving, 'given');
+    await soon();
+    for (const quantity of [1, 5]) giving.give(ROSE, quantity);
+    go();
+    await after(giving, 'given');
+    assert.deepEqual(api.calls.map(({ body }) => body.quantity), [1, 6]);
+  });
+
   test('one order never holds more than may be given at once, and not everything waits', () => {
-    const giving = new Giving({ pay: () => new Promise(() => {}) }, 'room');
+    const giving = new Giving({ pay: () => new Promise(() => {}) }, 'room', soon);
     const taken = Array.from({ length: 20 }, () => giving.give(ROSE, MOST_AT_ONCE));
     assert.equal(taken.filter(Boolean).length, 9);
   });
 
   test('what nobody answered is asked for again as it was, and paid once', async () => {
     const api = new Answers({}, lost, lost, lost, lost);
-    const giving = new Giving(new Till(api, soon), 'room');
+    const giving = new Giving(new Till(api, soon), 'room', soon);
     for (const gift of [ROSE, ROSE, ROSE]) giving.give(gift, 1);
     await after(giving, 'refused');
     giving.give(ROSE, 1);
@@ -109,7 +125,7 @@ describe('giving', () => {
   });
 
   test('a refusal drops what waits behind it', async () => {
-    const giving = new Giving(new Till(new Answers({ code: 'room_not_live' }), soon), 'room');
+    const giving = new Giving(new Till(new Answers({ code: 'room_not_live' }), soon), 'room', soon);
     giving.give(ROSE, 1);
     giving.give(STAR, 1);
     const { gift, error } = await after(giving, 'refused');

@@ -11,6 +11,10 @@ export class Sheet {
     this.#sheet.addEventListener('keydown', (event) => this.#key(event));
   }
 
+  get isOpen() {
+    return !this.#sheet.hidden;
+  }
+
   open(title, ...content) {
     if (this.#sheet.hidden) this.#before = document.activeElement;
     byId('chat-sheet-title').textContent = title;

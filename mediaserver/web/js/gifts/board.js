@@ -5,9 +5,10 @@ import { icon } from '../ui/icons.js';
 
 const PERIODS = ['day', 'week', 'all'];
 const LEADERS = 5;
-const PAUSE_SECONDS = 5;
+/** Shorter after a while without gifts, longer while they rain: one address may ask the server so often only. */
+const PAUSE_SECONDS = { least: 5, most: 60 };
 /** Not everybody who watches asks at the same moment. */
-const SPREAD_SECONDS = 3;
+const SPREAD = 0.5;
 const EMPTY = { day: 'Nobody has given anything today.', week: 'Nobody has given anything this week.', all: 'Nobody has given anything yet.' };
 
 export class Board {
@@ -17,6 +18,7 @@ export class Board {
   #isInSight = false;
   #isStale = false;
   #timer = 0;
+  #pause = PAUSE_SECONDS.least;
 
   constructor(api, roomId) {
     this.#api = api;
@@ -47,7 +49,7 @@ export class Board {
 
   async #refresh() {
     this.#isStale = false;
-    this.#timer ||= setTimeout(() => this.#rested(), (PAUSE_SECONDS + Math.random() * SPREAD_SECONDS) * 1000);
+    this.#timer ||= setTimeout(() => this.#rested(), this.#pause * (1 + Math.random() * SPREAD) * 1000);
     const period = this.#period;
     const answer = await this.#api.call('GET', `${this.#path}&period=${period}`).catch(() => null);
     if (answer !== null && period === this.#period) this.#show(answer.data);
@@ -55,6 +57,7 @@ export class Board {
 
   #rested() {
     this.#timer = 0;
+    this.#pause = this.#isStale ? Math.min(2 * this.#pause, PAUSE_SECONDS.most) : PAUSE_SECONDS.least;
     this.#refreshIfStale();
   }
 

@@ -11,6 +11,8 @@ import { Till } from './till.js';
 import { Tray } from './tray.js';
 import { Wallet } from './wallet.js';
 
+const LOST = 'The connection was lost. Trying again: nothing is paid twice.';
+
 export class Gifts {
   #account;
   #sheet;
@@ -76,6 +78,7 @@ export class Gifts {
     this.#tray.addEventListener('give', ({ detail }) => void this.#give(detail));
     this.#tray.addEventListener('tip', ({ detail }) => void this.#tip(detail));
     this.#giving.addEventListener('change', () => this.#showCoins());
+    this.#till.addEventListener('lost', () => this.#sheet.say(LOST));
     this.#giving.addEventListener('given', ({ detail }) => this.#given(detail));
     this.#giving.addEventListener('refused', ({ detail }) => this.#refused(detail));
     addEventListener('focus', () => this.#lookedAt());
@@ -86,12 +89,16 @@ export class Gifts {
     // The chat knows of the cookie before the page does.
     if (this.#account.user === null && this.#room.isSignedIn) await this.#account.restore();
     if (this.#account.user === null) {
-      this.#signIn.open(() => void this.#open());
+      this.#askToSignIn();
       return;
     }
     const failure = await Promise.all([this.#catalogue.load(), this.#wallet.refresh()]).catch((error) => error);
     this.#tray.open(this.#catalogue.gifts, this.#left);
     if (!Array.isArray(failure)) this.#refuse(failure);
+  }
+
+  #askToSignIn() {
+    this.#signIn.open(() => void this.#open());
   }
 
   get #left() {
@@ -107,6 +114,7 @@ export class Gifts {
   }
 
   #given({ gift, answer }) {
+    this.#sheet.say('');
     this.#wallet.set(answer.wallet.coins);
     this.#tray.given(gift, answer.giftTransaction.combo);
   }
@@ -114,16 +122,24 @@ export class Gifts {
   #refused({ gift, error }) {
     this.#tray.refused(gift);
     if (error.code === 'insufficient_coins') void this.#wallet.refresh().catch(() => {});
+    // Who has closed the tray meanwhile must hear of it as well.
+    if (!this.#sheet.isOpen) this.#tray.open(this.#catalogue.gifts, this.#left);
     this.#refuse(error);
   }
 
   async #tip(tip) {
     if (await this.#isShort(tip.coins)) return this.#tooDear(`The tip is ${coinsText(tip.coins)}`);
+    let refusal = null;
     await this.#sheet.attempt(async () => {
-      const answer = await this.#till.pay(`/rooms/${this.#roomId}/tips`, tip);
-      this.#wallet.set(answer.wallet.coins);
-      this.#tray.tipped();
+      try {
+        this.#wallet.set((await this.#till.pay(`/rooms/${this.#roomId}/tips`, tip)).wallet.coins);
+        this.#tray.tipped();
+      } catch (error) {
+        refusal = error;
+      }
     });
+    if (refusal === null) this.#sheet.say('');
+    else this.#refuse(refusal);
   }
 
   /** Coins may have come since they were counted. */
@@ -137,9 +153,15 @@ export class Gifts {
   }
 
   #refuse(error) {
-    if (error.code === 'insufficient_coins') void this.#shop.open(errorText(error));
-    else this.#sheet.say(errorText(error));
-    if (error.status === 401) this.#account.forget();
+    if (error.code === 'insufficient_coins') {
+      void this.#shop.open(errorText(error));
+      return;
+    }
+    if (error.status === 401) {
+      this.#account.forget();
+      this.#askToSignIn();
+    }
+    this.#sheet.say(errorText(error));
   }
 
   #showCoins() {

@@ -1,23 +1,30 @@
 /**
- * What was tapped, given one after the other: taps that come while the server is asked are gathered.
+ * What was tapped, given one after the other. Taps that come while the server is asked, and shortly afterwards, are
+ * gathered: somebody who taps as fast as they can makes a request a second, and not as many as the server bears with.
  *
  * Fires 'given' (`detail`: gift, and the answer of the server), 'refused' (`detail`: gift, error; what waited is
  * dropped, as it would fare no better) and 'change' whenever `outstanding` is another.
  */
+import { pause } from './pause.js';
+
 export const MOST_AT_ONCE = 1000;
 const MOST_WAITING = 8;
+const GATHER_SECONDS = 0.8;
 
 export class Giving extends EventTarget {
   #till;
   #path;
+  #wait;
   #waiting = [];
   #now = null;
   #isWorking = false;
   /** Nobody knows whether it was paid: who gives the same again asks for this one. */
   #lost = null;
 
-  constructor(till, roomId) {
+  /** `wait(seconds)` gives a promise. */
+  constructor(till, roomId, wait = pause) {
     super();
+    this.#wait = wait;
     this.#till = till;
     this.#path = `/rooms/${roomId}/gifts`;
   }
@@ -56,6 +63,7 @@ export class Giving extends EventTarget {
       this.#now = this.#waiting.shift();
       await this.#pay(this.#now);
       this.#changed();
+      await this.#wait(GATHER_SECONDS);
     }
     this.#isWorking = false;
   }

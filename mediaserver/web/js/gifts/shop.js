@@ -4,7 +4,7 @@ import { coinsText, moneyText } from '../format.js';
 import { icon } from '../ui/icons.js';
 
 const LOOK_AGAIN_SECONDS = 2;
-const MOST_LOOKS = 15;
+const MOST_LOOKS = 10;
 
 export class Shop {
   #api;

@@ -4,16 +4,20 @@
  * Whoever loses the connection does not know whether they have paid. The same asked for again, by the till itself
  * or by somebody who presses the button once more, goes with the same key and is paid once.
  */
+import { pause } from './pause.js';
+
 const PAUSES_SECONDS = [0.5, 2, 5];
 const UNANSWERED = ['unreachable', 'unknown', 'internal_error', 'unavailable', 'request_in_progress'];
 
-export class Till {
+/** Fires 'lost' when it has to ask again. */
+export class Till extends EventTarget {
   #api;
   #wait;
   #keys = new Map();
 
   /** `wait(seconds)` gives a promise. */
   constructor(api, wait = pause) {
+    super();
     this.#api = api;
     this.#wait = wait;
   }
@@ -43,7 +47,9 @@ export class Till {
           throw error;
         }
       }
-      if (seconds !== null) await this.#wait(seconds);
+      if (seconds === null) break;
+      this.dispatchEvent(new Event('lost'));
+      await this.#wait(seconds);
     }
     throw { code: 'unanswered' };
   }
@@ -53,8 +59,4 @@ export class Till {
 function newKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
-}
-
-function pause(seconds) {
-  return new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 }
