@@ -37,7 +37,7 @@ PROTOCOL: Final = "whep"
 class WebRtcAccess:
     """Implements sfu.ports.PublishAccess and sfu.ports.ViewAccess.
 
-    Viewers count with those of the other doors, from when they ask: who waits for a stream has a place.
+    Viewers count with those of the other doors, from when they are connected: asking costs them nothing.
     """
 
     def __init__(self, authorizer: Authorizer, live: LiveDelivery, publish_tokens: PublishTokens) -> None:
@@ -84,14 +84,19 @@ class WebRtcAccess:
         return ViewGrant(answer.room_id, answer.viewer_id, answer.max_viewers)
 
     def joined(self, grant: ViewGrant, leave: Callable[[], None]) -> Callable[[], None]:
-        sessions, viewers = self._live.sessions, self._viewers
+        sessions = self._live.sessions
         session = sessions.open(grant.room_id, grant.viewer_id)
         session.on_close = leave
+        return lambda: sessions.leave(session)
+
+    def connected(self, grant: ViewGrant) -> Callable[[], None] | None:
+        viewers = self._viewers
+        if self._live.is_full:
+            return None
         viewers.viewers += 1
         viewers.viewers_joined += 1
 
         def left() -> None:
-            sessions.leave(session)
             viewers.viewers -= 1
 
         return left

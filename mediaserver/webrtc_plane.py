@@ -146,7 +146,7 @@ class WebRtcPlane:
         """Those of a stream from the hub are counted by what it is offered in."""
         if self.whep is None or not self.ingest.is_publishing(room_id):
             return 0
-        return len(self.whep.sessions.of_room(room_id))
+        return self.whep.sessions.connected(room_id)
 
     def _as_aac(self, stream: Stream) -> Stream:
         """Browsers publish nothing but Opus; whose encoder chose it over RTMP has players for it."""

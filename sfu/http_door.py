@@ -22,7 +22,14 @@ from msgspec import Struct
 from sfu import http_messages as messages
 from sfu.errors import SfuError, TooManyTransports, TransportClosed
 from sfu.http_messages import Problem
-from sfu.http_sessions import CONNECT_SECONDS, MAX_SESSIONS, HttpSession, HttpSessions
+from sfu.http_sessions import (
+    CONNECT_SECONDS,
+    HURRIED_AFTER,
+    HURRIED_SECONDS,
+    MAX_SESSIONS,
+    HttpSession,
+    HttpSessions,
+)
 from sfu.ports import Refusal
 from sfu.protocol.errors import ProtocolError
 from sfu.protocol.ortc import UnsupportedParameters
@@ -39,10 +46,16 @@ Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 class DoorOptions(Struct, frozen=True, kw_only=True):
-    """Limits of one protocol; `posts_per_second` and `post_burst` count for each address."""
+    """Limits of one protocol; `posts_per_second`, `post_burst` and `hurried_after` count for each address.
+
+    Beyond `hurried_after` sessions that wait for their peers, further ones wait `hurried_seconds`; who has
+    waited so long makes room where all places are taken.
+    """
 
     most_sessions: int = MAX_SESSIONS
     connect_seconds: float = CONNECT_SECONDS
+    hurried_after: int = HURRIED_AFTER
+    hurried_seconds: float = HURRIED_SECONDS
     posts_per_second: float
     post_burst: float
     ice_servers: tuple[messages.IceServer, ...] = ()
@@ -117,19 +130,23 @@ class HttpDoor(ABC):
 
     async def _post(self, request: web.Request) -> web.Response:
         address = self._client_address(request)
-        if not self._posts.spend(network_of(address), _now()):
+        source = network_of(address)
+        if not self._posts.spend(source, _now()):
             raise messages.retry_later(
                 HTTPStatus.TOO_MANY_REQUESTS, "rate_limited", "too many requests of one address", 1
             )
         self._refuse_while_draining()
-        if len(self.sessions) + self._opening >= self.sessions.most:
+        if len(self.sessions) + self._opening >= self.sessions.most and not self.sessions.make_room(
+            self._options.hurried_seconds
+        ):
             raise messages.retry_later(
                 HTTPStatus.SERVICE_UNAVAILABLE, "server_full", "the server has as many sessions as it may"
             )
         self._opening += 1
         try:
             session, description = await self._open(request, address)
-            self.sessions.add(session)
+            if self.sessions.add(session, source) > self._options.hurried_after:
+                session.hurry(self._options.hurried_seconds)
         finally:
             self._opening -= 1
         if self._is_draining:

@@ -4,6 +4,7 @@ Rules:
 
 * A session lives as long as its transport; whichever ends first ends the other.
 * A transport that is not connected for `connect_seconds`, at first or after it lost its peer, is closed.
+* Beyond HURRIED_AFTER sessions of one address that wait for their peers, further ones have less time.
 * The entity tag names the session's ICE credentials: a restart makes another one (RFC 9725 4.3.1).
 """
 
@@ -13,7 +14,8 @@ import asyncio
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -31,6 +33,9 @@ logger = structlog.get_logger("mediaserver.sfu.http")
 
 CONNECT_SECONDS: Final = 30.0
 MAX_SESSIONS: Final = 5_000
+HURRIED_AFTER: Final = 50
+HURRIED_SECONDS: Final = 4.0
+"""An audience behind one address, which starts all at once, gets through in so long."""
 
 _ID_BYTES: Final = 24
 _TAG_BYTES: Final = 12
@@ -47,7 +52,8 @@ class HttpSession:
         self.is_closed = False
         self.was_connected = False
         """Whether the peer has come, be it gone again."""
-        self._on_connected: Callable[[], None] | None = None
+        self.opened_at = 0.0
+        self._on_connected: list[Callable[[], None]] = []
         self._on_end: list[Callable[[], None]] = []
         self._bearer = _digest(bearer)
         self._connect_seconds = connect_seconds
@@ -71,7 +77,8 @@ class HttpSession:
         """
         self._transport = transport
         self._offer = offer
-        self._on_connected = on_connected
+        if on_connected is not None:
+            self._on_connected.append(on_connected)
         self._wait_for_peer()
 
     def is_bearer(self, bearer: str | None) -> bool:
@@ -140,11 +147,21 @@ class HttpSession:
         else:
             self._on_end.append(callback)
 
+    def on_connected(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once when the peer has come for the first time."""
+        self._on_connected.append(callback)
+
+    def hurry(self, seconds: float) -> None:
+        """Wait no longer than so for a peer that has not come yet."""
+        if self._timer is not None and seconds < self._connect_seconds:
+            self._timer.cancel()
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._give_up)
+
     def _call(self, callback: Callable[[], None]) -> None:
         try:
             callback()
         except Exception:
-            logger.exception("session_end_failed", room_id=self.room_id)
+            logger.exception("session_callback_failed", room_id=self.room_id)
 
     def on_transport_state(self, transport: WebRtcTransport, state: TransportState) -> None:
         """Wait for the peer while it is not connected; give up when it failed."""
@@ -187,10 +204,10 @@ class HttpSession:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        callback, self._on_connected = self._on_connected, None
+        callbacks, self._on_connected = self._on_connected, []
         self.was_connected = True
-        if callback is not None:
-            callback()
+        for callback in callbacks:
+            self._call(callback)
 
 
 class HttpSessions:
@@ -200,15 +217,35 @@ class HttpSessions:
         self.most = most
         self._sessions: dict[str, HttpSession] = {}
         self._rooms: dict[str, dict[str, HttpSession]] = {}
+        self._unconnected: dict[str, HttpSession] = {}
+        self._waiting: Counter[Hashable] = Counter()
 
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def add(self, session: HttpSession) -> None:
-        """Make a session findable until it ends."""
-        self._sessions[session.id] = session
+    def add(self, session: HttpSession, source: Hashable) -> int:
+        """Make a session findable until it ends; return how many of `source` wait for their peers."""
+        session.opened_at = asyncio.get_running_loop().time()
+        self._sessions[session.id] = self._unconnected[session.id] = session
         self._rooms.setdefault(session.room_id, {})[session.id] = session
+        self._waiting[source] += 1
+        session.on_connected(lambda: self._note_waited(session, source))
+        session.on_end(lambda: self._note_waited(session, source))
         session.on_end(lambda: self._remove(session))
+        return self._waiting[source]
+
+    def make_room(self, waited_seconds: float, room_id: str | None = None) -> bool:
+        """End the session, of a room or of all, that waits longest for its peer; False if none so long."""
+        waiting = self._unconnected.values() if room_id is None else self.of_room(room_id)
+        oldest = next((session for session in waiting if not session.was_connected), None)
+        if oldest is None or asyncio.get_running_loop().time() - oldest.opened_at < waited_seconds:
+            return False
+        oldest.close()
+        return True
+
+    def connected(self, room_id: str) -> int:
+        """Return how many of a room's sessions have had their peers."""
+        return sum(session.was_connected for session in self.of_room(room_id))
 
     def find(self, session_id: str) -> HttpSession | None:
         """Return the session of an id."""
@@ -231,6 +268,12 @@ class HttpSessions:
         """End all sessions."""
         for session in self.all():
             session.close()
+
+    def _note_waited(self, session: HttpSession, source: Hashable) -> None:
+        if self._unconnected.pop(session.id, None) is not None:
+            self._waiting[source] -= 1
+            if not self._waiting[source]:
+                del self._waiting[source]
 
     def _remove(self, session: HttpSession) -> None:
         self._sessions.pop(session.id, None)

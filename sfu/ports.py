@@ -64,11 +64,14 @@ class ViewAccess(Protocol):
         """Answer for what stood in the path (`room`: an id or a slug) and the token, if there was one."""
 
     def joined(self, grant: ViewGrant, leave: Callable[[], None]) -> Callable[[], None]:
-        """Count a viewer in; return what is called once when the viewer is gone.
+        """Let a viewer in, who is still to connect; return what is called once when the viewer is gone.
 
         Called right after `authorize_view`, without an await between, so that no change is missed.
         `leave` may be called when the viewer may not watch any more; not from within this call.
         """
+
+    def connected(self, grant: ViewGrant) -> Callable[[], None] | None:
+        """Count a viewer who has come; return what is called once at the end, None where all is full."""
 
 
 class Rooms(Protocol):

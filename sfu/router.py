@@ -6,7 +6,7 @@ import secrets
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Protocol
+from typing import Final, Protocol
 
 from sfu.data_streams import DataProducer
 from sfu.errors import NoSuchProducer, TooManyTransports, TransportClosed
@@ -26,6 +26,9 @@ from sfu.protocol.parameters import (
 from sfu.taps import PacketSink, Tap
 from sfu.transport import WebRtcTransport
 from sfu.transport_ports import TransportHost, TransportListener
+
+KEPT_SHARE: Final = 20
+"""One of so many transports is none of a spectator's."""
 
 
 class RouterListener(Protocol):
@@ -91,10 +94,16 @@ class Router:
         """Whether nobody is there: neither transports nor producers."""
         return not self._transports and not self._producers
 
-    def create_transport(self, listener: TransportListener, *, enable_sctp: bool = False) -> WebRtcTransport:
-        """Return a transport that waits for its peer; raises TooManyTransports."""
+    def create_transport(
+        self, listener: TransportListener, *, enable_sctp: bool = False, is_spectator: bool = False
+    ) -> WebRtcTransport:
+        """Return a transport that waits for its peer; raises TooManyTransports.
+
+        Spectators, who only watch, leave some places to those who send.
+        """
         self._check_open()
-        if len(self._transports) >= self._max_transports:
+        kept = self._max_transports // KEPT_SHARE if is_spectator else 0
+        if len(self._transports) >= self._max_transports - kept:
             raise TooManyTransports(f"the room has {self._max_transports} transports already")
         transport = WebRtcTransport(self._host, self, listener, enable_sctp=enable_sctp)
         self._host.add_transport(transport)

@@ -16,10 +16,11 @@ import structlog
 from aiohttp import web
 
 from sfu import http_messages as messages
+from sfu.errors import TooManyTransports
 from sfu.http_door import DoorOptions, HttpDoor, peer_of
 from sfu.http_messages import Problem
 from sfu.http_sessions import HttpSession
-from sfu.ports import Refusal, Rooms, ViewAccess
+from sfu.ports import Refusal, Rooms, ViewAccess, ViewGrant
 from sfu.program import Program
 from sfu.protocol.parameters import Direction, Kind, RtpParameters
 from sfu.protocol.sdp import MediaSection, Offer, SectionAnswer, consumer_parameters
@@ -27,6 +28,7 @@ from sfu.protocol.sdp import MediaSection, Offer, SectionAnswer, consumer_parame
 if TYPE_CHECKING:
     from sfu.producer import Producer
     from sfu.router import Router
+    from sfu.transport import WebRtcTransport
 
 logger = structlog.get_logger("mediaserver.sfu.whep")
 
@@ -81,17 +83,30 @@ class Whep(HttpDoor):
         session = HttpSession(grant.room_id, messages.bearer_of(request), self._options.connect_seconds)
         session.on_end(self._access.joined(grant, session.close))
         try:
-            if (
-                grant.max_viewers is not None
-                and len(self.sessions.of_room(grant.room_id)) >= grant.max_viewers
-            ):
-                raise Problem(HTTPStatus.FORBIDDEN, "room_full", "the room has as many viewers as it may")
-            return session, await self._play(request, session)
+            self._check_place(grant)
+            return session, await self._play(request, session, grant)
         except BaseException:
             session.close()
             raise
 
-    async def _play(self, request: web.Request, session: HttpSession) -> str:
+    def _check_place(self, grant: ViewGrant) -> None:
+        """Only who is connected takes a place: asking costs nothing, so anybody could take all."""
+        if grant.max_viewers is not None and self.sessions.connected(grant.room_id) >= grant.max_viewers:
+            raise messages.retry_later(
+                HTTPStatus.SERVICE_UNAVAILABLE, "room_full", "the room has as many viewers as it may"
+            )
+
+    def _came(self, session: HttpSession, grant: ViewGrant) -> None:
+        """Count the viewer, or send it away if others were faster."""
+        most = grant.max_viewers
+        is_late = most is not None and self.sessions.connected(grant.room_id) > most
+        leave = None if is_late else self._access.connected(grant)
+        if leave is None:
+            session.close_soon()
+        else:
+            session.on_end(leave)
+
+    async def _play(self, request: web.Request, session: HttpSession, grant: ViewGrant) -> str:
         text, offer = await self._read_offer(request)
         sections = _receiving(text, offer)
         router = await self._rooms.router(session.room_id)
@@ -102,12 +117,22 @@ class Whep(HttpDoor):
         played = list(_played(sections, producers))
         if not played:
             raise _nothing_understood(text, producers)
-        transport = router.create_transport(session)
-        session.attach(transport, offer)
+        self._check_place(grant)
+        transport = self._transport(router, session)
+        session.attach(transport, offer, lambda: self._came(session, grant))
         transport.connect(peer_of(offer))
         for one in played:
             transport.consume_negotiated(one.producer.id, one.parameters)
         return session.answer([_answered(session.room_id, one) for one in played])
+
+    def _transport(self, router: Router, session: HttpSession) -> WebRtcTransport:
+        """Return a place in the room, if need be that of who does not come."""
+        try:
+            return router.create_transport(session, is_spectator=True)
+        except TooManyTransports:
+            if not self.sessions.make_room(self._options.hurried_seconds, session.room_id):
+                raise
+            return router.create_transport(session, is_spectator=True)
 
     async def _producers(
         self, request: web.Request, router: Router, kinds: Collection[Kind]

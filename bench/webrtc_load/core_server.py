@@ -49,6 +49,9 @@ class OpenDoors:
     def joined(self, grant: ViewGrant, leave: Callable[[], None]) -> Callable[[], None]:
         return lambda: None
 
+    def connected(self, grant: ViewGrant) -> Callable[[], None]:
+        return lambda: None
+
     async def router(self, room_id: str) -> Router:
         if room_id not in self._routers:
             self._routers[room_id] = self._server.create_router(room_id)

@@ -127,15 +127,25 @@ async def test_a_viewer_is_counted_in_and_made_to_leave(world: World) -> None:
     assert sessions.users("room") == []
 
 
+async def test_who_only_asks_is_no_viewer(world: World) -> None:
+    grant = await world.view("my-room")
+    assert isinstance(grant, ViewGrant)
+    gone = world.access.joined(grant, lambda: None)
+    assert world.live.viewers == 0
+    gone()
+
+
 async def test_viewers_of_all_doors_have_one_limit(world: World) -> None:
     world.live.max_viewers = 2
     grant = await world.view("my-room")
     assert isinstance(grant, ViewGrant)
-    gone = world.access.joined(grant, lambda: None)
+    gone = world.access.connected(grant)
+    assert gone is not None
     assert (world.live.viewers, world.live.is_full) == (1, False)
     flv = world.live.counters["flv"] = BroadcastCounters(viewers=1)
     assert world.live.is_full
     assert await world.view("my-room") == (RefusalReason.UNAVAILABLE, "server_full")
+    assert world.access.connected(grant) is None
     assert await world.view("nowhere") == (RefusalReason.NO_SUCH_ROOM, "no_such_room")
     gone()
     assert await world.view("my-room") == grant

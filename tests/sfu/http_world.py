@@ -105,8 +105,10 @@ class FakeRouter:
     most_transports: int = 100
     refuses_streams: bool = False
 
-    def create_transport(self, listener: Any, *, enable_sctp: bool = False) -> FakeTransport:
-        if len(self.transports) >= self.most_transports:
+    def create_transport(
+        self, listener: Any, *, enable_sctp: bool = False, is_spectator: bool = False
+    ) -> FakeTransport:
+        if sum(not transport.is_closed for transport in self.transports) >= self.most_transports:
             raise TooManyTransports("the room is full")
         self.transports.append(FakeTransport(self, listener))
         return self.transports[-1]
@@ -139,6 +141,8 @@ class World:
     refusal: Refusal | None = None
     needs_token: bool = False
     max_viewers: int | None = None
+    is_full: bool = False
+    viewers: int = 0
     asked: list[tuple[str, str | None, str]] = field(default_factory=list)
     watching: list[Callable[[], None]] = field(default_factory=list)
     goodbyes: list[str] = field(default_factory=list)
@@ -165,6 +169,15 @@ class World:
     def joined(self, grant: ViewGrant, leave: Callable[[], None]) -> Callable[[], None]:
         self.watching.append(leave)
         return lambda: self.watching.remove(leave)
+
+    def connected(self, grant: ViewGrant) -> Callable[[], None] | None:
+        if self.is_full:
+            return None
+        self.viewers += 1
+        return self._left
+
+    def _left(self) -> None:
+        self.viewers -= 1
 
     async def router(self, room_id: str) -> Router:
         self.routers_held += 1
@@ -222,6 +235,7 @@ async def doors(world: World, limits: DoorOptions | None = None) -> AsyncIterato
             whip.close()
             whep.close()
     assert (len(whip.sessions), len(whep.sessions), world.routers_held, world.watching) == (0, 0, 0, [])
+    assert world.viewers == 0
 
 
 async def problem(response: ClientResponse, status: int, code: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from sfu.protocol import ortc, rtcp, rtp
 from sfu.protocol.codecs import AUDIO_LEVEL
 from sfu.protocol.nack import NackGenerator
 from sfu.protocol.parameters import RtcpParameters, RtpCapabilities
+from sfu.router import KEPT_SHARE
 from sfu.transport import TransportLimits, TransportState
 from sfu.webrtc_server import WebRtcOptions
 from tests.sfu.linked_world import (
@@ -421,3 +422,16 @@ async def test_what_one_viewer_raises_keeps_nothing_from_the_others(monkeypatch:
     assert len(other.of_ssrc(consumer.ssrc)) == 4
     assert call.got == [0, 1]
     assert call.world.server.counters.media.flush_errors == 3
+
+
+async def test_spectators_leave_places_to_those_who_send() -> None:
+    world = World(WebRtcOptions(max_transports_per_router=2 * KEPT_SHARE))
+    listener = world.peer().transport._listener
+    for _ in range(2 * KEPT_SHARE - 3):
+        world.router.create_transport(listener, is_spectator=True)
+    with pytest.raises(TooManyTransports):
+        world.router.create_transport(listener, is_spectator=True)
+    for _ in range(2):
+        world.router.create_transport(listener)
+    with pytest.raises(TooManyTransports):
+        world.router.create_transport(listener)

@@ -292,9 +292,95 @@ async def test_a_full_room_takes_no_more() -> None:
     world = live()
     world.max_viewers = 2
     async with doors(world) as served:
-        assert [(await served.watch(VIEWER)).status for _ in range(3)] == [201, 201, 403]
+        for _ in range(2):
+            assert (await served.watch(VIEWER)).status == 201
+            world.core.last.become(TransportState.CONNECTED)
+        response = await served.watch(VIEWER)
+        await problem(response, 503, "room_full")
+        assert int(response.headers["Retry-After"]) > 0
         served.whep.sessions.of_room(ROOM)[0].close()
         assert (await served.watch(VIEWER)).status == 201
+
+
+async def test_who_only_asks_takes_no_viewers_place() -> None:
+    world = live()
+    world.max_viewers = 1
+    async with doors(world) as served:
+        for _ in range(5):
+            assert (await served.watch(VIEWER)).status == 201
+        assert world.viewers == 0
+        first, second = world.core.transports[:2]
+        first.become(TransportState.CONNECTED)
+        assert world.viewers == 1
+        second.become(TransportState.CONNECTED)
+        await eventually(lambda: second.is_closed)
+        assert (world.viewers, first.is_closed) == (1, False)
+
+
+async def test_who_connects_to_a_full_server_is_sent_away() -> None:
+    world = live()
+    async with doors(world) as served:
+        await served.watch(VIEWER)
+        world.is_full = True
+        world.core.last.become(TransportState.CONNECTED)
+        await eventually(lambda: world.core.last.is_closed)
+        assert len(served.whep.sessions) == 0
+
+
+async def test_the_room_may_fill_while_a_viewer_waits_for_the_stream() -> None:
+    world = World(kinds=())
+    world.max_viewers = 1
+    world.participants = {"guest": ["guest"]}
+    world.core.offer(opus("guest", False))
+    async with doors(world) as served:
+        waiting = asyncio.ensure_future(served.watch(VIEWER))
+        await eventually(lambda: world.routers_held == 1)
+        await served.watch(VIEWER, f"{ROOM}/guest")
+        world.core.last.become(TransportState.CONNECTED)
+        world.kinds = ("audio",)
+        world.core.offer(opus())
+        await problem(await waiting, 503, "room_full")
+
+
+async def test_one_address_has_few_places_for_who_does_not_come() -> None:
+    world = live()
+    async with doors(world, options(hurried_after=2, hurried_seconds=0.02)) as served:
+        for _ in range(2):
+            await served.watch(VIEWER)
+            world.core.last.become(TransportState.CONNECTED)
+        for _ in range(6):
+            await served.watch(VIEWER)
+        await eventually(lambda: len(served.whep.sessions) == 4)
+        assert [transport.is_closed for transport in world.core.transports] == [False] * 4 + [True] * 4
+        world.address = "192.0.2.8"
+        for _ in range(2):
+            await served.watch(VIEWER)
+        sessions = served.whep.sessions
+        assert [session.is_closed for session in sessions.all()] == [False] * 6
+
+
+async def test_who_does_not_come_makes_room_on_a_full_server() -> None:
+    world = live()
+    async with doors(world, options(most_sessions=2, hurried_seconds=0.0)) as served:
+        await served.watch(VIEWER)
+        world.core.last.become(TransportState.CONNECTED)
+        for _ in range(3):
+            assert (await served.watch(VIEWER)).status == 201
+        assert [transport.is_closed for transport in world.core.transports] == [False, True, True, False]
+        world.core.last.become(TransportState.CONNECTED)
+        await problem(await served.watch(VIEWER), 503, "server_full")
+
+
+async def test_who_does_not_come_makes_room_in_a_full_room() -> None:
+    world = live()
+    world.core.most_transports = 2
+    async with doors(world, options(hurried_seconds=0.0)) as served:
+        for _ in range(3):
+            assert (await served.watch(VIEWER)).status == 201
+        assert [transport.is_closed for transport in world.core.transports] == [True, False, False]
+        for transport in world.core.transports[1:]:
+            transport.become(TransportState.CONNECTED)
+        await problem(await served.watch(VIEWER), 503, "too_many_transports")
 
 
 async def test_a_full_router_says_when_to_come_again() -> None:
