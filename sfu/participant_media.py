@@ -233,6 +233,8 @@ class ParticipantMedia:
         self._consumers.check_room()
         if producer_id in self._producers:
             raise Refusal("own_producer", "This is what you send yourself.")
+        if any(consumer.producer_id == producer_id for consumer in self.consumers):
+            raise _already_consumed()
         if capabilities is not None:
             self.capabilities = capabilities
         if self.capabilities is None:
@@ -272,6 +274,8 @@ class ParticipantMedia:
     def consume_data(self, transport_id: str, data_producer_id: str) -> DataConsumerPort:
         """Begin to receive messages."""
         self._data_consumers.check_room()
+        if any(channel.data_producer_id == data_producer_id for channel in self.data_consumers):
+            raise _already_consumed()
         data_consumer = self._data_transport(transport_id).consume_data(data_producer_id)
         self._data_consumers.add(data_consumer.id, transport_id, data_consumer)
         return data_consumer
@@ -338,6 +342,11 @@ class ParticipantMedia:
     def _say(self, message: Message) -> None:
         if not self._is_closed:
             self.tell(message)
+
+
+def _already_consumed() -> Refusal:
+    """What one peer gets twice costs as much as a second peer, and counts as none."""
+    return Refusal("already_consumed", "You receive this already.")
 
 
 def _to_nobody(_: object) -> None:

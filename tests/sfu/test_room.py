@@ -451,6 +451,29 @@ def test_nobody_consumes_what_they_send(world: RoomWorld) -> None:
         sam.media.consume(sam.media.transports[0].id, producer.id, CAPABILITIES, paused=True)
 
 
+def test_nobody_consumes_the_same_twice(world: RoomWorld) -> None:
+    ana, sam = world.join(HOST), world.join(SPEAKER)
+    producer = world.microphone(sam)
+    channel = sam.media.produce_data(
+        world.transport(sam, sctp=True).id, SctpStreamParameters(stream_id=1), "chat", ""
+    )
+    first, second = world.transport(ana, sctp=True), world.transport(ana, sctp=True)
+    consumer = ana.media.consume(first.id, producer.id, CAPABILITIES, paused=False)
+    data_consumer = ana.media.consume_data(first.id, channel.id)
+
+    for transport in (first, second):
+        with refused("already_consumed"):
+            ana.media.consume(transport.id, producer.id, CAPABILITIES, paused=False)
+        with refused("already_consumed"):
+            ana.media.consume_data(transport.id, channel.id)
+    assert ana.media.consumers == [consumer]
+    assert ana.media.data_consumers == [data_consumer]
+    ana.media.close_consumer(consumer.id)
+    ana.media.consume(second.id, producer.id, CAPABILITIES, paused=False)
+    ana.media.close_transport(first.id)
+    ana.media.consume_data(second.id, channel.id)
+
+
 def test_somebody_who_consumes_has_to_say_what_they_can_receive(world: RoomWorld) -> None:
     ana, sam = world.join(HOST), world.join(SPEAKER)
     producer = world.microphone(sam)
