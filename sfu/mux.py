@@ -33,6 +33,8 @@ REFUSALS_BURST = 10.0
 """Error answers per network to whom has not shown the password: we are nobody's reflector."""
 MAX_CHECKS_PER_SECOND = 200
 """Valid ones, per transport: a full agent sends at most one in 50 ms per candidate (RFC 8445 14.2)."""
+HELD_SECONDS = 7.0
+"""So long an address stays with whom it last proved: browsers check every 2.5 to 6 s (RFC 7675 5.1)."""
 
 _SECONDS_BETWEEN_LOGS = 1.0
 
@@ -85,6 +87,8 @@ class MuxCounters:
     checks_unauthenticated: int = 0
     checks_unknown_attribute: int = 0
     checks_role_conflict: int = 0
+    checks_held: int = 0
+    """From an address that another transport's peer is still using: whoever can forge it must not take it."""
     refusals_suppressed: int = 0
     endpoint_errors: int = 0
     """Exceptions of transports."""
@@ -224,6 +228,9 @@ class Mux:
         if not entry.may_check(now) or not self._failures.has_left(source, now):
             counters.checks_limited += 1
             return []
+        if self._is_anothers(address, entry, now):
+            counters.checks_held += 1
+            return []
         try:
             outcome, answer = entry.endpoint.ice.check(stun.parse(data), address, now)
         except MalformedPacket:
@@ -235,6 +242,14 @@ class Mux:
         elif not self._may_refuse(outcome, source, now):
             return []
         return [] if answer is None else [(answer, address)]
+
+    def _is_anothers(self, address: Address, entry: _Entry, now: float) -> bool:
+        owner = self._bound.get(address)
+        return (
+            owner is not None
+            and owner is not entry
+            and owner.endpoint.ice.has_checked(address, now - HELD_SECONDS)
+        )
 
     def _note_valid(self, entry: _Entry, address: Address, now: float) -> None:
         self.counters.checks_valid += 1

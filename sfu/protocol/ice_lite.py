@@ -137,6 +137,11 @@ class IceLiteAgent:
         """What the peer has proven and not let lapse; nothing else may be listened to."""
         return tuple(self._addresses)
 
+    def has_checked(self, address: Address, since: float) -> bool:
+        """Return whether the peer has shown after `since` that it is at `address`."""
+        checked_at = self._addresses.get(address)
+        return checked_at is not None and checked_at > since
+
     def receive(self, data: bytes, address: Address, now: float) -> list[tuple[bytes, Address]]:
         """Return the answers to one datagram; raises MalformedPacket where it is no STUN message."""
         _, answer = self.check(stun.parse(data), address, now)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfu import mux as mux_module
-from sfu.mux import MAX_CHECKS_PER_SECOND, MAX_DATAGRAM_SIZE, Endpoint, Mux
+from sfu.mux import HELD_SECONDS, MAX_CHECKS_PER_SECOND, MAX_DATAGRAM_SIZE, Endpoint, Mux
 from sfu.protocol import stun
 from sfu.protocol.ice_lite import (
     CONSENT_TIMEOUT,
@@ -173,11 +173,36 @@ def test_an_agent_that_raises_keeps_nobody_elses_consent() -> None:
     assert sound.ice.state is IceState.DISCONNECTED and mux.counters.endpoint_errors == 2
 
 
-def test_an_address_follows_who_proves_it_last() -> None:
+def test_an_address_in_use_is_not_taken_by_who_forges_it() -> None:
     first, second = Recorder(LOCAL), Recorder(OTHER)
     mux = _bound(first, second)
-    mux.receive(check(OTHER), HERE, 2.0)
-    mux.receive(RTP, HERE, 2.0)
+    now = 1.0
+    for _ in range(20):
+        now += HELD_SECONDS - 1
+        assert mux.receive(check(LOCAL), HERE, now)
+        assert mux.receive(check(OTHER), THERE, now)
+        assert mux.receive(check(OTHER, nominate=True), HERE, now + 0.5) == []
+        mux.receive(RTP, HERE, now + 0.5)
+        mux.tick(now)
+    assert (len(first.got), second.got) == (20, [])
+    assert (first.ice.selected, second.ice.selected) == (HERE, THERE)
+    assert mux.counters.checks_held == 20
+
+
+def test_an_address_is_free_once_its_transport_has_ended() -> None:
+    first, second = Recorder(LOCAL), Recorder(OTHER)
+    mux = _bound(first, second)
+    mux.remove(first)
+    assert mux.receive(check(OTHER), HERE, 1.1)
+    assert mux.is_bound(HERE)
+
+
+def test_an_address_that_was_left_follows_who_proves_it_last() -> None:
+    first, second = Recorder(LOCAL), Recorder(OTHER)
+    mux = _bound(first, second)
+    later = 1.0 + HELD_SECONDS
+    assert mux.receive(check(OTHER), HERE, later)
+    mux.receive(RTP, HERE, later)
     assert first.got == [] and len(second.got) == 1
     mux.remove(first)
     assert mux.is_bound(HERE)
