@@ -106,6 +106,7 @@ class DataSide:
         self._association: SctpAssociation | None = None
         self._producers: dict[int, DataProducer] = {}
         self._consumers: dict[int, DataConsumer] = {}
+        self._next_stream = 0
         self._channels: dict[int, DataChannel] = {}
 
     def produce(self, parameters: SctpStreamParameters, label: str, protocol: str) -> DataProducer:
@@ -118,18 +119,21 @@ class DataSide:
             raise DuplicateStream(f"the SCTP stream {parameters.stream_id} is in use")
         producer = DataProducer(self, parameters, label, protocol)
         self._producers[parameters.stream_id] = producer
-        self._open(parameters, label, protocol)
+        try:
+            self._open(parameters, label, protocol)
+        except DuplicateStream:
+            del self._producers[parameters.stream_id]
+            raise
         self._all[producer.id] = producer
         return producer
 
     def consume(self, data_producer_id: str) -> DataConsumer:
-        """Send the messages of a data producer; raises NoSuchProducer, TooManyStreams."""
+        """Send the messages of a data producer; raises NoSuchProducer, TooManyStreams, DuplicateStream."""
         producer = self._all.get(data_producer_id)
         if producer is None:
             raise NoSuchProducer("there is no data producer of this id")
         self._check_room()
-        taken = self._producers.keys() | self._consumers.keys()
-        stream_id = next(number for number in range(MAX_STREAMS) if number not in taken)
+        stream_id = self._free_stream()
         source = producer.sctp_stream_parameters
         parameters = SctpStreamParameters(
             stream_id=stream_id,
@@ -139,9 +143,23 @@ class DataSide:
         )
         consumer = DataConsumer(self, producer, parameters)
         self._consumers[stream_id] = consumer
+        try:
+            self._open(parameters, producer.label, producer.protocol)
+        except DuplicateStream:
+            del self._consumers[stream_id]
+            raise
         producer.consumers[consumer.id] = consumer
-        self._open(parameters, producer.label, producer.protocol)
         return consumer
+
+    def _free_stream(self) -> int:
+        """Return the next in turn: one that was used just now is in use until both sides have reset it."""
+        taken = self._producers.keys() | self._consumers.keys()
+        numbers = (
+            number % MAX_STREAMS for number in range(self._next_stream, self._next_stream + MAX_STREAMS)
+        )
+        stream_id = next(number for number in numbers if number not in taken)
+        self._next_stream = stream_id + 1
+        return stream_id
 
     def _check_room(self) -> None:
         if len(self._producers) + len(self._consumers) >= self.limits.channels:
@@ -157,21 +175,22 @@ class DataSide:
             self._open(source.sctp_stream_parameters, source.label, source.protocol)
 
     def _open(self, parameters: SctpStreamParameters, label: str, protocol: str) -> None:
-        """Open the channel, when there is an association."""
+        """Open the channel, when there is an association. Raises DuplicateStream where it is being closed."""
         if self._association is None:
             return
-        channel = self._association.open(
-            RTCDataChannelParameters(
-                label=label,
-                protocol=protocol,
-                ordered=parameters.ordered is not False,
-                maxPacketLifeTime=parameters.max_packet_life_time,
-                maxRetransmits=parameters.max_retransmits,
-                negotiated=True,
-                id=parameters.stream_id,
-            )
+        wanted = RTCDataChannelParameters(
+            label=label,
+            protocol=protocol,
+            ordered=parameters.ordered is not False,
+            maxPacketLifeTime=parameters.max_packet_life_time,
+            maxRetransmits=parameters.max_retransmits,
+            negotiated=True,
+            id=parameters.stream_id,
         )
-        self._channels[parameters.stream_id] = channel
+        try:
+            self._channels[parameters.stream_id] = self._association.open(wanted)
+        except ValueError as error:
+            raise DuplicateStream(f"the SCTP stream {parameters.stream_id} is in use") from error
 
     def receive(self, data: bytes) -> None:
         """Take an SCTP packet."""

@@ -7,7 +7,7 @@ import contextlib
 import pytest
 from aiortc.rtcdatachannel import RTCDataChannelParameters
 
-from sfu.data_channels import DataChannel, SctpAssociation
+from sfu.data_channels import MAX_STREAMS, DataChannel, SctpAssociation
 from sfu.dtls import DtlsState
 from sfu.errors import DuplicateStream, NoDataChannels, NoSuchProducer
 from sfu.protocol.ortc import InvalidParameters
@@ -105,3 +105,54 @@ async def test_what_is_wrong_is_refused() -> None:
     assert without.sctp_parameters is None
     with pytest.raises(NoDataChannels):
         without.produce_data(SctpStreamParameters(stream_id=1), "a", "")
+
+
+async def test_streams_are_used_again_after_the_others() -> None:
+    world = World()
+    sender, viewer = DataPeer(world), DataPeer(world)
+    transport = viewer.peer.transport
+    producer = sender.peer.transport.produce_data(SctpStreamParameters(stream_id=7), "chat", "")
+    await viewer.connect()
+    first = transport.consume_data(producer.id)
+    first.close()
+    second = transport.consume_data(producer.id)
+    assert second.sctp_stream_parameters.stream_id != first.sctp_stream_parameters.stream_id
+    assert list(producer.consumers.values()) == [second]
+    numbers = set()
+    for _ in range(MAX_STREAMS - 2):
+        side = transport._data
+        assert side is not None
+        numbers.add(side._free_stream())
+    assert second.sctp_stream_parameters.stream_id not in numbers
+    await viewer.close()
+    world.router.close()
+
+
+async def test_a_stream_that_is_being_closed_is_refused_and_leaves_nothing() -> None:
+    world = World()
+    sender, viewer = DataPeer(world), DataPeer(world)
+    producer = sender.peer.transport.produce_data(SctpStreamParameters(stream_id=7), "chat", "")
+    await sender.connect()
+    await viewer.connect()
+    sender.open(7)
+    consumer = viewer.peer.transport.consume_data(producer.id)
+    stream_id = consumer.sctp_stream_parameters.stream_id
+    consumer.close()
+    side = viewer.peer.transport._data
+    assert side is not None
+    side._next_stream = stream_id
+    with pytest.raises(DuplicateStream):
+        viewer.peer.transport.consume_data(producer.id)
+    assert producer.consumers == {}
+    assert side._consumers == {}
+    viewer.peer.transport.consume_data(producer.id)
+
+    producer.close()
+    with pytest.raises(DuplicateStream):
+        sender.peer.transport.produce_data(SctpStreamParameters(stream_id=7), "chat", "")
+    assert world.router.data_producers == {}
+    sender.peer.transport.produce_data(SctpStreamParameters(stream_id=8), "chat", "")
+    assert len(world.router.data_producers) == 1
+    world.router.close()
+    for peer in (sender, viewer):
+        await peer.close()
