@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -18,9 +19,14 @@ from storage.database import Database, PoolOptions
 from storage.errors import DatabaseUnavailable
 from storage.ids import new_id
 from storage.repositories import User, Users
+from storage.repositories.ledger import COIN, Ledger, Line, NewTransfer, TransferKind
+from storage.repositories.ledger_accounts import Account, AccountKind
+from storage.repositories.payouts import Onboarding, PayoutAccounts, PayoutState
 from tests.control_api.money_world import ROSE, ROSE_COINS, Money, live_room
+from tests.control_api.payouts_world import FakePayouts, Paying
 
 PEOPLE = 3
+MINIMUM_PAYOUT = 5
 OPTIONS = MoneyOptions()
 people = st.integers(0, PEOPLE - 1)
 copies = st.integers(1, 4)
@@ -53,7 +59,7 @@ class LossyDatabase(Database):
 
 
 class MoneyMachine(RuleBasedStateMachine):
-    """``coins`` and ``earned`` are what the wallets should hold."""
+    """``coins``, ``earned`` and ``owed`` are what the wallets should hold."""
 
     def __init__(self, database_url: str) -> None:
         super().__init__()
@@ -72,10 +78,11 @@ class MoneyMachine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self._money = Money(self._database, OPTIONS)
+        self._paying = Paying(self._database, FakePayouts(), OPTIONS, MINIMUM_PAYOUT)
         self._people: list[User] = []
         self._rooms: list[UUID] = []
         self._run(self._populate())
-        self._coins, self._earned = [0] * PEOPLE, [0] * PEOPLE
+        self._coins, self._earned, self._owed = [0] * PEOPLE, [0] * PEOPLE, [0] * PEOPLE
         self._unwelcomed = set(range(PEOPLE))
 
     async def _populate(self) -> None:
@@ -84,6 +91,9 @@ class MoneyMachine(RuleBasedStateMachine):
             user = await Users(self._database).add(name, f"{name}@example.com", "hash")
             self._people.append(user)
             self._rooms.append(await live_room(self._money, user))
+            accounts = PayoutAccounts(self._database, self._paying.provider.name)
+            account = await accounts.add(user.id, f"acct_{name}")
+            await accounts.set_state(account, Onboarding.ACTIVE, "", datetime.now(UTC))
 
     @rule(sender=people, receiver=people, quantity=st.integers(1, 12), copies=copies, loss=losses)
     def give(self, sender, receiver, quantity, copies, loss) -> None:
@@ -143,6 +153,40 @@ class MoneyMachine(RuleBasedStateMachine):
 
         assert self._outcome(call, copies, loss) == "done"
 
+    @rule(user=people, coins=st.integers(1, 30))
+    def owe(self, user, coins) -> None:
+        """As after a refund of coins that are not there any more."""
+        self._run(self._owe(self._people[user].id, coins))
+        self._owed[user] += coins
+
+    async def _owe(self, user_id: UUID, coins: int) -> None:
+        wanted = [Account(AccountKind.DEBT, COIN, user_id), Account(AccountKind.PROVIDER, COIN)]
+        debt, provider = await self._money.accounts.ids(wanted)
+        lines = (Line(debt, -coins), Line(provider, coins))
+        transfer = NewTransfer(TransferKind.REFUND, "test", str(new_id()), "", lines)
+        await Ledger(self._database).post(transfer)
+
+    @rule(user=people, copies=copies, loss=losses)
+    def pay_out(self, user, copies, loss) -> None:
+        """Debts first, even where too little is left to be paid."""
+        person, key = self._people[user].id, str(new_id())
+
+        async def call() -> Any:
+            return await self._paying.payouts.demand(person, key)
+
+        outcome = self._outcome(call, copies, loss)
+        repaid = min(self._owed[user], self._earned[user] // OPTIONS.coin_value)
+        self._owed[user] -= repaid
+        self._earned[user] -= repaid * OPTIONS.coin_value
+        if self._earned[user] < MINIMUM_PAYOUT:
+            assert outcome == "below_payout_minimum"
+            return
+        assert outcome == "done"
+        self._run(self._paying.job.work_once())
+        payout = self._run(call())
+        assert (payout.state, payout.amount) == (PayoutState.PAID, self._earned[user])
+        self._earned[user] = 0
+
     @rule(data=st.data())
     def ask_again(self, data) -> None:
         """Long after; what was done stays done, and what was refused is not tried here."""
@@ -168,6 +212,7 @@ class MoneyMachine(RuleBasedStateMachine):
         for number, person in enumerate(self._people):
             wallet = await self._money.wallets.of(person.id)
             assert (wallet.coins, wallet.earnings) == (self._coins[number], self._earned[number])
+            assert (wallet.debt_coins, wallet.pending_earnings) == (self._owed[number], 0)
 
     def _outcome(self, call: Call, copies: int, loss: tuple[int, bool] | None) -> str:
         """Of ``copies`` at once, and of another try, as of a client that got no answer."""
