@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Final
 
 from aiortc.rtcdatachannel import RTCDataChannelParameters
@@ -19,11 +20,17 @@ from sfu.data_channels import (
     SctpAssociation,
 )
 from sfu.errors import DuplicateStream, NoSuchProducer, TooManyStreams
+from sfu.ingress_limit import IngressLimit
 from sfu.protocol import ortc
 from sfu.protocol.parameters import SctpParameters, SctpStreamParameters
 
 PEER_MESSAGE_SIZE: Final = 262_144
 """What every browser takes."""
+
+MAX_MESSAGES: Final = 60
+"""That one channel passes on in a second: each costs what a packet of media does, times the consumers."""
+MAX_OCTETS: Final = 262_144
+"""In a second; the longest message."""
 
 _closing: set[asyncio.Task[None]] = set()
 
@@ -39,12 +46,21 @@ class DataProducer:
         self.consumers: dict[str, DataConsumer] = {}
         self.messages = 0
         self.octets = 0
+        self._limit = IngressLimit(MAX_MESSAGES, 8 * MAX_OCTETS)
         self._side = side
 
+    @property
+    def dropped(self) -> int:
+        """Messages that were more than one channel may send."""
+        return self._limit.dropped
+
     def receive(self, message: str | bytes) -> None:
-        """Hand a message to every consumer."""
+        """Hand a message to every consumer, if it is not one too many."""
+        size = len(message.encode() if isinstance(message, str) else message)
+        if not self._limit.admits(size, self._side.clock()):
+            return
         self.messages += 1
-        self.octets += len(message)
+        self.octets += size
         for consumer in tuple(self.consumers.values()):
             consumer.send(message)
 
@@ -95,8 +111,10 @@ class DataSide:
         carrier: Carrier,
         data_producers: MutableMapping[str, DataProducer],
         limits: DataChannelLimits | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`data_producers` are the router's."""
+        self.clock = clock
         self.limits = limits or DataChannelLimits()
         self.parameters = SctpParameters(
             port=SCTP_PORT, OS=MAX_STREAMS, MIS=MAX_STREAMS, max_message_size=self.limits.message_size

@@ -8,6 +8,7 @@ import pytest
 from aiortc.rtcdatachannel import RTCDataChannelParameters
 
 from sfu.data_channels import MAX_STREAMS, DataChannel, SctpAssociation
+from sfu.data_streams import MAX_MESSAGES, MAX_OCTETS
 from sfu.dtls import DtlsState
 from sfu.errors import DuplicateStream, NoDataChannels, NoSuchProducer
 from sfu.protocol.ortc import InvalidParameters
@@ -156,3 +157,26 @@ async def test_a_stream_that_is_being_closed_is_refused_and_leaves_nothing() -> 
     world.router.close()
     for peer in (sender, viewer):
         await peer.close()
+
+
+async def test_a_flood_of_messages_is_dropped_and_counted() -> None:
+    world = World()
+    sender, viewer = DataPeer(world), DataPeer(world)
+    side = sender.peer.transport._data
+    assert side is not None
+    side.clock = world.clock
+    producer = sender.peer.transport.produce_data(SctpStreamParameters(stream_id=7), "chat", "")
+    other = sender.peer.transport.produce_data(SctpStreamParameters(stream_id=8), "chat", "")
+    consumer = viewer.peer.transport.consume_data(producer.id)
+    for _ in range(3 * MAX_MESSAGES):
+        producer.receive("x")
+    assert (producer.messages, producer.dropped) == (MAX_MESSAGES, 2 * MAX_MESSAGES)
+    assert consumer.messages + consumer.dropped == MAX_MESSAGES
+    other.receive("x")
+    assert other.messages == 1
+
+    world.clock.now += 1
+    producer.receive(b"x" * MAX_OCTETS)
+    producer.receive(b"x")
+    assert (producer.messages, producer.dropped) == (MAX_MESSAGES + 1, 2 * MAX_MESSAGES + 1)
+    world.router.close()
