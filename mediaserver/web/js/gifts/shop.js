@@ -34,7 +34,7 @@ export class Shop {
       const { data } = await this.#api.call('GET', '/coin-packages?limit=100');
       list.replaceChildren(...data.map((offer) => element('li', {}, this.#offer(offer))));
       if (data.length === 0) throw { code: 'payments_not_configured' };
-      if (list.isConnected) list.querySelector('button').focus();
+      if (list.isConnected) list.querySelector('button').focus({ preventScroll: true });
     });
   }
 
