@@ -107,6 +107,8 @@ class Consumer:
         self._plane = plane
         self.target = NONE
         self.target_temporal = 0
+        self.began_at = float("-inf")
+        """When it was last sent a keyframe that was there already."""
         self.pacer: Pacer[Waiting] | None = None
         """The transport's, if packets have to wait for it."""
         self._told_layers: Layers | None = None
@@ -185,7 +187,7 @@ class Consumer:
 
     def request_keyframe(self) -> None:
         """Ask the producer for a keyframe of what is sent, or waited for."""
-        if self.kind == "video" and self.is_active:
+        if self.kind == "video" and self.is_active and not self.producer.renew(self):
             wanted = self.selection.wanted_keyframe
             stream = wanted if wanted != NONE else self.selection.current
             self.producer.request_keyframe(stream if stream != NONE else None)

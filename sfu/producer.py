@@ -18,6 +18,7 @@ from sfu.protocol.codec_matching import ScalabilityMode, scalability_mode
 from sfu.protocol.keyframe_requests import KeyframeRequests
 from sfu.protocol.parameters import Kind, RtpParameters
 from sfu.protocol.reception import NTP_FRACTION, SenderClock
+from sfu.protocol.simulcast import NONE
 from sfu.quick_start import QuickStart
 from sfu.svc_selection import SvcSelection, with_markers
 from sfu.taps import PacketSink, Tap, Taps, clock_report
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 ProducerType = Literal["simple", "simulcast", "svc"]
 
+RENEW_SECONDS: Final = 5.0
+"""Between two times that a consumer is sent the last keyframe: on too narrow a path that makes it worse."""
 SCALABLE_CODECS: Final = frozenset(("video/vp9", "video/av1"))
 
 
@@ -144,6 +147,10 @@ class Producer:
     def start(self, consumer: Consumer) -> None:
         """Let `consumer`, which waits for a keyframe, begin as soon as can be."""
         self.request_keyframe(consumer.selection.wanted_keyframe)
+
+    def renew(self, consumer: Consumer) -> bool:
+        """Give `consumer`, which lost its picture, another; False if that takes a new keyframe."""
+        return False
 
     def stop(self, consumer: Consumer) -> None:
         """The consumer wants nothing for now."""
@@ -349,9 +356,18 @@ class LocalProducer(Producer):
     def start(self, consumer: Consumer) -> None:
         """Begin at the last keyframe if what came since is still there."""
         if self._quick.begin(consumer):
+            consumer.began_at = self._plane.clock()
             self.refresh()
         else:
             super().start(consumer)
+
+    def renew(self, consumer: Consumer) -> bool:
+        """Let `consumer` begin at the last keyframe again, now and then: the source can make no other."""
+        if consumer.selection.current == NONE or not self._quick.is_short:
+            return consumer.id in self._quick.waiting
+        if self._plane.clock() - consumer.began_at >= RENEW_SECONDS:
+            consumer.begin_anew()
+        return True
 
     def stop(self, consumer: Consumer) -> None:
         """Begin no more."""

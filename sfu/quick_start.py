@@ -1,4 +1,4 @@
-"""Lets new consumers of a local producer begin at its last keyframe, since its source can make no other.
+"""Lets consumers of a local producer begin at its last keyframe, since its source can make no other.
 
 What was sent since then goes to the consumer in fast motion: its timestamps end where the stream is now, so
 that the player's picture is there at once and no later than everybody else's.
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MAX_GROUP: Final = 2000
 """Packets; the ring keeps no more than 2,500. A longer group of pictures cannot be caught up with."""
+MAX_SHORT_GROUP: Final = 700
+"""Packets, about 800 kB: more would be too much for somebody whose path loses packets already."""
 TICK_SECONDS: Final = 0.01
 PACKETS_PER_TICK: Final = 24
 """Together 23 Mb/s."""
@@ -56,6 +58,11 @@ class QuickStart:
     def waiting(self) -> Collection[str]:
         """The ids of the consumers that are not there yet."""
         return self._starts.keys()
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the group can be sent again to somebody who watches already."""
+        return self._is_whole and 0 < len(self._group) <= MAX_SHORT_GROUP
 
     def sent(self, source: int, timestamp: int, *, keyframe: bool) -> None:
         """Note a packet of the stream by where its ring has it."""

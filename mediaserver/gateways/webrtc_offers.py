@@ -4,10 +4,9 @@ Rules:
 
 * A producer without consumers costs nothing: no packet is made, no sound transcoded.
 * With the first consumer, the group of pictures that the hub keeps goes to the router, mostly before anybody
-  is connected. From there the router itself lets whoever joins begin (``sfu.quick_start``).
-* All consumers get the same packets. So what was sent can be sent again, to one that lost its picture, only
-  while there is no other; where there are, it waits for the next keyframe.
-* What is sent again gets new times, close together: the player shows it at once and is live, instead of
+  is connected. From there the router itself lets whoever joins, or lost its picture, begin
+  (``sfu.quick_start``): what goes to one alone is none of the source's.
+* What the hub kept gets new times, close together: the player shows it at once and is live, instead of
   playing as many seconds late as the group was old.
 """
 
@@ -31,10 +30,6 @@ from mediaserver.transcode.audio_sharing import TranscodedAudio, transcoded_audi
 
 MAX_GROUP_BYTES: Final = 2_000_000
 """More packets than these make are not kept by the router."""
-MAX_REPLAY_BYTES: Final = 800_000
-"""To a consumer that watches already: more would overflow the pacer."""
-REPLAY_SECONDS: Final = 5.0
-"""Between two replays to a consumer that lost its picture: on too narrow a path they make it worse."""
 REPLAY_STEP: Final = 90
 """Ticks between two frames that are sent again: a millisecond."""
 REPORT_SECONDS: Final = 2.0
@@ -111,7 +106,6 @@ class VideoOffer:
         self._sender: _Sender | None = None
         self._is_waiting = True
         self._is_replay_due = False
-        self._replayed_at = float("-inf")
         self._last_ticks = -1
 
     @property
@@ -149,7 +143,6 @@ class VideoOffer:
         was_wanted, self.consumers = self.consumers > 0, count
         if was_wanted != (count > 0):
             self._is_waiting = True
-            self._replayed_at = float("-inf")
         if count and not was_wanted:
             self._replay_soon()
 
@@ -164,22 +157,16 @@ class VideoOffer:
     def _replay(self) -> None:
         self._is_replay_due = False
         now = self._loop.time()
-        if self._sender is None or not self.consumers or not self._may_replay(now):
+        if self._sender is None or not self.consumers or not self._is_waiting:
             return
         frames = [packet for packet in recent_packets(self._stream) if packet.track == self.track]
         size = sum(len(frame.payload) for frame in frames)
-        most = MAX_GROUP_BYTES if self._is_waiting else MAX_REPLAY_BYTES
-        if not frames or not frames[0].is_keyframe or size > most:
+        if not frames or not frames[0].is_keyframe or size > MAX_GROUP_BYTES:
             return
-        if not self._is_waiting:
-            self._replayed_at = now
         self._counters.replays += 1
         self._is_waiting = False
         for frame, ticks in zip(frames, replay_times(frames, self._last_ticks), strict=True):
             self._send(frame, ticks, now)
-
-    def _may_replay(self, now: float) -> bool:
-        return self._is_waiting or (self.consumers == 1 and now - self._replayed_at >= REPLAY_SECONDS)
 
     def _send(self, packet: MediaPacket, ticks: int, received_at: float) -> None:
         if self._sender is None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from structlog.testing import capture_logs
 
-from sfu.producer import LocalProducer
+from sfu.producer import RENEW_SECONDS, LocalProducer
 from sfu.protocol import rtcp, rtp
 from sfu.protocol.errors import MalformedPacket
 from sfu.protocol.ortc import UnsupportedParameters
 from sfu.protocol.parameters import RtpCodecCapability
-from sfu.quick_start import MAX_GROUP, PACKETS_PER_TICK
+from sfu.quick_start import MAX_GROUP, MAX_SHORT_GROUP, PACKETS_PER_TICK
 from sfu.taps import Tap
 from tests.sfu.linked_world import Peer, World, encoding, packet, video, vp8
 
@@ -132,6 +132,65 @@ async def test_what_was_sent_in_fast_motion_can_be_repeated() -> None:
     assert rtx is not None
     (again,) = late.peer.of_ssrc(rtx.ssrc)
     assert rtp.parse(again).timestamp == late.timestamps[3]
+
+
+async def test_who_lost_the_picture_begins_at_the_last_keyframe_again() -> None:
+    world = World()
+    bridge = Bridge(world)
+    first, second = bridge.viewer(await world.connected()), bridge.viewer(await world.connected("192.0.2.2"))
+    bridge.send(*range(10))
+    world.run(RENEW_SECONDS)
+    asked = bridge.source.keyframes
+    first.peer.send_rtcp(rtcp.PictureLossIndication(1, first.consumer.ssrc))
+    world.run(0.05)
+    bridge.send(10, 11)
+    assert first.pictures == [*range(10), *range(12)]
+    assert second.pictures == list(range(12)), "the others lose nothing by it"
+    assert first.numbers == [(first.numbers[0] + index) & 0xFFFF for index in range(22)]
+    assert first.timestamps == sorted(set(first.timestamps)), "older pictures would not be shown"
+    assert bridge.source.keyframes == asked
+
+
+async def test_the_picture_is_renewed_only_now_and_then() -> None:
+    world = World()
+    bridge = Bridge(world)
+    viewer, _ = bridge.viewer(await world.connected()), bridge.viewer(await world.connected("192.0.2.2"))
+    bridge.send(*range(10))
+    world.run(RENEW_SECONDS)
+    for _ in range(20):
+        viewer.peer.send_rtcp(rtcp.PictureLossIndication(1, viewer.consumer.ssrc))
+        world.run(0.1)
+    assert viewer.pictures.count(0) == 2
+    world.run(RENEW_SECONDS)
+    viewer.peer.send_rtcp(rtcp.PictureLossIndication(1, viewer.consumer.ssrc))
+    world.run(0.1)
+    assert viewer.pictures.count(0) == 3
+
+
+async def test_who_began_just_now_is_sent_nothing_twice() -> None:
+    world = World()
+    bridge = Bridge(world)
+    bridge.send(*range(100))
+    late = bridge.viewer(await world.connected())
+    world.run(0.02)
+    late.peer.send_rtcp(rtcp.PictureLossIndication(1, late.consumer.ssrc))
+    world.run(0.1)
+    late.peer.send_rtcp(rtcp.PictureLossIndication(1, late.consumer.ssrc))
+    world.run(0.1)
+    assert late.pictures == list(range(100))
+
+
+async def test_too_long_a_group_is_not_sent_to_who_watches() -> None:
+    world = World()
+    bridge = Bridge(world)
+    viewer = bridge.viewer(await world.connected())
+    bridge.send(*range(MAX_SHORT_GROUP + 1))
+    world.run(RENEW_SECONDS)
+    asked = bridge.source.keyframes
+    viewer.peer.send_rtcp(rtcp.PictureLossIndication(1, viewer.consumer.ssrc))
+    world.run(0.2)
+    assert viewer.pictures == list(range(MAX_SHORT_GROUP + 1))
+    assert bridge.source.keyframes == asked + 1
 
 
 async def test_a_keyframe_ends_the_fast_motion() -> None:
