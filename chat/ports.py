@@ -39,10 +39,11 @@ class SignIn(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Entrance:
-    """A room that somebody may enter."""
+    """A room that somebody may enter. ``max_viewers`` is None for whom a full room does not keep out."""
 
     room_id: UUID
     owner_id: UUID
+    max_viewers: int | None = None
 
 
 class Admission(Protocol):

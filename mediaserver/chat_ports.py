@@ -111,7 +111,7 @@ class RoomAdmission:
             raise Refusal("room_not_found", "There is no such room.")
         if verdict.denial is not None:
             raise Refusal(verdict.denial.value, verdict.denial.message)
-        return Entrance(found.id, found.owner_id)
+        return Entrance(found.id, found.owner_id, verdict.max_viewers)
 
 
 class ChatVisits:

@@ -1,8 +1,8 @@
 """Who connects to ``/rtc`` and what they may do in a room: implements sfu.room_ports.RoomAccess."""
 
 import secrets
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from aiohttp import web
@@ -37,6 +37,14 @@ class Principal:
     name: str
     address: str
     user_id: UUID | None = None
+
+
+class _Door(NamedTuple):
+    """The room, as whom it was entered, and how many viewers it may have beside them."""
+
+    room_id: UUID
+    user_id: UUID | None
+    max_viewers: int | None
 
 
 class RtcAccess:
@@ -90,8 +98,9 @@ class RtcAccess:
             grant = await self._host_grant(room, token)
             if grant is not None:
                 return await self._host(grant.room_id, grant.user_id or principal.user_id, principal)
-            room_id, user_id = await self._enter(room, token, principal)
-            return await self._guest(room_id, user_id, principal)
+            door = await self._enter(room, token, principal)
+            grants = await self._guest(door.room_id, door.user_id, principal)
+            return replace(grants, max_viewers=door.max_viewers)
         except StorageError as error:
             raise _unavailable() from error
 
@@ -106,7 +115,8 @@ class RtcAccess:
                 return await self._host(room_id, user_id, principal)
             if await self._authorizer.may_not_watch(grants.room_id, [user_id]):
                 raise Refusal("forbidden", "You may not watch this room any more.")
-            return await self._guest(room_id, user_id, principal)
+            now = await self._guest(room_id, user_id, principal)
+            return replace(now, max_viewers=grants.max_viewers)
         except StorageError as error:
             raise _unavailable() from error
 
@@ -117,17 +127,17 @@ class RtcAccess:
             return None
         return grant if await self._publish_tokens.still_counts(grant) else None
 
-    async def _enter(self, room: str, token: str | None, principal: Principal) -> tuple[UUID, UUID | None]:
-        """The room, and as whom it was entered."""
+    async def _enter(self, room: str, token: str | None, principal: Principal) -> _Door:
         if principal.user_id is not None and token is None:
             try:
-                return (await self._admission.admit(room, principal.user_id)).room_id, principal.user_id
+                entrance = await self._admission.admit(room, principal.user_id)
+                return _Door(entrance.room_id, principal.user_id, entrance.max_viewers)
             except ChatRefusal as refusal:
                 raise Refusal(refusal.code, refusal.message, refusal.retry_after) from refusal
         access = await self._authorizer.may_watch(room, token, principal.address)
         if isinstance(access, WatchDenial):
             raise _refusal(access)
-        return UUID(access.room_id), access.viewer_id or principal.user_id
+        return _Door(UUID(access.room_id), access.viewer_id or principal.user_id, access.max_viewers)
 
     async def _host(self, room_id: UUID, user_id: UUID | None, principal: Principal) -> Grants:
         person = await self._people.person(room_id, user_id) if user_id is not None else None

@@ -22,6 +22,7 @@ from mediaserver.gateways.webrtc_ingest import WebRtcIngest
 from mediaserver.gateways.webrtc_play import WebRtcPlay
 from mediaserver.hub.stream import Stream
 from mediaserver.media_plane import MediaPlane
+from mediaserver.rtc_audience import RtcAudience
 from mediaserver.transcode.aac_stream import OUTPUT_NAME as AAC_OUTPUT
 from mediaserver.transcode.aac_stream import aac_stream
 from mediaserver.transcode.audio_sharing import make_executor
@@ -78,7 +79,8 @@ class WebRtcPlane:
             publishers=rtc.max_publishers,
             guests_per_address=rtc.max_guests_per_address,
         )
-        self.rooms = WebRtcRooms(self.server, self.ingest, self.play, room_options)
+        audience = RtcAudience(media.live, self.ingest.is_publishing)
+        self.rooms = WebRtcRooms(self.server, self.ingest, self.play, room_options, audience)
         self.whip: Whip | None = None
         self.whep: Whep | None = None
         self.signalling: RtcSignalling | None = None

@@ -10,6 +10,7 @@ from sfu.errors import TooManyTransports
 from sfu.protocol.parameters import Kind
 from sfu.room import RoomOptions
 from sfu.room_directory import RoomDirectory
+from sfu.room_ports import Audience
 from sfu.router import Router
 from sfu.webrtc_server import WebRtcServer
 
@@ -27,8 +28,9 @@ class WebRtcRooms:
         ingest: WebRtcIngest,
         play: WebRtcPlay,
         options: RoomOptions | None = None,
+        audience: Audience | None = None,
     ) -> None:
-        self.directory = RoomDirectory(self, options)
+        self.directory = RoomDirectory(self, options, audience=audience)
         """The rooms of ``/rtc``."""
         self._server = server
         self._ingest = ingest

@@ -95,6 +95,9 @@ class ParticipantMedia:
         self._is_closed = False
         self.tell: Callable[[Message], None] = _to_nobody
         self.on_data_producers_closed: Callable[[Iterable[DataProducerPort]], None] = _to_nobody
+        self.take_place: Callable[[], Callable[[], None] | None] = _no_place
+        """Called with the first consumer; what it returns, with the end of the last one."""
+        self._leave_place: Callable[[], None] | None = None
         self.capabilities: RtpCapabilities | None = None
         """What the peer can receive, once it has said so."""
 
@@ -240,13 +243,25 @@ class ParticipantMedia:
         if self.capabilities is None:
             raise Refusal("no_capabilities", "Say what you can receive: rtpCapabilities is missing.")
         transport = self._transports.get(transport_id)
-        consumer = transport.consume(producer_id, self.capabilities, paused=paused or suspended)
-        self._consumers.add(consumer.id, transport_id, consumer)
+        if not self._consumers.values():
+            self._leave_place = self.take_place()
+        try:
+            consumer = transport.consume(producer_id, self.capabilities, paused=paused or suspended)
+            self._consumers.add(consumer.id, transport_id, consumer)
+        finally:
+            self._review_place()
         if suspended:
             consumer.set_suspended(True)
             if not paused:
                 consumer.resume()
         return consumer
+
+    def _review_place(self) -> None:
+        """Give the viewer's place back if nothing is received any more."""
+        leave = self._leave_place
+        if leave is not None and not self._consumers.values():
+            self._leave_place = None
+            leave()
 
     def suspend(self, is_hidden: Callable[[str], bool]) -> None:
         """Receive nothing of the producers that are hidden, and the others again."""
@@ -261,6 +276,7 @@ class ParticipantMedia:
         """Receive it no more."""
         self._consumers.get(consumer_id).close()
         self._consumers.pop(consumer_id)
+        self._review_place()
 
     def stop_receiving(self) -> None:
         """Close all that it receives."""
@@ -311,6 +327,7 @@ class ParticipantMedia:
     def on_consumer_closed(self, consumer: ConsumerPort) -> None:
         """Implement TransportEvents."""
         if self._consumers.pop(consumer.id) is not None:
+            self._review_place()
             self._say(ConsumerClosed(consumer_id=consumer.id))
 
     def on_consumer_paused(self, consumer: ConsumerPort) -> None:
@@ -333,6 +350,7 @@ class ParticipantMedia:
             return
         self._producers.pop_transport(transport_id)
         self._consumers.pop_transport(transport_id)
+        self._review_place()
         self._data_consumers.pop_transport(transport_id)
         closed = self._data_producers.pop_transport(transport_id)
         if closed:
@@ -347,6 +365,10 @@ class ParticipantMedia:
 def _already_consumed() -> Refusal:
     """What one peer gets twice costs as much as a second peer, and counts as none."""
     return Refusal("already_consumed", "You receive this already.")
+
+
+def _no_place() -> None:
+    """Take none: nobody counts."""
 
 
 def _to_nobody(_: object) -> None:

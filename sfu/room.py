@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hmac import compare_digest
 from typing import Final
@@ -29,7 +29,7 @@ from sfu.room_messages import (
     VolumeEntry,
     Volumes,
 )
-from sfu.room_ports import DataProducerPort, Grants, ProducerPort, RouterPort, VolumeInfo
+from sfu.room_ports import Audience, DataProducerPort, Grants, ProducerPort, RouterPort, VolumeInfo
 from sfu.room_stage import Stage
 from sfu.source_budget import network_of
 from sfu.spotlight import Spotlight
@@ -60,10 +60,13 @@ class RoomOptions:
 class Room:
     """Implements room_ports.RouterEvents. `stage` holds who may publish, `spotlight` whose video is seen."""
 
-    def __init__(self, room_id: str, router: RouterPort, options: RoomOptions) -> None:
+    def __init__(
+        self, room_id: str, router: RouterPort, options: RoomOptions, audience: Audience | None = None
+    ) -> None:
         self.id: Final = room_id
         self.router: Final = router
         self.options: Final = options
+        self._audience = audience
         self._participants: dict[str, Participant] = {}
         self._owners: dict[str, Participant] = {}
         self._producing: Participant | None = None
@@ -98,9 +101,13 @@ class Room:
         participant = Participant(grants, role, media, link)
         participant.muted = muted
         media.on_data_producers_closed = self._data_producers_closed
+        media.take_place = lambda: self._take_place(participant)
         self._tell_all(ParticipantJoined(participant=participant.info))
         self._participants[participant.id] = participant
         return participant
+
+    def _take_place(self, participant: Participant) -> Callable[[], None] | None:
+        return None if self._audience is None else self._audience.watch(participant.grants)
 
     def _check_entrance(self, grants: Grants) -> None:
         if not grants.is_host and not self._barred.keys().isdisjoint(_marks(grants)):

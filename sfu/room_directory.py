@@ -9,7 +9,7 @@ from typing import Final
 from sfu.participant import Link, Participant
 from sfu.room import Room, RoomOptions
 from sfu.room_errors import Refusal
-from sfu.room_ports import Grants, RouterSource
+from sfu.room_ports import Audience, Grants, RouterSource
 
 TICK_SECONDS: Final = 1.0
 
@@ -23,11 +23,13 @@ class RoomDirectory:
         options: RoomOptions | None = None,
         max_rooms: int = 1_000,
         clock: Callable[[], float] | None = None,
+        audience: Audience | None = None,
     ) -> None:
         self.options: Final = options or RoomOptions()
         self._routers = routers
         self._max_rooms = max_rooms
         self._clock = clock
+        self._audience = audience
         self._rooms: dict[str, Room] = {}
 
     @property
@@ -66,7 +68,7 @@ class RoomDirectory:
         if room_id in self._rooms:  # somebody else was quicker
             self._routers.release(room_id)
         else:
-            self._rooms[room_id] = Room(room_id, router, self.options)
+            self._rooms[room_id] = Room(room_id, router, self.options, self._audience)
 
     def leave(self, room: Room, participant: Participant) -> None:
         """Take a participant out, and end the room if it was the last."""

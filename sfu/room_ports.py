@@ -5,7 +5,7 @@ The protocols of the core name only what rooms use of it, so that their tests ne
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -30,7 +30,7 @@ class Grants:
     `identity` is the user's, or a guest's own, which may be another for each of their connections
     (`is_guest`). `name` is shown to the others. `is_host` is whose room it is. `can_publish` puts somebody on
     the stage at once, others need an invitation. `address` is where they connect from, told to nobody; empty
-    if it is not known.
+    if it is not known. `max_viewers` is the room's, None for whom a full room does not keep out.
     """
 
     room_id: str
@@ -42,6 +42,7 @@ class Grants:
     is_host: bool = False
     is_guest: bool = False
     address: str = ""
+    max_viewers: int | None = None
 
     def may_be_same(self, other: Grants) -> bool:
         """Whether who has a resume token, too, is the same: of a guest nothing else is known."""
@@ -69,6 +70,16 @@ class RoomAccess(Protocol):
 
         Called when something about the room or the user changed. Raises Refusal if that is nothing any
         more, `unavailable` if nobody can tell.
+        """
+
+
+class Audience(Protocol):
+    """Implemented by the roof: who receives something takes a viewer's place."""
+
+    def watch(self, grants: Grants) -> Callable[[], None]:
+        """Take a place; call what is returned, once, when nothing is received any more.
+
+        Raises Refusal: `server_full`, `room_full`.
         """
 
 

@@ -216,3 +216,11 @@ async def test_the_room_knows_where_people_come_from(world: World) -> None:
     ):
         assert grants.address == ADDRESS
         assert (await world.access.review(grants, await world.principal(None))).address == ADDRESS
+
+
+async def test_the_room_knows_who_has_to_find_a_place(world: World) -> None:
+    await world.database.execute("UPDATE rooms SET max_viewers = 5")
+    for name, most in ((None, 5), ("bob", 5), ("alice", None)):
+        grants = await world.grants(name)
+        assert grants.max_viewers == most
+        assert (await world.access.review(grants, await world.principal(name))).max_viewers == most

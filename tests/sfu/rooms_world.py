@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -378,12 +378,27 @@ def everybody() -> FakeAccess:
     )
 
 
+class FakeAudience:
+    """Implements Audience: `most` may receive something."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.watching: list[str] = []
+
+    def watch(self, grants: Grants) -> Callable[[], None]:
+        if len(self.watching) >= self.most:
+            raise Refusal("room_full", "The room has as many viewers as it may.")
+        self.watching.append(grants.identity)
+        return lambda: self.watching.remove(grants.identity)
+
+
 class RoomWorld:
     """A room with whoever is let in; `links` by participant's id."""
 
-    def __init__(self, options: RoomOptions | None = None) -> None:
+    def __init__(self, options: RoomOptions | None = None, viewers: int = 1_000) -> None:
         self.router = FakeRouter()
-        self.room = Room(ROOM, self.router, options or RoomOptions())
+        self.audience = FakeAudience(viewers)
+        self.room = Room(ROOM, self.router, options or RoomOptions(), self.audience)
         self.links: dict[str, FakeLink] = {}
 
     def join(self, grants: Grants) -> Participant:

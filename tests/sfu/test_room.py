@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from sfu.errors import NoSuchProducer
 from sfu.participant import Participant, Role
 from sfu.participant_media import MediaLimits
 from sfu.protocol.active_speaker import Volume
@@ -472,6 +473,53 @@ def test_nobody_consumes_the_same_twice(world: RoomWorld) -> None:
     ana.media.consume(second.id, producer.id, CAPABILITIES, paused=False)
     ana.media.close_transport(first.id)
     ana.media.consume_data(second.id, channel.id)
+
+
+def test_who_receives_something_takes_one_place(world: RoomWorld) -> None:
+    ana, sam = world.join(HOST), world.join(SPEAKER)
+    microphone, camera = world.microphone(sam), world.camera(sam)
+    first, second = world.transport(ana), world.transport(ana)
+    assert world.audience.watching == []
+
+    ana.media.consume(first.id, microphone.id, CAPABILITIES, paused=False)
+    consumer = ana.media.consume(second.id, camera.id, CAPABILITIES, paused=False)
+    assert world.audience.watching == ["user-ana"]
+    ana.media.close_transport(first.id)
+    assert world.audience.watching == ["user-ana"]
+    ana.media.close_consumer(consumer.id)
+    assert world.audience.watching == []
+
+
+@pytest.mark.parametrize("ends", ["producer", "rights", "room"])
+def test_the_place_is_given_back_however_it_ends(world: RoomWorld, ends: str) -> None:
+    ana, sam = world.join(HOST), world.join(SPEAKER)
+    producer = world.microphone(sam)
+    ana.media.consume(world.transport(ana).id, producer.id, CAPABILITIES, paused=False)
+    assert world.audience.watching == ["user-ana"]
+    if ends == "producer":
+        producer.close()
+    elif ends == "rights":
+        world.room.update(ana, replace(HOST, can_subscribe=False))
+    else:
+        world.room.leave(ana)
+    assert world.audience.watching == []
+
+
+def test_a_full_audience_lets_nobody_more_receive() -> None:
+    world = RoomWorld(viewers=1)
+    ana, sam, leo = world.join(HOST), world.join(SPEAKER), world.join(LISTENER)
+    producer, transport = world.microphone(sam), world.transport(leo)
+    ana.media.consume(world.transport(ana).id, producer.id, CAPABILITIES, paused=False)
+
+    with refused("room_full"):
+        leo.media.consume(transport.id, producer.id, CAPABILITIES, paused=False)
+    assert leo.media.consumers == []
+    world.room.leave(ana)
+    with pytest.raises(NoSuchProducer):
+        leo.media.consume(transport.id, "nothing", CAPABILITIES, paused=False)
+    assert world.audience.watching == []
+    leo.media.consume(transport.id, producer.id, CAPABILITIES, paused=False)
+    assert world.audience.watching == ["user-leo"]
 
 
 def test_somebody_who_consumes_has_to_say_what_they_can_receive(world: RoomWorld) -> None:
