@@ -68,7 +68,9 @@ class Sending:
         send_rtcp: Callable[[bytes], None],
         listener: ConsumerListener,
         max_consumers: int,
+        wake: Callable[[], None],
     ) -> None:
+        """`wake` has `tick` called soon, whatever `deadline` said."""
         self.path = SendingPath()
         """For consumers whose packets are numbered transport-wide."""
         self.plain_path = SendingPath()
@@ -83,6 +85,7 @@ class Sending:
         self._send_rtcp = send_rtcp
         self._listener = listener
         self._max_consumers = max_consumers
+        self._wake = wake
         self._by_ssrc: dict[int, Consumer] = {}
         self._plans: dict[str, _Plans] = {}
         self._max_bitrate = 0
@@ -142,7 +145,7 @@ class Sending:
         self._plans[consumer.id] = plans
         producer.add_consumer(consumer)
         self._adapt()
-        self._begin(consumer)
+        self.resumed(consumer)
         return consumer
 
     def _adapt(self) -> None:
@@ -206,19 +209,14 @@ class Sending:
     def connected(self) -> None:
         """ICE and DTLS are there: begin."""
         self.is_connected = True
-        self._begin(*self.consumers.values())
-
-    def _begin(self, *consumers: Consumer) -> None:
-        if self.bandwidth is None:
-            self.reallocate()
-        else:
-            for consumer in consumers:
-                self.resumed(consumer)
+        for consumer in tuple(self.consumers.values()):
+            self.resumed(consumer)
 
     def reallocate(self) -> None:
         """Say anew which layers each consumer gets; soon, where that takes an allocation."""
         if self.bandwidth is not None:
             self.bandwidth.reallocate()
+            self._wake()
             return
         for consumer in tuple(self.consumers.values()):
             _give_preferred(consumer)
@@ -237,7 +235,7 @@ class Sending:
         """Let a consumer begin whose peer waits for it."""
         self.changed(consumer)
         if self.bandwidth is not None and consumer.is_active and consumer.target == NONE:
-            self.bandwidth.reallocate()
+            self.reallocate()
 
     def overflown(self) -> None:
         """Too much waited for the pace and is gone: every picture begins anew."""

@@ -67,7 +67,7 @@ class WebRtcTransport:
         self._listener = listener
         self._plane = host.plane
         limits = host.limits
-        self._sending = Sending(self._plane, self._send_rtcp, listener, limits.consumers)
+        self._sending = Sending(self._plane, self._send_rtcp, listener, limits.consumers, self._wake)
         self._receiving = Receiving(self._plane, self._send_rtcp, router.audio, limits.producers)
         self._link = PeerLink(host, self, self._sending.paths)
         self._data: DataSide | None = None

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sfu.bandwidth import Bandwidth
+from sfu.bandwidth import MIN_ALLOCATION_SECONDS, Bandwidth
 from sfu.consumer import Consumer, Layers
 from sfu.producer import Producer
 from sfu.protocol import rtcp, rtp
@@ -211,6 +211,15 @@ async def test_whatever_a_peer_asks_for_is_allocated_once_and_not_too_often(
         watch.run(0.005)
     assert 5 <= allocations <= 22
     assert watch.layer == 1
+
+
+async def test_what_a_peer_asks_for_waits_for_no_other_allocation() -> None:
+    watch = await _watch()
+    watch.run(12)
+    for count in range(1, 12):
+        watch.consumer.set_preferred_layers(count % 2)
+        watch.run(MIN_ALLOCATION_SECONDS + 0.01)
+        assert watch.consumer.target == count % 2
 
 
 async def test_a_paused_consumer_gets_nothing_at_once() -> None:
