@@ -245,7 +245,7 @@ async def test_a_reversal_waits_for_the_payout_to_be_known_as_paid(world):
         {"metadata": {"payout_id": "x"}},
         {"metadata": {"payout_id": 7}},
         {"metadata": [], "amount_reversed": "all"},
-        {"metadata": {"payout_id": str(new_id())}, "amount_reversed": 1},
+        {"metadata": {"payout_id": "01a1ff00-0000-7000-8000-000000000000"}, "amount_reversed": 1},
         {"id": "\0"},
         {"requirements": [], "capabilities": 3, "id": "acct_x"},
     ],

@@ -18,8 +18,12 @@ AAC = ("-c:a", "aac", "-b:a", "64k")
 
 @pytest.fixture(scope="session")
 def live_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server that the tests share: none of them stops it."""
-    with ServerProcess(tmp_path_factory.mktemp("server") / "data") as server:
+    """A server that the tests share: none of them stops it. All their pages come from one address."""
+    unlimited = {
+        "MEDIASERVER_CHAT__CONNECTIONS_PER_MINUTE": "1000",
+        "MEDIASERVER_API__REQUESTS_PER_WINDOW": "10000",
+    }
+    with ServerProcess(tmp_path_factory.mktemp("server") / "data", settings=unlimited) as server:
         yield server
 
 
