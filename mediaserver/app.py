@@ -25,6 +25,7 @@ from mediaserver.live_state import LiveState
 from mediaserver.media_plane import MediaPlane
 from mediaserver.observability.logging import configure_logging, set_log_level
 from mediaserver.observability.loop_lag import LoopLag
+from mediaserver.payments import check_test_coins
 from mediaserver.persistence import open_database
 from mediaserver.signals import Signals
 from mediaserver.supervision import supervised
@@ -72,6 +73,7 @@ async def _serve(
             open_database(settings, data) as database,
             Authorizer(database, digester, bus, settings.authorization, grants) as authorizer,
         ):
+            await check_test_coins(settings, database)
             first_start = await prepare_first_start(database, digester, passwords)
             accounts = Accounts(database, digester, passwords)
             demo_key = await _demo_key(database, accounts, authorizer) if is_demo else None

@@ -15,7 +15,9 @@ from control_api.payments.stripe_checkout import StripeCheckout
 from control_api.payments.stripe_client import StripeApi, StripeOptions
 from mediaserver.config import Settings
 from mediaserver.config.service_settings import StripeSettings
-from storage.database import Database
+from mediaserver.errors import StartError
+from storage.database import Database, Executor
+from storage.repositories.ledger import Ledger
 
 logger = structlog.get_logger("mediaserver.money")
 
@@ -62,12 +64,26 @@ class Payments:
 
 
 def allows_test_payments(settings: Settings) -> bool:
-    """Where the operator says so, and otherwise where nobody but this machine reaches the server."""
+    """Where the operator says so, and otherwise where the server listens to nobody but this machine."""
     if settings.money.test_payments is not None:
         return settings.money.test_payments
-    if settings.public_url is not None:
-        return _is_loopback(urlsplit(settings.public_url).hostname or "")
-    return _is_loopback(settings.http.host) and not settings.http.trusted_proxies
+    # What others reach is decided by where the server listens; an address of this machine says nothing of it.
+    if not _is_loopback(settings.http.host) or settings.http.trusted_proxies:
+        return False
+    public_url = settings.public_url
+    return public_url is None or _is_loopback(urlsplit(public_url).hostname or "")
+
+
+async def check_test_coins(settings: Settings, database: Executor) -> None:
+    """Raises StartError where test payments would turn into money: balances do not tell them apart."""
+    if _stripe_options(settings.stripe) is None or settings.money.accept_test_coins:
+        return
+    if await Ledger(database).has_scope(DemoCheckout.scope):
+        raise StartError(
+            "stripe.secret_key: coins or subscriptions here were paid for at the test checkout, and creators"
+            " would be paid real money for them; take a new database for real payments, or set"
+            " money.accept_test_coins to true to let them count"
+        )
 
 
 def _is_loopback(host: str) -> bool:

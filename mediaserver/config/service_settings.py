@@ -123,9 +123,13 @@ class MoneySettings(Group):
 
     test_payments: bool | None = None
     """Without Stripe, sell coins on a test checkout page where no money moves. Unset: on in the demo and
-    where only this machine reaches the server: ``public_url`` is of a loopback address or, where it is unset,
-    ``http.host`` is one and there are no ``http.trusted_proxies``. Never turn it on where coins are worth
-    money."""
+    where only this machine reaches the server: ``http.host`` is a loopback address, there are no
+    ``http.trusted_proxies``, and ``public_url`` is unset or of a loopback address, too. Never turn it on
+    where coins are worth money."""
+
+    accept_test_coins: bool = False
+    """With Stripe's keys, start although coins or subscriptions were paid for at the test checkout. They
+    count like those that were paid for with money: what creators earn by them is paid out."""
 
 
 class StripeSettings(Group):

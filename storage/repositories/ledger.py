@@ -144,6 +144,14 @@ class Ledger:
         )
         return Transfer(row[0], TransferKind(row[1]), *row[2:]) if row else None
 
+    async def has_scope(self, scope: str) -> bool:
+        """Whether there is any movement of this scope."""
+        return bool(
+            await self._database.fetch_value(
+                "SELECT EXISTS (SELECT FROM ledger_transfers WHERE scope = $1)", scope
+            )
+        )
+
     async def holdings(self, user_id: UUID) -> list[Holding]:
         """Every account of the user."""
         return (await self.holdings_of([user_id]))[user_id]

@@ -5,7 +5,12 @@ import pytest
 from control_api.payments.demo_checkout import DemoCheckout
 from control_api.payments.stripe_checkout import StripeCheckout
 from mediaserver.config import SettingsError, load_settings, with_test_payments
-from mediaserver.payments import Payments, allows_test_payments
+from mediaserver.errors import StartError
+from mediaserver.payments import Payments, allows_test_payments, check_test_coins
+from storage.ids import new_id
+from storage.repositories import Users
+from storage.repositories.ledger import Ledger, Line, NewTransfer, TransferKind
+from storage.repositories.ledger_accounts import Account, AccountKind, LedgerAccounts
 
 STRIPE = {"stripe.secret_key": "sk_x", "stripe.webhook_secret": "whsec_x"}
 
@@ -25,9 +30,20 @@ def _elsewhere(tmp_path, monkeypatch):
         ({"http.host": "192.0.2.1"}, False),
         ({"http.host": "127.0.0.1", "http.trusted_proxies": "127.0.0.1"}, False),
         ({"http.host": "127.0.0.1", "public_url": "https://live.example.com"}, False),
-        ({"public_url": "http://localhost:8080"}, True),
-        ({"public_url": "https://127.0.0.1"}, True),
-        ({"public_url": "https://localhost.example.com"}, False),
+        ({"http.host": "127.0.0.1", "public_url": "http://localhost:8080"}, True),
+        ({"http.host": "127.0.0.1", "public_url": "https://127.0.0.1"}, True),
+        ({"http.host": "127.0.0.1", "public_url": "https://localhost.example.com"}, False),
+        # Others reach it all the same.
+        ({"public_url": "http://localhost:8080"}, False),
+        ({"http.host": "192.0.2.1", "public_url": "http://localhost:8080"}, False),
+        (
+            {
+                "http.host": "127.0.0.1",
+                "http.trusted_proxies": "127.0.0.1",
+                "public_url": "http://localhost:8080",
+            },
+            False,
+        ),
         ({"money.test_payments": "true", "public_url": "https://live.example.com"}, True),
         ({"money.test_payments": "false", "http.host": "127.0.0.1"}, False),
     ],
@@ -68,3 +84,26 @@ def test_stripe_comes_before_the_test_provider(database, flags, kind):
     assert (type(payments.provider) if payments.provider is not None else None) is kind
     assert (payments.test_till is not None) == (kind is DemoCheckout)
     assert (payments.events is None) == (kind is None)
+
+
+async def sell_a_coin(database, scope):
+    user = await Users(database).add("bob", "bob@example.com", "hash")
+    accounts = [Account(AccountKind.PROVIDER, "coin"), Account(AccountKind.WALLET, "coin", user.id)]
+    provider, wallet = await LedgerAccounts(database).ids(accounts)
+    lines = (Line(provider, -1), Line(wallet, 1))
+    await Ledger(database).post(NewTransfer(TransferKind.PURCHASE, scope, str(new_id()), "", lines))
+
+
+async def test_coins_of_the_test_checkout_do_not_turn_into_money(database):
+    with_stripe = load_settings({}, STRIPE)
+    await check_test_coins(with_stripe, database)
+    await sell_a_coin(database, "test")
+    with pytest.raises(StartError, match=r"money\.accept_test_coins"):
+        await check_test_coins(with_stripe, database)
+    await check_test_coins(load_settings({}, {**STRIPE, "money.accept_test_coins": "true"}), database)
+    await check_test_coins(load_settings({}), database)
+
+
+async def test_coins_that_were_paid_for_are_no_hindrance(database):
+    await sell_a_coin(database, "stripe")
+    await check_test_coins(load_settings({}, STRIPE), database)
