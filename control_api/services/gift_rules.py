@@ -85,16 +85,30 @@ class GiftRules:
         )
         return Platform(coins, money, currency)
 
+    async def check_words(self, order: Order) -> None:
+        """Of a tip that was not given before. Raises ApiError.
+
+        Not to be waited for by others: to judge words may take long.
+        """
+        if not order.message:
+            return
+        (facts,) = await self._orders.facts([order.asked], self._parts.options.currency)
+        if given_before(order, facts) is None:
+            # First the rules, so that words tell nothing of a room that the sender may not know of.
+            self._check(order, facts)
+            await self._parts.words.check(order.room_id, order.sender_id, order.message)
+
     async def prepare(self, order: Order, facts: Facts) -> Payment | GivenOnce:
-        """What is to be paid, or was given under the key before. Raises ApiError."""
+        """What is to be paid, or was given under the key before. Raises ApiError.
+
+        Words must have been checked.
+        """
         # Before all rules: what was paid for stays so when the room has ended meanwhile.
         if (given := given_before(order, facts)) is not None:
             return given
         standing = self._check(order, facts)
         if order.gift_id is not None and (facts.gift is None or not facts.gift.is_active):
             raise not_found("gift")
-        if order.message:
-            await self._parts.words.check(order.room_id, order.sender_id, order.message)
         if facts.is_owed_bonus and self._parts.options.welcome_coins:
             await self._parts.wallets.welcome(order.sender_id)
             (facts,) = await self._orders.facts([order.asked], self._parts.options.currency)

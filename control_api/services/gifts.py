@@ -6,7 +6,7 @@ from uuid import UUID
 
 from control_api.errors import not_found
 from control_api.pagination import Page, decode_cursor, id_in, page_of
-from control_api.services.gift_rules import GiftParts, Order
+from control_api.services.gift_rules import GiftParts, GiftRules, Order
 from control_api.services.gift_till import GiftTill, Paid
 from control_api.services.money import MAX_COINS
 from control_api.services.playback import Denial
@@ -34,6 +34,7 @@ class GiftsService:
     def __init__(self, database: Database, parts: GiftParts) -> None:
         self._gifts = Gifts(database)
         self._access = parts.access
+        self._rules = GiftRules(database, parts)
         self._till = GiftTill(database, parts)
 
     async def offered(self, cursor: str | None, limit: int) -> Page[Gift]:
@@ -48,7 +49,10 @@ class GiftsService:
     async def tip(self, user_id: UUID, room_id: UUID, key: str, coins: int, message: str) -> Paid:
         """Raises what ``give`` does."""
         message = clean_line("message", message, MAX_MESSAGE, 0)
-        return await self._till.pay(Order(user_id, room_id, key, coins=coins, message=message))
+        order = Order(user_id, room_id, key, coins=coins, message=message)
+        # Before the queue: those who wait there are answered together.
+        await self._rules.check_words(order)
+        return await self._till.pay(order)
 
     async def sent(self, user_id: UUID, cursor: str | None, limit: int) -> Page[Given]:
         found = await self._gifts.sent(user_id, id_in(cursor), limit + 1)

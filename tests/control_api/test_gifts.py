@@ -190,6 +190,41 @@ async def test_words_that_cannot_be_are_refused(world, message):
     assert await world.coins("bob") == 1000
 
 
+class SlowWords:
+    """Judged when it is said so."""
+
+    def __init__(self):
+        self.asked, self.go = asyncio.Event(), asyncio.Event()
+
+    async def check(self, room_id, user_id, message):
+        self.asked.set()
+        await self.go.wait()
+
+
+async def test_words_hold_up_nobody_else(database, aiohttp_client):
+    words = SlowWords()
+    world = await money_world(database, aiohttp_client, words=words)
+    for user in ("bob", "carol"):
+        await world.endow(user, 100)
+    slow = asyncio.create_task(world.tip(5, message="Hello", key="slow"))
+    await words.asked.wait()
+    assert (await world.give("carol"))[0] == 201
+    assert (await world.tip(5, "carol"))[0] == 201
+    assert not slow.done()
+    words.go.set()
+    status, first = await slow
+    words.go.clear()
+    # What was given already is not judged again.
+    assert await world.tip(5, message="Hello", key="slow") == (status, first)
+    assert await world.tip(5, message="Other words", key="slow") == (422, "idempotency_key_reused")
+
+
+async def test_a_room_that_is_hidden_judges_no_words(database, aiohttp_client):
+    world = await money_world(database, aiohttp_client, words=SlowWords())
+    world.room_id = await live_room(world.money, world.people["alice"], Visibility.PRIVATE)
+    assert await world.tip(5, message="Hello") == (404, "room_not_found")
+
+
 async def test_a_key_is_needed(world):
     path = f"/rooms/{world.room_id}/gifts"
     status, body, _ = await world.api.call("POST", path, "bob", json={"giftId": str(ROSE)})
