@@ -85,6 +85,9 @@ class DemoBilling:
         await self._change(known, replace(known.standing, cancels_at_end=cancels))
 
     async def end_now(self, subscription_ref: str) -> None:
+        if await self._subscriptions.id_of(self.scope, subscription_ref) is None:
+            # It was never begun here, and nothing runs that is not known here.
+            return
         known = await self._find(subscription_ref)
         ended = _billed(known, known.standing, "canceled")
         await self._events.send("customer.subscription.deleted", ended)

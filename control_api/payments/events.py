@@ -5,12 +5,13 @@ sends the event again.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 import structlog
 
 from control_api.errors import ApiError, conflict
-from control_api.payments.ports import EventHandler, Events, ProviderEvent, TooEarly
+from control_api.payments.ports import DoFirst, EventHandler, Events, ProviderEvent, TooEarly
 from storage.database import Database
 from storage.repositories.payment_events import PaymentEventLog
 
@@ -39,12 +40,21 @@ class PaymentEvents:
         """Whether it is new. Raises ApiError: 400 for what the provider did not send, 409 ``too_early``."""
         event = self._provider.event_of(body, signature)
         try:
-            is_new = await self._apply(event)
+            is_new = await self._prepare_and_apply(event)
         except TooEarly as error:
             logger.info("payment_event_too_early", event_id=event.id, type=event.type)
             raise _send_again() from error
         logger.info("payment_event", event_id=event.id, type=event.type, is_new=is_new)
         return is_new
+
+    async def _prepare_and_apply(self, event: ProviderEvent) -> bool:
+        try:
+            return await self._apply(event)
+        except DoFirst as wanted:
+            action = wanted.action
+        # Not while a transaction is open: it asks the provider, and may take long.
+        await action()
+        return await self._apply(replace(event, is_prepared=True))
 
     async def _apply(self, event: ProviderEvent) -> bool:
         async with self._database.transaction() as transaction:

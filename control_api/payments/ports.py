@@ -3,7 +3,7 @@
 Nothing is paid because somebody says so: only because an event says so that the provider signed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol
@@ -14,16 +14,32 @@ from storage.database import Transaction
 
 @dataclass(frozen=True, slots=True)
 class ProviderEvent:
-    """What has happened at the provider. ``data`` is the object that it happened to, in Stripe's words."""
+    """What has happened at the provider. ``data`` is the object that it happened to, in Stripe's words.
+
+    ``is_prepared``: what was to be done before it, is done.
+    """
 
     id: str
     type: str
     created_at: datetime
     data: Mapping[str, Any]
+    is_prepared: bool = False
 
 
 class TooEarly(Exception):
     """Raised by a handler whose event must wait for another one: nothing is kept, it is to be sent again."""
+
+
+class DoFirst(Exception):
+    """Raised by a handler whose event counts only after ``action`` at the provider.
+
+    Nothing is kept. It is done outside of the transaction, and the event then comes again as ``is_prepared``;
+    when it fails, the provider gets no good answer and sends the event again.
+    """
+
+    def __init__(self, action: Callable[[], Awaitable[None]]) -> None:
+        super().__init__()
+        self.action = action
 
 
 class EventHandler(Protocol):

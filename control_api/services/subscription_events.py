@@ -1,5 +1,6 @@
 """What the payment provider's events do to subscriptions, and to what creators have earned by them."""
 
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -16,10 +17,11 @@ from control_api.payments.billing_objects import (
     read,
     ref_of,
 )
-from control_api.payments.ports import EventHandler, ProviderEvent
+from control_api.payments.billing_ports import BillingProvider
+from control_api.payments.ports import DoFirst, EventHandler, ProviderEvent
 from control_api.services.money import MoneyOptions
 from control_api.services.subscription_ledger import SubscriptionLedger
-from control_api.services.subscription_states import Rank, next_standing
+from control_api.services.subscription_states import Rank, is_stray, next_standing
 from storage.database import Transaction
 from storage.repositories.ledger import TransferKind
 from storage.repositories.plans import Plans
@@ -33,11 +35,12 @@ REFUND: Final = "refund"
 
 
 class SubscriptionEvents:
-    """``scope`` is the provider's. What is of no subscription here is left alone."""
+    """What is of no subscription here is left alone."""
 
-    def __init__(self, scope: str, options: MoneyOptions) -> None:
-        self._scope = scope
-        self._ledger = SubscriptionLedger(scope, options)
+    def __init__(self, provider: BillingProvider, options: MoneyOptions) -> None:
+        self._provider = provider
+        self._scope = provider.scope
+        self._ledger = SubscriptionLedger(provider.scope, options)
 
     def handlers(self) -> dict[str, EventHandler]:
         return {
@@ -64,6 +67,9 @@ class SubscriptionEvents:
             known = await self._lock(transaction, our_id(billed.metadata), billed.id)
             if known is None:
                 return
+            if not event.is_prepared and rank is not Rank.DELETED and is_stray(known.standing, billed):
+                logger.error("subscription_runs_after_its_end", subscription_id=str(known.id))
+                raise DoFirst(partial(self._provider.end_now, billed.id))
             price_id = None
             if billed.price_ref is not None:
                 price_id = await Plans(transaction).price_id_of(self._scope, billed.price_ref)

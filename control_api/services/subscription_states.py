@@ -5,7 +5,7 @@ Rules:
 * Events may come late, twice and in any order. What happened before the newest one that counted says nothing.
 * Times are told in whole seconds. Within one, what made a subscription comes before its changes, and they
   before its end; of two changes, the one that takes it further counts.
-* What has ended stays so.
+* What has ended stays so. What runs at the provider all the same is to be ended there.
 """
 
 from datetime import datetime
@@ -59,6 +59,13 @@ def next_standing(
         rank,
     )
     return after if _counts(known, after) else None
+
+
+def is_stray(known: Standing, billed: BilledSubscription) -> bool:
+    """Whether somebody goes on paying for what has ended here, as far as is known."""
+    if known.state is not SubscriptionState.ENDED or known.rank == Rank.DELETED:
+        return False
+    return _STATES.get(billed.status) is not SubscriptionState.ENDED
 
 
 def _counts(known: Standing, after: Standing) -> bool:

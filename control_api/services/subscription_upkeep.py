@@ -1,6 +1,7 @@
 """Nobody goes on paying for an account that was deleted, or from one, or to a creator who was banned."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -57,6 +58,8 @@ class SubscriptionUpkeep:
         """A ban may be lifted: what is paid goes on until then, or to its end."""
         ref = known.standing.provider_ref
         if ref is None:
+            if known.may_be_opening(datetime.now(UTC)):
+                return
             if known.checkout is None or await self._provider.close_checkout(known.checkout.ref):
                 await self._subscriptions.give_up(known.id)
         elif is_gone:

@@ -62,7 +62,7 @@ class SubscriptionsService:
 
     def handlers(self) -> Mapping[str, EventHandler]:
         """What the provider's events do."""
-        return SubscriptionEvents(self._provider.scope, self._options).handlers()
+        return SubscriptionEvents(self._provider, self._options).handlers()
 
     async def subscribe(self, user_id: UUID, plan_id: UUID, interval: Interval) -> Subscribing:
         """Raises ApiError 403, 404, 409, 502, 503. Asked again before it is paid, it gives the same page."""
@@ -156,8 +156,10 @@ class SubscriptionsService:
         return None
 
     async def _give_up(self, known: Subscription) -> None:
+        if known.may_be_opening(datetime.now(UTC)):
+            raise _pending()
         if known.checkout is not None and not await self._provider.close_checkout(known.checkout.ref):
-            raise conflict("subscription_pending", "It is being paid; look again in a moment.")
+            raise _pending()
         await self._subscriptions.give_up(known.id)
 
     async def _add(self, user_id: UUID, price: Price) -> Subscription:
@@ -179,7 +181,9 @@ class SubscriptionsService:
         await self._accounts.ids(accounts_of(price.currency, price.creator_id))
         order = SubscriptionOrder(known.id, price, await self._price_ref(price), user.email)
         checkout = await self._provider.open_checkout(order)
-        await self._subscriptions.set_checkout(known.id, checkout)
+        if not await self._subscriptions.set_checkout(known.id, checkout):
+            await self._provider.close_checkout(checkout.ref)
+            raise _pending()
         return checkout
 
     async def _price_ref(self, price: Price) -> str:
@@ -203,6 +207,10 @@ class SubscriptionsService:
                 "It was paid by another payment provider than this server has now: ask its operator.",
             )
         return known, ref
+
+
+def _pending() -> ApiError:
+    return conflict("subscription_pending", "It is being opened or paid; look again in a moment.")
 
 
 def _not_offered() -> ApiError:

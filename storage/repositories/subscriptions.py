@@ -1,7 +1,7 @@
 """Subscriptions of users to creators, as the payment provider's events have made them."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Final
 from uuid import UUID
@@ -12,6 +12,10 @@ from storage.repositories.plans import Interval
 
 ONE_LIVE: Final = "subscriptions_one_live"
 """The constraint of a Conflict: the user has a subscription to this creator."""
+
+
+OPENING: Final = timedelta(minutes=2)
+"""After that, whoever was opening a page has it, or has given up."""
 
 
 class SubscriptionState(Enum):
@@ -73,6 +77,10 @@ class Subscription:
     def state(self) -> SubscriptionState:
         return self.standing.state
 
+    def may_be_opening(self, now: datetime) -> bool:
+        """Whether a page may be on its way that is not known here yet, and cannot be closed therefore."""
+        return self.checkout is None and now - self.created_at < OPENING
+
 
 @dataclass(frozen=True, slots=True)
 class PeopleOfSubscription:
@@ -130,15 +138,17 @@ class Subscriptions:
         )
         return subscription_id
 
-    async def set_checkout(self, subscription_id: UUID, checkout: Checkout) -> None:
-        await self._database.execute(
+    async def set_checkout(self, subscription_id: UUID, checkout: Checkout) -> bool:
+        """False when it is not INCOMPLETE any more: then nothing is to be paid on that page."""
+        found = await self._database.fetch_value(
             """UPDATE subscriptions SET checkout_ref = $2, checkout_url = $3, checkout_expires_at = $4
-               WHERE id = $1""",
+               WHERE id = $1 AND state = 'incomplete' RETURNING id""",
             subscription_id,
             checkout.ref,
             checkout.url,
             checkout.expires_at,
         )
+        return found is not None
 
     async def find(self, subscription_id: UUID) -> Subscription | None:
         row = await self._database.fetch_row(f"{_SELECT} WHERE subscriptions.id = $1", subscription_id)

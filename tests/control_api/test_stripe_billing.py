@@ -1,6 +1,7 @@
 """Subscriptions through the real ``stripe`` package, at a stand-in for its API and with signed webhooks."""
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from control_api.errors import ApiError
+from control_api.payments.billing_ports import SubscriptionOrder
 from control_api.payments.events import PaymentEvents
 from control_api.payments.return_addresses import ReturnAddresses
 from control_api.payments.signatures import SignedEvents
@@ -17,12 +19,12 @@ from control_api.payments.stripe_client import StripeApi, StripeOptions
 from control_api.services.money import MoneyOptions
 from control_api.services.plans import PlanOffer, PlansService
 from control_api.services.subscription_upkeep import SubscriptionUpkeep
-from control_api.services.subscriptions import SubscriptionsService
+from control_api.services.subscriptions import Subscribing, SubscriptionsService
 from storage.database import Database
 from storage.repositories import User, Users, UserState
 from storage.repositories.ledger import Ledger
 from storage.repositories.plans import Interval, Plan
-from storage.repositories.subscriptions import Subscription
+from storage.repositories.subscriptions import Checkout, Subscription
 from tests.helpers.stripe_billing_stand_in import BillingStandIn
 from tests.helpers.stripe_stand_in import SECRET_KEY, WEBHOOK_SECRET, StripeStandIn
 
@@ -209,3 +211,89 @@ async def test_a_page_of_somebody_who_is_gone_is_closed(world: World):
     await SubscriptionUpkeep(world.database, world.provider).sweep()
     assert [each["status"] for each in world.billing.sessions.values()] == ["expired"]
     assert (await world.find(made.subscription.id)).state.value == "ended"
+
+
+# Two requests at once, and what has ended here but not there
+
+
+@dataclass
+class SlowOpening:
+    """A first request that waits inside ``open_checkout``, its page already open at Stripe."""
+
+    request: asyncio.Task[Subscribing]
+    go_on: asyncio.Event
+
+
+async def slow_opening(world: World, monkeypatch: pytest.MonkeyPatch) -> SlowOpening:
+    opened, go_on, real = asyncio.Event(), asyncio.Event(), world.provider.open_checkout
+
+    async def open_slowly(order: SubscriptionOrder) -> Checkout:
+        checkout = await real(order)
+        opened.set()
+        await go_on.wait()
+        return checkout
+
+    monkeypatch.setattr(world.provider, "open_checkout", open_slowly)
+    request = asyncio.create_task(world.service.subscribe(world.bob.id, world.plan.id, Interval.MONTH))
+    await opened.wait()
+    monkeypatch.setattr(world.provider, "open_checkout", real)
+    return SlowOpening(request, go_on)
+
+
+async def code_of(awaitable: Awaitable[object]) -> str:
+    with pytest.raises(ApiError) as raised:
+        await awaitable
+    return raised.value.code
+
+
+async def grow_old(world: World) -> None:
+    await world.database.execute("UPDATE subscriptions SET created_at = now() - interval '3 minutes'")
+
+
+async def test_what_is_being_opened_is_not_given_up(world: World, monkeypatch: pytest.MonkeyPatch):
+    slow = await slow_opening(world, monkeypatch)
+    [known] = (await world.service.of_user(world.bob.id, None, 10)).items
+    yearly = world.service.subscribe(world.bob.id, world.plan.id, Interval.YEAR)
+    assert await code_of(yearly) == "subscription_pending"
+    assert await code_of(world.service.cancel(world.bob.id, known.id)) == "subscription_pending"
+    await Users(world.database).set_state(world.alice.id, UserState.BANNED)
+    await SubscriptionUpkeep(world.database, world.provider).sweep()
+    slow.go_on.set()
+    made = await slow.request
+    assert (made.subscription.id, made.subscription.state.value) == (known.id, "incomplete")
+
+
+async def test_a_page_that_was_opened_for_what_has_ended_is_closed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    slow = await slow_opening(world, monkeypatch)
+    await grow_old(world)
+    second = await world.service.subscribe(world.bob.id, world.plan.id, Interval.YEAR)
+    slow.go_on.set()
+    assert await code_of(slow.request) == "subscription_pending"
+    assert [each["status"] for each in world.billing.sessions.values()] == ["expired", "open"]
+    assert second.subscription.state.value == "incomplete"
+
+
+async def test_what_was_paid_after_its_end_here_is_ended_there(world: World, monkeypatch: pytest.MonkeyPatch):
+    slow = await slow_opening(world, monkeypatch)
+    billed = world.billing.pay(next(iter(world.billing.sessions)))
+    await grow_old(world)
+    await world.service.subscribe(world.bob.id, world.plan.id, Interval.YEAR)
+    slow.go_on.set()
+    assert await code_of(slow.request) == "subscription_pending"
+    world.stripe.failures += [503] * 3
+    told = dict(billed)
+    assert await code_of(world.tell("customer.subscription.created", told)) == "unavailable"
+    assert billed["status"] == "active"
+    await world.tell("customer.subscription.created", told)
+    assert billed["status"] == "canceled"
+
+
+async def test_late_news_of_what_the_provider_has_ended_ask_it_nothing(world: World):
+    _, billed = await world.subscribe()
+    running = dict(billed)
+    await world.tell("customer.subscription.deleted", {**billed, "status": "canceled"})
+    asked = len(world.stripe.requests)
+    await world.tell("customer.subscription.updated", running)
+    assert len(world.stripe.requests) == asked
