@@ -75,7 +75,7 @@ class MoneyPlane:
         self._payments = Payments(
             ground.settings, ground.database, ground.secret, ground.public_url, ground.base_url
         )
-        self.wallets: Final = WalletService(ground.database, self._accounts, self._options)
+        self.wallets: Final = WalletService(ground.database, self._accounts, ground.secret, self._options)
         self._subscriptions = SubscriptionParts(
             ground.database, self._payments, ground.secret, ground.public_url, self._options
         )

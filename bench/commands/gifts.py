@@ -150,7 +150,7 @@ class _NotHere:
 
 def _service(database: Database, news: GiftNews) -> GiftsService:
     options, accounts = MoneyOptions(welcome_coins=0), LedgerAccounts(database)
-    wallets = WalletService(database, accounts, options)
+    wallets = WalletService(database, accounts, b"", options)
     parts = GiftParts(accounts, wallets, PlaybackAccess(database), _NotHere(), options, news.wake)
     return GiftsService(database, parts)
 

@@ -1,5 +1,7 @@
 """Wallets: what is in them, what went in and out, the welcome bonus, and an administrator's hand."""
 
+import hashlib
+import hmac
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -27,7 +29,7 @@ from storage.repositories.ledger import (
     TransferKind,
 )
 from storage.repositories.ledger_accounts import Account, AccountKind, LedgerAccounts
-from storage.repositories.wallets import BONUS_SCOPE, Wallets
+from storage.repositories.wallets import BONUS_SCOPE, Wallets, Welcome
 
 MAX_REASON: Final = 200
 MAX_WELCOMED: Final = 100_000
@@ -58,14 +60,22 @@ class Adjustment:
 
 
 class WalletService:
-    """Implements control_api.identity.ports.Wallets, too. Keep one for long: it remembers accounts."""
+    """Implements control_api.identity.ports.Wallets, too. Keep one for long: it remembers accounts.
+
+    ``secret`` is the server's: of addresses that were welcomed, only digests with it are kept.
+    """
 
     def __init__(
-        self, database: Database, accounts: LedgerAccounts, options: MoneyOptions | None = None
+        self,
+        database: Database,
+        accounts: LedgerAccounts,
+        secret: bytes,
+        options: MoneyOptions | None = None,
     ) -> None:
         self._database = database
         self._ledger = Ledger(database)
         self._accounts = accounts
+        self._secret = secret
         self._options = options or MoneyOptions()
         self._welcomed: set[UUID] = set()
 
@@ -109,13 +119,13 @@ class WalletService:
         return page_of(found, limit, lambda each: (each.transfer_id, each.place))
 
     async def welcome(self, user_id: UUID) -> None:
-        """Give the bonus to who is entitled and has not had it."""
+        """Give the bonus to who is entitled, unless it was given to them or to their address before."""
         if user_id in self._welcomed or not self._options.welcome_coins:
             return
         welcome = await Wallets(self._database).welcome(user_id)
-        if welcome.is_entitled and not welcome.is_granted:
-            await self._give_bonus(user_id)
-        if welcome.is_entitled or welcome.is_granted:
+        if welcome.is_entitled and not welcome.is_settled:
+            await self._settle_welcome(user_id, welcome)
+        if welcome.is_entitled or welcome.is_settled:
             if len(self._welcomed) >= MAX_WELCOMED:
                 self._welcomed.clear()
             self._welcomed.add(user_id)
@@ -136,19 +146,27 @@ class WalletService:
             await self._explain(error, transfer)
         return await self.of(user_id)
 
-    async def _give_bonus(self, user_id: UUID) -> None:
+    async def _settle_welcome(self, user_id: UUID, welcome: Welcome) -> None:
         source, wallet = await self._accounts.ids(
             [Account(AccountKind.BONUS, COIN), Account(AccountKind.WALLET, COIN, user_id)]
         )
         coins = self._options.welcome_coins
         lines = (Line(source, -coins), Line(wallet, coins))
-        try:
-            await self._ledger.post(
-                NewTransfer(TransferKind.BONUS, BONUS_SCOPE, str(user_id), "welcome", lines, "Welcome")
-            )
-        except Conflict as error:
-            if error.constraint != ONCE:
-                raise
+        key = self._address_digest(welcome.email)
+        transfer = NewTransfer(TransferKind.BONUS, BONUS_SCOPE, key, "welcome", lines, "Welcome")
+        async with self._database.transaction() as transaction:
+            if not await Wallets(transaction).settle_welcome(user_id) or welcome.had_once:
+                return
+            try:
+                await Ledger(transaction).post(transfer)
+            except Conflict as error:
+                # A deleted account frees its address, but not a second bonus.
+                if error.constraint != ONCE:
+                    raise
+
+    def _address_digest(self, email: str) -> str:
+        """The same for all that the database takes for the same address."""
+        return hmac.new(self._secret, f"welcome {email.lower()}".encode(), hashlib.sha256).hexdigest()
 
     async def _adjusting(
         self, actor_id: UUID, user_id: UUID, key: str, adjustment: Adjustment, reason: str

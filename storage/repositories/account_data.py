@@ -135,6 +135,7 @@ KEPT: Final = frozenset(
         "reports.resolved_by",
         "creator_applications.decided_by",
         "ledger_accounts.owner_id",
+        "welcomed_users.user_id",
         "plans.creator_id",
         "subscriptions.user_id",
         "payouts.user_id",

@@ -12,7 +12,6 @@ from storage.repositories.gifts import GIFT_COLUMNS, Gift, gift_of
 from storage.repositories.ledger import TransferKind
 from storage.repositories.playback import Standing, standing_of
 from storage.repositories.rooms import IS_LIVE
-from storage.repositories.wallets import BONUS_SCOPE
 
 COMBO_SECONDS: Final = 10
 """The same gift again within so long goes on counting."""
@@ -56,7 +55,7 @@ class Facts:
 
     ``standing`` is None when there is no such room. Of a shadow ban the banned one does not learn by
     ``is_banned`` either. ``percent`` is None without an override. ``is_owed_bonus`` says that the sender may
-    have the welcome bonus, and has not had it. Accounts that are not there yet are None.
+    have the welcome bonus, unless their address has had it. Accounts that are not there yet are None.
     """
 
     before: Before | None
@@ -128,8 +127,8 @@ _FACTS: Final = f"""
               AND (until IS NULL OR until > now()) LIMIT 1) IS NOT NULL AS is_banned,
            (SELECT percent FROM creator_shares WHERE user_id = room.owner_id LIMIT 1) AS percent,
            sender.state = 'active' AND sender.email_verified_at IS NOT NULL
-               AND (SELECT true FROM ledger_transfers
-                    WHERE scope = '{BONUS_SCOPE}' AND key = asked.sender_id::text LIMIT 1) IS NULL
+               AND (SELECT true FROM welcomed_users
+                    WHERE user_id = asked.sender_id LIMIT 1) IS NULL
                AS is_owed_bonus,
            wallet.id AS wallet_id, wallet.balance,
            (SELECT id FROM ledger_accounts

@@ -84,6 +84,7 @@ FILLINGS: Mapping[str, str] = {
         LIMIT 2 * $1""",
     "gifts": """(id, slug, name, price_coins, picture, animation)
         SELECT gen_random_uuid(), 'gift-' || n, 'x', n, 'x', 'float' FROM generate_series(1, $1) AS n""",
+    "welcomed_users": f"(user_id) SELECT id {_USERS}",
     "creator_shares": f"(user_id, percent) SELECT id, 80 {_USERS}",
     "gift_transactions": """(id, room_id, sender_id, receiver_id, quantity, coins, earned, currency, combo)
         SELECT id, id, id, gen_random_uuid(), 1, 10, 7, 'usd', 1 FROM ledger_transfers LIMIT $1""",

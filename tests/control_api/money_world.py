@@ -36,7 +36,7 @@ class Money:
     def __init__(self, database: Database, options: MoneyOptions, words: TipWords | None = None) -> None:
         self.database, self.options, self.media = database, options, FakeMedia()
         self.accounts = LedgerAccounts(database)
-        self.wallets = WalletService(database, self.accounts, options)
+        self.wallets = WalletService(database, self.accounts, b"of a test", options)
         self.bus, self.events = Bus(), list[Event]()
         for kind in (GiftSent, TipSent):
             self.bus.subscribe(kind, self.events.append)

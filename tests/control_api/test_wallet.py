@@ -1,13 +1,21 @@
 """Wallets: the welcome bonus, what is in them, an administrator's hand."""
 
 import asyncio
+import hashlib
 
 import pytest
 
 from control_api.services.account_view import AccountViews
+from control_api.services.money import MoneyOptions
 from storage.ids import new_id
+from storage.repositories import Users
+from storage.repositories.account_data import AccountData
 from storage.repositories.credentials import Credentials
-from tests.control_api.money_world import NO_BONUS, money_world
+from storage.repositories.gift_orders import Asked, GiftOrders
+from storage.repositories.ledger import COIN, Ledger, Line, NewTransfer, TransferKind
+from storage.repositories.ledger_accounts import Account, AccountKind
+from storage.repositories.wallets import BONUS_SCOPE
+from tests.control_api.money_world import NO_BONUS, Money, money_world
 
 EMPTY = {"coins": 0, "gems": 0, "earnings": 0, "pendingEarnings": 0, "debtCoins": 0, "currency": "usd"}
 
@@ -43,6 +51,57 @@ async def test_the_bonus_does_not_come_again_once_spent(world):
     await world.verify("bob")
     assert (await world.tip(100))[0] == 201
     assert await world.coins("bob") == 0
+
+
+async def remove_account(world, user_id):
+    async with world.database.transaction() as transaction:
+        await AccountData(transaction).remove(user_id)
+
+
+async def test_the_bonus_does_not_come_again_to_an_address(world):
+    """A deleted account frees its address."""
+    await world.verify("bob")
+    assert await world.coins("bob") == 100
+    await remove_account(world, world.people["bob"].id)
+    for number, address in enumerate(("bob@example.com", "BOB@example.com")):
+        again = await Users(world.database).add(f"again{number}", address, "hash")
+        await world.database.execute("UPDATE users SET email_verified_at = now() WHERE id = $1", again.id)
+        assert await world.money.coins(again) == 0
+        asked = Asked(again.id, world.room_id, "scope", "key", None)
+        (facts,) = await GiftOrders(world.database).facts([asked], "usd")
+        assert not facts.is_owed_bonus
+        await remove_account(world, again.id)
+    assert await world.money.is_right()
+
+
+async def test_the_bonus_does_not_come_again_with_another_address(world):
+    bob = world.people["bob"].id
+    await world.verify("bob")
+    assert await world.coins("bob") == 100
+    await world.database.execute("UPDATE users SET email = 'bob@other.example' WHERE id = $1", bob)
+    assert (await Money(world.database, MoneyOptions()).wallets.of(bob)).coins == 100
+
+
+async def test_a_bonus_from_when_users_were_its_key_counts(world):
+    bob = world.people["bob"].id
+    bonus, wallet = await world.money.accounts.ids(
+        [Account(AccountKind.BONUS, COIN), Account(AccountKind.WALLET, COIN, bob)]
+    )
+    lines = (Line(bonus, -100), Line(wallet, 100))
+    transfer = NewTransfer(TransferKind.BONUS, BONUS_SCOPE, str(bob), "welcome", lines, "Welcome")
+    await Ledger(world.database).post(transfer)
+    await world.verify("bob")
+    assert await world.coins("bob") == 100
+    (facts,) = await GiftOrders(world.database).facts([Asked(bob, world.room_id, "s", "k", None)], "usd")
+    assert not facts.is_owed_bonus
+
+
+async def test_of_an_address_only_a_digest_is_kept(world):
+    await world.verify("bob")
+    await world.coins("bob")
+    key = await world.database.fetch_value("SELECT key FROM ledger_transfers WHERE kind = 'bonus'")
+    assert len(key) == 64
+    assert key not in {hashlib.sha256(text).hexdigest() for text in (b"bob@example.com", b"")}
 
 
 async def test_the_account_shows_the_wallet(world):
