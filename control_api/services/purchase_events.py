@@ -16,6 +16,7 @@ from control_api.payments.signatures import Name
 from control_api.services.purchase_ledger import PurchaseLedger
 from control_api.services.purchases import end_unpaid
 from storage.database import Transaction
+from storage.repositories.discounts import Discounts
 from storage.repositories.ledger import TransferKind
 from storage.repositories.payment_facts import Dispute, DisputeState, PaymentFacts, Refunded
 from storage.repositories.purchases import Purchase, Purchases, PurchaseState
@@ -102,9 +103,10 @@ class PurchaseEvents:
         self, transaction: Transaction, event: ProviderEvent, purchase: Purchase, session: _Session
     ) -> None:
         purchases = Purchases(transaction)
+        is_late = await _take_discount_again(transaction, purchase)
         await PurchaseLedger(transaction, self._scope).credit(purchase, session.id, event.id)
         await purchases.set_credited(purchase.id, session.payment_intent)
-        note = "" if purchase.holds_discount or purchase.discount_id is None else "paid after its end"
+        note = "paid after its end: its code was used all the same" if is_late else ""
         await purchases.set_state(purchase.id, PurchaseState.PAID, event.id, note)
         logger.info("purchase_paid", purchase_id=str(purchase.id), event_id=event.id)
         credited = await purchases.lock(purchase.id)
@@ -220,6 +222,15 @@ def _read(event: ProviderEvent, kind: type[ObjectT]) -> ObjectT | None:
     except msgspec.ValidationError as error:
         logger.error("payment_event_not_understood", event_id=event.id, type=event.type, reason=str(error))
         return None
+
+
+async def _take_discount_again(transaction: Transaction, purchase: Purchase) -> bool:
+    """Whether it was needed: the purchase had ended unpaid, and given its code back."""
+    if purchase.holds_discount or purchase.discount_id is None:
+        return False
+    await Discounts(transaction).use_late(purchase.discount_id, purchase.user_id)
+    await Purchases(transaction).hold_discount(purchase.id)
+    return True
 
 
 async def _what_is_wrong(transaction: Transaction, purchase: Purchase, session: _Session) -> str | None:

@@ -18,6 +18,8 @@ logger = structlog.get_logger("mediaserver.money")
 
 POLL_SECONDS: Final = 2.0
 SWEEP_SECONDS: Final = 60.0
+FIRST_SWEEP_SECONDS: Final = 300.0
+"""After a pause of the server, the provider's events come before the first sweep."""
 GRACE_SECONDS: Final = 600.0
 """So long after its end a purchase waits for the provider to tell of it."""
 BATCH: Final = 100
@@ -37,15 +39,15 @@ class PurchaseKeeper:
         self._base_url = base_url
 
     async def run(self) -> None:
-        swept_at = float("-inf")
+        sweep_at = time.monotonic() + FIRST_SWEEP_SECONDS
         while True:
             try:
                 while await self.send_receipts() == BATCH:
                     pass
-                if time.monotonic() - swept_at > SWEEP_SECONDS:
+                if time.monotonic() > sweep_at:
                     while await self.sweep() == BATCH:
                         pass
-                    swept_at = time.monotonic()
+                    sweep_at = time.monotonic() + SWEEP_SECONDS
             except (DatabaseUnavailable, TimeoutError) as error:
                 logger.warning("purchases_not_kept", error=str(error))
             await asyncio.sleep(POLL_SECONDS)

@@ -134,6 +134,16 @@ class Discounts:
     async def use(self, discount_id: UUID, user_id: UUID) -> None:
         """Raises InvalidValue when it was used too often, which ``lock`` would have told."""
         await self._database.execute("UPDATE discount_codes SET uses = uses + 1 WHERE id = $1", discount_id)
+        await self._count_of_user(discount_id, user_id)
+
+    async def use_late(self, discount_id: UUID, user_id: UUID) -> None:
+        """Once more after ``release``, even above the limit."""
+        await self._database.execute(
+            "UPDATE discount_codes SET uses = uses + 1, late_uses = late_uses + 1 WHERE id = $1", discount_id
+        )
+        await self._count_of_user(discount_id, user_id)
+
+    async def _count_of_user(self, discount_id: UUID, user_id: UUID) -> None:
         await self._database.execute(
             """INSERT INTO discount_uses (code_id, user_id, uses) VALUES ($1, $2, 1)
                ON CONFLICT (code_id, user_id) DO UPDATE SET uses = discount_uses.uses + 1""",

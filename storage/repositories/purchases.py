@@ -198,6 +198,9 @@ class Purchases:
     async def release_discount(self, purchase_id: UUID) -> None:
         await self._database.execute("UPDATE purchases SET holds_discount = false WHERE id = $1", purchase_id)
 
+    async def hold_discount(self, purchase_id: UUID) -> None:
+        await self._database.execute("UPDATE purchases SET holds_discount = true WHERE id = $1", purchase_id)
+
     async def free_key(self, purchase_id: UUID) -> None:
         """The client may ask again with its key."""
         await self._database.execute("UPDATE purchases SET key = NULL WHERE id = $1", purchase_id)

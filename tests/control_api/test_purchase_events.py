@@ -269,6 +269,29 @@ async def test_paid_after_its_end(world):
     await world.paid("carol", discountCode="HELD-ONE")
     await world.tell(PAID, order.page())
     assert (await world.coins(), await world.state(order)) == (CHEST_COINS, "paid")
+    # Above the limit: both have it.
+    assert await world.uses("HELD-ONE") == 2
+    assert await world.buy("admin", discountCode="HELD-ONE") == (409, "discount_used_up")
+
+
+async def test_a_code_that_is_paid_for_after_its_end_is_used(world):
+    await world.add_code("HELD-ONE", percent=50, maxUses=1)
+    order = await world.bought(discountCode="HELD-ONE")
+    await world.tell("checkout.session.expired", order.page())
+    for event in ("evt_paid", "evt_paid", "evt_again"):
+        await world.tell(PAID, order.page(), event)
+    assert (await world.state(order), await world.uses("HELD-ONE")) == ("paid", 1)
+    assert await world.buy("bob", discountCode="HELD-ONE") == (409, "discount_used")
+    assert await world.buy("carol", discountCode="HELD-ONE") == (409, "discount_used_up")
+
+
+async def test_each_user_has_a_code_as_often_as_it_says_however_late_they_pay(world):
+    await world.add_code("HELD-ONE", percent=50, usesPerUser=1)
+    order = await world.bought(discountCode="HELD-ONE")
+    await world.tell("checkout.session.expired", order.page())
+    await world.tell(PAID, order.page())
+    assert await world.buy(discountCode="HELD-ONE") == (409, "discount_used")
+    await world.bought("carol", discountCode="HELD-ONE")
 
 
 @pytest.mark.parametrize(

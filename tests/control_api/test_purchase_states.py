@@ -51,6 +51,7 @@ class Bought:
     session: str
     amount: int
     coins: int
+    has_code: bool
     holds: bool
     is_paid: bool = False
     is_over: bool = False
@@ -130,7 +131,15 @@ class PurchaseMachine(RuleBasedStateMachine):
         assert {result.id for result in results if not isinstance(result, ApiError)}
         (purchase,) = {str(each.id): each for each in results}.values()
         self._bought.append(
-            Bought(user, str(purchase.id), purchase.session, purchase.amount, purchase.coins, with_code)
+            Bought(
+                user,
+                str(purchase.id),
+                purchase.session,
+                purchase.amount,
+                purchase.coins,
+                with_code,
+                with_code,
+            )
         )
 
     @rule(what=told, pick=picks, amount=st.integers(0, 2000), copies=copies, loss=losses)
@@ -220,7 +229,7 @@ class PurchaseMachine(RuleBasedStateMachine):
         elif bought.is_paid or bought.in_review:
             return
         elif what == "paid":
-            bought.is_paid = True
+            bought.is_paid, bought.holds = True, bought.has_code
         elif what == "wrong":
             bought.in_review = True
         elif what in ("failed", "expired") and not bought.is_over:

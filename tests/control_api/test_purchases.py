@@ -2,14 +2,17 @@
 
 import asyncio
 import json
+from contextlib import contextmanager
 
 import pytest
 
 from control_api.errors import ApiError
+from control_api.services import purchase_keeping
 from control_api.services.notification_kinds import words_of
 from control_api.services.purchases import PurchasesService
 from storage.ids import new_id
 from tests.control_api.purchases_world import CHEST, CHEST_COINS, CHEST_PRICE, purchases_world
+from tests.helpers.waiting import eventually
 
 
 @pytest.fixture
@@ -258,3 +261,32 @@ async def test_a_package_that_is_changed_costs_what_it_did_when_it_was_bought(wo
     await world.call("PATCH", f"/admin/coin-packages/{CHEST}", "admin", json={"price": 5000, "coins": 1})
     assert await world.tell("checkout.session.completed", order.page()) == 200
     assert await world.coins() == CHEST_COINS
+
+
+@contextmanager
+def kept(world):
+    """While what is beside requests is done."""
+    working = asyncio.create_task(world.keeper.run())
+    try:
+        yield
+    finally:
+        working.cancel()
+
+
+async def test_events_come_before_the_first_sweep(world, monkeypatch):
+    swept = []
+
+    async def sweep():
+        swept.append(1)
+        return 0
+
+    monkeypatch.setattr(purchase_keeping, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(world.keeper, "sweep", sweep)
+    with kept(world):
+        for count in (1, 2):
+            await world.paid("carol")
+            await eventually(lambda count=count: len(world.letters.sent) == count)
+        assert not swept
+    monkeypatch.setattr(purchase_keeping, "FIRST_SWEEP_SECONDS", -1)
+    with kept(world):
+        await eventually(lambda: swept)
