@@ -122,6 +122,24 @@ async def test_mutes_changes_the_camera_and_goes_on(room: Room, studio: Studio, 
     assert studio.problems() == []
 
 
+async def test_shares_the_screen_and_goes_back_to_the_camera(
+    room: Room, studio: Studio, chromium: Chromium
+) -> None:
+    page, sends = studio.page, "connections.at(-1).getSenders()[1].track"
+    await studio.go_live()
+    watcher = Watcher(await chromium.open())
+    await watcher.watch(room.page_url)
+    await page.call("Page.bringToFront")
+    await page.click("screen-toggle")
+    await page.wait_for(f"Boolean({sends}?.getSettings().displaySurface)")
+    await page.wait_for("document.getElementById('screen-text').textContent === 'Stop sharing'")
+    await watcher.wait_playing(frames=30)
+    await page.click("screen-toggle")
+    await page.wait_for(f"{sends}?.getSettings().displaySurface === undefined && {sends} !== null")
+    await watcher.wait_playing(frames=30)
+    assert studio.problems() == []
+
+
 async def test_comes_back_after_the_server_was_away(studio: Studio) -> None:
     await studio.go_live()
     await asyncio.to_thread(studio.server.stop)
