@@ -14,7 +14,7 @@ import structlog
 from msgspec import Meta, Struct, field
 
 from control_api.payments.billing_ports import SUBSCRIPTION_ID
-from control_api.payments.ports import ProviderEvent
+from control_api.payments.ports import NotUnderstood, ProviderEvent
 
 logger = structlog.get_logger("mediaserver.money")
 
@@ -145,13 +145,13 @@ class CheckoutPage(Struct):
     metadata: dict[str, Any] | None = None
 
 
-def read(kind: type[ObjectType], event: ProviderEvent) -> ObjectType | None:
-    """What the event is about; None for something of another shape, which is logged."""
+def read(kind: type[ObjectType], event: ProviderEvent) -> ObjectType:
+    """What the event is about. Raises NotUnderstood for something of another shape, which is logged."""
     try:
         return msgspec.convert(dict(event.data), kind)
     except msgspec.ValidationError as error:
-        logger.warning("payment_event_unreadable", event_id=event.id, type=event.type, reason=str(error))
-        return None
+        logger.error("payment_event_not_understood", event_id=event.id, type=event.type, reason=str(error))
+        raise NotUnderstood from error
 
 
 def ref_of(value: str | Named | None) -> str | None:

@@ -72,7 +72,7 @@ class DemoBilling:
         known = await self._of_checkout(checkout_ref)
         if known is None or known.state is not SubscriptionState.INCOMPLETE:
             return False
-        page = {"id": checkout_ref, "object": "checkout.session", "mode": "subscription"}
+        page = _page(checkout_ref, "unpaid")
         await self._events.send("checkout.session.expired", page)
         return True
 
@@ -128,7 +128,7 @@ class DemoBilling:
         begun = await self._subscriptions.find(subscription_id)
         if begun is None or begun.standing.provider_ref != ref:
             return False
-        page = {"id": known.checkout.ref, "object": "checkout.session", "mode": "subscription"}
+        page = _page(known.checkout.ref, "paid")
         await self._events.send("checkout.session.completed", {**page, **_names(known), "subscription": ref})
         await self._invoice("invoice.paid", begun, "subscription_create")
         return True
@@ -229,6 +229,16 @@ class DemoSubscriptionTill:
 def _is_due(known: Subscription, now: datetime) -> bool:
     """Another node may have been here meanwhile."""
     return known.standing.period_end is not None and known.standing.period_end < now
+
+
+def _page(checkout_ref: str, payment_status: str) -> dict[str, Any]:
+    """The page as Stripe would describe it."""
+    return {
+        "id": checkout_ref,
+        "object": "checkout.session",
+        "mode": "subscription",
+        "payment_status": payment_status,
+    }
 
 
 def _names(known: Subscription) -> dict[str, Mapping[str, str]]:

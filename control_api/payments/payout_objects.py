@@ -1,24 +1,20 @@
 """The provider's objects that payouts read, as Stripe describes them. What is signed may be of any shape."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Final
 from uuid import UUID
 
 import msgspec
-import structlog
 from msgspec import Meta
 
 from control_api.payments.payout_ports import Standing
 from storage.repositories.payouts import MAX_PROBLEM, Onboarding
-
-logger = structlog.get_logger("mediaserver.money")
 
 PAYOUT_ID: Final = "payout_id"
 """In the metadata of a transfer at the provider."""
 
 Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")]
 Line = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*$")]
-ModelT = TypeVar("ModelT", bound=msgspec.Struct)
 
 
 class TransferObject(msgspec.Struct):
@@ -63,15 +59,6 @@ class AccountObject(msgspec.Struct):
         reason = ", ".join(wanted.currently_due) or wanted.disabled_reason
         problem = reason or "The payment provider is checking the account."
         return Standing(self.id, Onboarding.RESTRICTED, problem[:MAX_PROBLEM])
-
-
-def read(model: type[ModelT], data: Mapping[str, Any]) -> ModelT | None:
-    """None for what is no such object."""
-    try:
-        return msgspec.convert(data, model)
-    except msgspec.ValidationError as error:
-        logger.warning("payment_object_unreadable", kind=model.__name__, error=str(error))
-        return None
 
 
 def payout_id_in(metadata: Mapping[str, str]) -> UUID | None:

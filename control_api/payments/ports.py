@@ -30,6 +30,10 @@ class TooEarly(Exception):
     """Raised by a handler whose event must wait for another one: nothing is kept, it is to be sent again."""
 
 
+class NotUnderstood(TooEarly):
+    """Raised for an object of a shape that this version does not know: after an update, it counts."""
+
+
 class DoFirst(Exception):
     """Raised by a handler whose event counts only after ``action`` at the provider.
 

@@ -14,12 +14,12 @@ from uuid import UUID
 import structlog
 
 from control_api.errors import ApiError, unavailable
+from control_api.payments.billing_objects import read
 from control_api.payments.payout_objects import (
     AccountObject,
     BankPayoutObject,
     TransferObject,
     payout_id_in,
-    read,
 )
 from control_api.payments.payout_ports import PayoutProvider, TransferOrder, TransferRefused
 from control_api.payments.ports import EventHandler, ProviderEvent, TooEarly
@@ -114,9 +114,7 @@ class PayoutSending:
 
     async def _take_back(self, transaction: Transaction, event: ProviderEvent) -> None:
         """Money came back from the creator's account at the provider, which says how much in all."""
-        transfer = read(TransferObject, event.data)
-        if transfer is None:
-            return
+        transfer = read(TransferObject, event)
         payout_id = await Payouts(transaction).find_by_reference(self._provider.name, transfer.id)
         payout = await self._paid(transaction, payout_id or payout_id_in(transfer.metadata))
         if payout is None:
@@ -135,9 +133,7 @@ class PayoutSending:
 
         The provider bundles what it pays out: often it is known of the account alone, not of which payouts.
         """
-        refused = read(BankPayoutObject, event.data)
-        if refused is None:
-            return
+        refused = read(BankPayoutObject, event)
         problem = refused.failure_message or "The bank refused it."
         if refused.connected_account is not None:
             accounts = PayoutAccounts(transaction, self._provider.name)
@@ -150,10 +146,7 @@ class PayoutSending:
         logger.warning("payout_refused_by_bank", payout_id=str(payout.id), reason=problem)
 
     async def _update_account(self, transaction: Transaction, event: ProviderEvent) -> None:
-        account = read(AccountObject, event.data)
-        if account is None:
-            return
-        standing = account.standing
+        standing = read(AccountObject, event).standing
         accounts = PayoutAccounts(transaction, self._provider.name)
         await accounts.set_state(standing.account, standing.state, standing.problem, event.created_at)
 

@@ -5,12 +5,13 @@ purchase should be is computed anew from it with each event: the difference is m
 """
 
 from collections.abc import Callable
-from typing import Annotated, TypeVar
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
 import structlog
 
+from control_api.payments.billing_objects import Named, read, ref_of
 from control_api.payments.ports import PURCHASE_ID, EventHandler, ProviderEvent
 from control_api.payments.signatures import Name
 from control_api.services.purchase_ledger import PurchaseLedger
@@ -25,37 +26,40 @@ logger = structlog.get_logger("mediaserver.money")
 
 Amount = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
 Currency = Annotated[str, msgspec.Meta(pattern="^[a-z]{3}$")]
-ObjectT = TypeVar("ObjectT", bound=msgspec.Struct)
 
 
-class _Session(msgspec.Struct):
+class _OfPayment(msgspec.Struct, kw_only=True):
+    payment_intent: Name | Named | None = None
+
+    @property
+    def payment(self) -> str | None:
+        return ref_of(self.payment_intent)
+
+
+class _Session(_OfPayment):
     id: Name
     mode: str
     payment_status: str
     amount_total: Amount | None = None
     currency: str | None = None
-    payment_intent: Name | None = None
     metadata: dict[str, str] | None = None
 
 
-class _Charge(msgspec.Struct):
+class _Charge(_OfPayment):
     amount_refunded: Amount
     currency: Currency
-    payment_intent: Name | None = None
 
 
-class _Refund(msgspec.Struct):
+class _Refund(_OfPayment):
     amount: Amount
     currency: Currency
-    payment_intent: Name | None = None
 
 
-class _Dispute(msgspec.Struct):
+class _Dispute(_OfPayment):
     id: Name
     status: str
     amount: Amount
     currency: Currency
-    payment_intent: Name | None = None
 
 
 class PurchaseEvents:
@@ -80,11 +84,11 @@ class PurchaseEvents:
         }
 
     async def _paid(self, transaction: Transaction, event: ProviderEvent) -> None:
-        session = _read(event, _Session)
-        if session is None or session.mode != "payment":
+        session = read(_Session, event)
+        if session.mode != "payment":
             return
-        if session.payment_intent is not None:
-            await PaymentFacts(transaction).hold(session.payment_intent)
+        if session.payment is not None:
+            await PaymentFacts(transaction).hold(session.payment)
         purchase = await self._purchase_of(transaction, session)
         if purchase is None or purchase.credited_at is not None or purchase.state is PurchaseState.REVIEW:
             return
@@ -105,7 +109,7 @@ class PurchaseEvents:
         purchases = Purchases(transaction)
         is_late = await _take_discount_again(transaction, purchase)
         await PurchaseLedger(transaction, self._scope).credit(purchase, session.id, event.id)
-        await purchases.set_credited(purchase.id, session.payment_intent)
+        await purchases.set_credited(purchase.id, session.payment)
         note = "paid after its end: its code was used all the same" if is_late else ""
         await purchases.set_state(purchase.id, PurchaseState.PAID, event.id, note)
         logger.info("purchase_paid", purchase_id=str(purchase.id), event_id=event.id)
@@ -120,27 +124,27 @@ class PurchaseEvents:
         await self._end(transaction, event, PurchaseState.EXPIRED)
 
     async def _end(self, transaction: Transaction, event: ProviderEvent, state: PurchaseState) -> None:
-        session = _read(event, _Session)
-        purchase = await self._purchase_of(transaction, session) if session is not None else None
+        session = read(_Session, event)
+        purchase = await self._purchase_of(transaction, session) if session.mode == "payment" else None
         if purchase is not None and purchase.state in (PurchaseState.PENDING, PurchaseState.PROCESSING):
             await end_unpaid(transaction, purchase, state, event.id)
 
     async def _refunded(self, transaction: Transaction, event: ProviderEvent) -> None:
-        charge = _read(event, _Charge)
-        if charge is None or charge.payment_intent is None:
+        charge = read(_Charge, event)
+        if charge.payment is None:
             return
         facts = PaymentFacts(transaction)
-        await facts.hold(charge.payment_intent)
-        await facts.note_refund(charge.payment_intent, Refunded(charge.amount_refunded, charge.currency))
-        await self._settle_payment(transaction, event, charge.payment_intent)
+        await facts.hold(charge.payment)
+        await facts.note_refund(charge.payment, Refunded(charge.amount_refunded, charge.currency))
+        await self._settle_payment(transaction, event, charge.payment)
 
     async def _refund_failed(self, transaction: Transaction, event: ProviderEvent) -> None:
         """The bank did not take the money. It is still owed to the buyer, who has to get it another way."""
-        refund = _read(event, _Refund)
-        if refund is None or refund.payment_intent is None:
+        refund = read(_Refund, event)
+        if refund.payment is None:
             return
         purchases = Purchases(transaction)
-        purchase = await purchases.lock_by_payment(refund.payment_intent)
+        purchase = await purchases.lock_by_payment(refund.payment)
         if purchase is not None and purchase.provider == self._scope:
             logger.error("refund_failed", purchase_id=str(purchase.id), amount=refund.amount)
             note = f"a refund of {refund.amount} {refund.currency} failed: pay it another way"
@@ -163,14 +167,14 @@ class PurchaseEvents:
     async def _disputed(
         self, transaction: Transaction, event: ProviderEvent, state_of: Callable[[str], DisputeState]
     ) -> None:
-        dispute = _read(event, _Dispute)
-        if dispute is None or dispute.payment_intent is None:
+        dispute = read(_Dispute, event)
+        if dispute.payment is None:
             return
         facts = PaymentFacts(transaction)
-        await facts.hold(dispute.payment_intent)
+        await facts.hold(dispute.payment)
         noted = Dispute(dispute.id, dispute.amount, dispute.currency, state_of(dispute.status))
-        await facts.note_dispute(dispute.payment_intent, noted)
-        await self._settle_payment(transaction, event, dispute.payment_intent)
+        await facts.note_dispute(dispute.payment, noted)
+        await self._settle_payment(transaction, event, dispute.payment)
 
     async def _settle_payment(self, transaction: Transaction, event: ProviderEvent, payment: str) -> None:
         """Of a payment whose purchase is not known yet, it is enough to have noted it."""
@@ -215,15 +219,6 @@ class PurchaseEvents:
         return purchase
 
 
-def _read(event: ProviderEvent, kind: type[ObjectT]) -> ObjectT | None:
-    """None for an object of another shape than this version knows: then nothing is done."""
-    try:
-        return msgspec.convert(event.data, kind)
-    except msgspec.ValidationError as error:
-        logger.error("payment_event_not_understood", event_id=event.id, type=event.type, reason=str(error))
-        return None
-
-
 async def _take_discount_again(transaction: Transaction, purchase: Purchase) -> bool:
     """Whether it was needed: the purchase had ended unpaid, and given its code back."""
     if purchase.holds_discount or purchase.discount_id is None:
@@ -241,9 +236,9 @@ async def _what_is_wrong(transaction: Transaction, purchase: Purchase, session: 
         return "paid in another currency"
     if session.amount_total != purchase.amount:
         return f"{session.amount_total} was paid, not {purchase.amount}"
-    if session.payment_intent is None:
+    if session.payment is None:
         return "the payment has no name"
-    if await Purchases(transaction).lock_by_payment(session.payment_intent) is not None:
+    if await Purchases(transaction).lock_by_payment(session.payment) is not None:
         return "the payment is another purchase's"
     return None
 

@@ -62,8 +62,6 @@ class SubscriptionEvents:
     def _subscription(self, rank: Rank) -> EventHandler:
         async def handle(transaction: Transaction, event: ProviderEvent) -> None:
             billed = read(BilledSubscription, event)
-            if billed is None:
-                return
             known = await self._lock(transaction, our_id(billed.metadata), billed.id)
             if known is None:
                 return
@@ -82,8 +80,8 @@ class SubscriptionEvents:
     async def _checkout_completed(self, transaction: Transaction, event: ProviderEvent) -> None:
         """Nothing is paid by it: it only says what the provider calls the subscription."""
         page = read(CheckoutPage, event)
-        provider_ref = ref_of(page.subscription) if page is not None else None
-        if page is None or provider_ref is None:
+        provider_ref = ref_of(page.subscription)
+        if provider_ref is None:
             return
         known = await self._lock(transaction, our_id(page.metadata), provider_ref)
         if known is not None and known.standing.provider_ref is None:
@@ -91,8 +89,6 @@ class SubscriptionEvents:
 
     async def _checkout_expired(self, transaction: Transaction, event: ProviderEvent) -> None:
         page = read(CheckoutPage, event)
-        if page is None:
-            return
         subscription_id = await Subscriptions(transaction).id_of_checkout(self._scope, page.id)
         known = await self._lock(transaction, subscription_id, None)
         if known is not None and known.state is SubscriptionState.INCOMPLETE:
@@ -120,8 +116,6 @@ class SubscriptionEvents:
 
     async def _paid(self, transaction: Transaction, event: ProviderEvent) -> None:
         invoice, invoices = read(Invoice, event), SubscriptionInvoices(transaction)
-        if invoice is None:
-            return
         await invoices.hold(_known(invoice.id, invoice.payment_ref))
         known = await self._of_invoice(transaction, invoice)
         if known is None:
@@ -133,8 +127,7 @@ class SubscriptionEvents:
 
     async def _payment_failed(self, transaction: Transaction, event: ProviderEvent) -> None:
         """The subscriber is told. Its state comes by an event of its own."""
-        invoice = read(Invoice, event)
-        known = await self._of_invoice(transaction, invoice) if invoice is not None else None
+        known = await self._of_invoice(transaction, read(Invoice, event))
         if known is not None and known.standing.gives_access:
             await SubscriptionOutbox(transaction).add(SubscriptionNewsKind.PAYMENT_FAILED, known.id)
 
@@ -144,8 +137,6 @@ class SubscriptionEvents:
 
     async def _payment(self, transaction: Transaction, event: ProviderEvent) -> None:
         paid = read(InvoicePayment, event)
-        if paid is None:
-            return
         payment_ref = ref_of(paid.payment.payment_intent) or ref_of(paid.payment.charge)
         invoice_id = ref_of(paid.invoice)
         invoices = SubscriptionInvoices(transaction)
@@ -156,8 +147,6 @@ class SubscriptionEvents:
 
     async def _refunded(self, transaction: Transaction, event: ProviderEvent) -> None:
         charge = read(Charge, event)
-        if charge is None:
-            return
         invoices, invoice_id = SubscriptionInvoices(transaction), ref_of(charge.invoice)
         await invoices.hold(_known(charge.payment_ref, invoice_id))
         if invoice_id is not None:
@@ -166,15 +155,13 @@ class SubscriptionEvents:
 
     async def _disputed(self, transaction: Transaction, event: ProviderEvent) -> None:
         dispute = read(Dispute, event)
-        if dispute is not None:
-            await SubscriptionInvoices(transaction).hold(_known(dispute.payment_ref))
-            await self._took_back(transaction, event, dispute.payment_ref, dispute.id, dispute.amount)
+        await SubscriptionInvoices(transaction).hold(_known(dispute.payment_ref))
+        await self._took_back(transaction, event, dispute.payment_ref, dispute.id, dispute.amount)
 
     async def _dispute_won(self, transaction: Transaction, event: ProviderEvent) -> None:
         dispute = read(Dispute, event)
-        if dispute is not None:
-            await SubscriptionInvoices(transaction).hold(_known(dispute.payment_ref))
-            await self._took_back(transaction, event, dispute.payment_ref, dispute.id, 0)
+        await SubscriptionInvoices(transaction).hold(_known(dispute.payment_ref))
+        await self._took_back(transaction, event, dispute.payment_ref, dispute.id, 0)
 
     async def _took_back(
         self,

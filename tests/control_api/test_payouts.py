@@ -1,6 +1,7 @@
 """Payouts: from earnings to a bank or back, once, whatever happens in between."""
 
 import asyncio
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -8,7 +9,7 @@ import pytest
 
 from control_api.errors import unavailable
 from control_api.payments.payout_ports import TransferRefused
-from control_api.payments.ports import TooEarly
+from control_api.payments.ports import NotUnderstood, TooEarly
 from control_api.services.notification_kinds import words_of
 from storage.ids import new_id
 from storage.repositories.account_data import AccountData
@@ -253,14 +254,16 @@ async def test_a_reversal_waits_for_the_payout_to_be_known_as_paid(world):
 )
 @pytest.mark.parametrize("kind", ["transfer.reversed", "payout.failed", "account.updated"])
 async def test_events_of_nothing_do_nothing(world, kind, data):
-    await world.tell(kind, data)
+    with suppress(NotUnderstood):
+        await world.tell(kind, data)
     assert await world.held("alice") == (6000, 0, 0)
 
 
 @pytest.mark.parametrize("amount", [None, "6000", -5, 0, True, 1.5])
 async def test_a_reversal_of_no_amount_returns_nothing(world, amount):
     payout = await paid(world)
-    await world.tell("transfer.reversed", {"id": payout.reference, "amount_reversed": amount})
+    with pytest.raises(NotUnderstood) if amount != 0 else nullcontext():
+        await world.tell("transfer.reversed", {"id": payout.reference, "amount_reversed": amount})
     assert await world.held("alice") == (0, 0, 6000)
 
 

@@ -178,9 +178,24 @@ async def test_events_of_any_shape_do_no_harm(world: SubscriptionsWorld, data: d
     known = await paid(world)
     before = await book(world)
     for kind in world.billing.subscriptions.handlers():
-        assert await world.billing.send(kind, data)
+        try:
+            assert await world.billing.send(kind, data)
+        except ApiError as error:
+            assert error.code == "too_early"
     assert await world.state(known.id) == ("active", True)
     assert await book(world) == before
+
+
+@pytest.mark.parametrize("kind", ["customer.subscription.updated", "invoice.paid", "charge.refunded"])
+async def test_what_is_not_understood_counts_when_it_is_sent_again(world: SubscriptionsWorld, kind: str):
+    """After an update, which this test does the other way round: it sends another shape."""
+    known = await asked(world)
+    understood = {**billed(known), **invoice(known), "amount_refunded": 5}
+    with pytest.raises(ApiError) as refused:
+        await world.billing.send(kind, {**understood, "id": {"of": "another shape"}}, event_id="evt_1")
+    assert (refused.value.status, refused.value.code) == (409, "too_early")
+    assert await world.billing.send(kind, understood, event_id="evt_1")
+    assert not await world.billing.send(kind, understood, event_id="evt_1")
 
 
 async def test_forged_events_do_nothing(world: SubscriptionsWorld):
