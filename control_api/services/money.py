@@ -47,9 +47,9 @@ class MoneyOptions:
     welcome_coins: int = 100
 
     def earned(self, coins: int, percent: int | None) -> int:
-        """A creator's part of ``coins`` in minor units, rounded to the nearest, halves up."""
+        """A creator's part of ``coins`` in minor units, rounded down: it is never more than the share."""
         share = self.creator_percent if percent is None else percent
-        return (2 * coins * self.coin_value * share + 100) // 200
+        return coins * self.coin_value * share // 100
 
 
 def client_scope(user_id: UUID) -> str:

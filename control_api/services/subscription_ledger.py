@@ -74,7 +74,8 @@ class SubscriptionLedger:
         refunded = min(await invoices.refunded(invoice_id), invoice.amount)
         if refunded == invoice.refunded:
             return
-        taken_back = _part(refunded, invoice.earned, invoice.amount)
+        # What the creator keeps is rounded down, as what they were given was.
+        taken_back = invoice.earned - _part(invoice.amount - refunded, invoice.earned, invoice.amount)
         await self._move(transaction, invoice, refunded, taken_back, event_id, kind)
         await invoices.refund(invoice_id, refunded, taken_back)
 
@@ -136,8 +137,8 @@ async def _owed(ledger: Ledger, invoice: SubscriptionInvoice, amount: int) -> in
 
 
 def _part(amount: int, share: int, of: int) -> int:
-    """``share / of`` of ``amount``, rounded to the nearest, halves up."""
-    return (2 * amount * share + of) // (2 * of)
+    """``share / of`` of ``amount``, rounded down."""
+    return amount * share // of
 
 
 def _lines(*movements: tuple[int, int]) -> tuple[Line, ...]:

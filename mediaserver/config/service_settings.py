@@ -113,7 +113,7 @@ class MoneySettings(Group):
     """What a coin that is given is worth to its creator before the share, in minor units such as cents."""
 
     creator_percent: Annotated[int, Field(ge=0, le=100)] = 70
-    """The creator's share of gifts, tips and subscriptions; creators may have one of their own."""
+    """The creator's share of gifts, tips and subscriptions, rounded down; each may have one of their own."""
 
     welcome_coins: Annotated[int, Field(ge=0, le=1_000_000)] = 100
     """Coins that each user finds in the wallet once the e-mail address is verified; 0 for none."""

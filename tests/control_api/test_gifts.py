@@ -73,15 +73,16 @@ async def test_a_creator_may_have_a_share_of_their_own(world):
     ("coins", "percent", "value", "earned"),
     [
         (10, 70, 1, 7),
-        (1, 70, 1, 1),
-        (1, 50, 1, 1),
-        (1, 49, 1, 0),
+        (1, 70, 1, 0),
+        (1, 99, 1, 0),
+        (1, 100, 1, 1),
+        (7, 50, 1, 3),
         (3, 70, 1, 2),
         (10, 70, 3, 21),
         (7, 0, 9, 0),
     ],
 )
-def test_parts_are_rounded_to_the_nearest(coins, percent, value, earned):
+def test_parts_are_rounded_down(coins, percent, value, earned):
     assert MoneyOptions(coin_value=value).earned(coins, percent) == earned
 
 

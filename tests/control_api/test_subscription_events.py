@@ -238,6 +238,15 @@ async def test_refunds_take_back_both_parts(world: SubscriptionsWorld):
     assert await book(world) == {}
 
 
+async def test_the_creators_part_is_rounded_down(world: SubscriptionsWorld):
+    await paid(world, amount_paid=999)
+    assert await book(world) == {"provider": -999, "earnings": 699, "platform": 300}
+    await world.billing.send("charge.refunded", charge(1))
+    assert await book(world) == {"provider": -998, "earnings": 698, "platform": 300}
+    await world.billing.send("charge.refunded", charge(999))
+    assert await book(world) == {}
+
+
 async def test_refunds_that_come_in_the_wrong_order(world: SubscriptionsWorld):
     await paid(world)
     now = time.time()

@@ -28,7 +28,7 @@ from tests.control_api.subscriptions_world import Billing
 from tests.control_api.test_money_states import LossyDatabase, losses
 
 PEOPLE = 2
-PRICE, EARNED = 1001, 701
+PRICE, EARNED = 1001, 700
 PERIOD = 30 * 86400
 numbers = st.integers(0, 1000)
 
@@ -54,7 +54,7 @@ class Truth:
 
     @property
     def earned(self) -> int:
-        return sum(EARNED - _part(min(sum(parts), PRICE)) for parts in self.refunded.values())
+        return sum(_kept(min(sum(parts), PRICE)) for parts in self.refunded.values())
 
 
 @dataclass(frozen=True)
@@ -273,9 +273,9 @@ class SubscriptionMachine(RuleBasedStateMachine):
         assert held[AccountKind.EARNINGS] + held[AccountKind.DEBT] == expected
 
 
-def _part(refunded: int) -> int:
-    """The creator's of what went back."""
-    return (2 * refunded * EARNED + PRICE) // (2 * PRICE)
+def _kept(refunded: int) -> int:
+    """Rounded down."""
+    return (PRICE - refunded) * EARNED // PRICE
 
 
 def _billed(truth: Truth) -> dict[str, Any]:
