@@ -5,7 +5,7 @@ Mailer
 └── FolderMailer    one file per mail, for the administrator to look into
 
 ``send`` never fails and never waits for a server: what cannot be sent is logged and counted, because no
-answer to a request may depend on it.
+answer to a request may depend on it. ``deliver`` waits, and is for tasks that keep the mail themselves.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, localtime, make_msgid
+from enum import Enum
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -36,6 +37,14 @@ PERMANENT: Final = 500
 DEFAULT_PORTS: Final = {"smtp": 587, "smtps": 465}
 
 
+class Delivery(Enum):
+    """What was REFUSED will always be; what FAILED may go well another time."""
+
+    DELIVERED = "delivered"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
 class Mailer(ABC):
     """``sender`` is the address in From. The counters are for the metrics."""
 
@@ -47,13 +56,22 @@ class Mailer(ABC):
 
     async def send(self, to: str, subject: str, text: str) -> None:
         """Send it soon."""
+        ready = self._ready(to, subject, text)
+        if ready is not None:
+            await self._post(*ready)
+
+    async def deliver(self, to: str, subject: str, text: str) -> Delivery:
+        """Send it now, by one attempt, and tell what became of it: the caller keeps what is to be kept."""
+        ready = self._ready(to, subject, text)
+        return await self._attempt(*ready) if ready is not None else Delivery.REFUSED
+
+    def _ready(self, to: str, subject: str, text: str) -> tuple[EmailMessage, str] | None:
         try:
             recipient = _address(to)
-            message = _message(self._sender, recipient, subject, text)
+            return _message(self._sender, recipient, subject, text), recipient.addr_spec
         except ValueError as error:
             self._fail("mail_refused", str(error))
-        else:
-            await self._post(message, recipient.addr_spec)
+            return None
 
     @abstractmethod
     async def run(self) -> None:
@@ -62,6 +80,10 @@ class Mailer(ABC):
     @abstractmethod
     async def _post(self, message: EmailMessage, to: str) -> None:
         """Take ``message`` over; must not raise."""
+
+    @abstractmethod
+    async def _attempt(self, message: EmailMessage, to: str) -> Delivery:
+        """Hand ``message`` over; must not raise, and end in time."""
 
     def _fail(self, event: str, reason: str) -> None:
         self.failed += 1
@@ -167,6 +189,16 @@ class SmtpMailer(Mailer):
             self.waiting -= 1
             self.sent += 1
 
+    async def _attempt(self, message: EmailMessage, to: str) -> Delivery:
+        try:
+            async with asyncio.timeout(self._retries.timeout):
+                await self._hand_over(_Outgoing(message, to))
+        except Exception as error:
+            self._fail("mail_not_delivered", _reason(error))
+            return Delivery.REFUSED if _is_final(error) else Delivery.FAILED
+        self.sent += 1
+        return Delivery.DELIVERED
+
     async def _hand_over(self, mail: _Outgoing) -> None:
         server = self._server
         is_checked = server.is_tls or server.password is not None
@@ -206,14 +238,18 @@ class FolderMailer(Mailer):
         """Nothing has to run; returns at once."""
 
     async def _post(self, message: EmailMessage, to: str) -> None:
+        await self._attempt(message, to)
+
+    async def _attempt(self, message: EmailMessage, to: str) -> Delivery:
         path = self._folder / f"{new_id()}.eml"
         try:
             await asyncio.to_thread(_write, path, message)
         except OSError as error:
             self._fail("mail_not_written", str(error))
-            return
+            return Delivery.FAILED
         self.sent += 1
         logger.info("mail_written", path=str(path))
+        return Delivery.DELIVERED
 
 
 def mailer_of(url: str | None, folder: Path, sender: str) -> Mailer:

@@ -6,6 +6,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from control_api.mail import Delivery
 from control_api.services.money import amount_text
 from control_api.services.notification_kinds import Kind
 from control_api.services.notifications import Notifications
@@ -23,10 +24,14 @@ FIRST_SWEEP_SECONDS: Final = 300.0
 GRACE_SECONDS: Final = 600.0
 """So long after its end a purchase waits for the provider to tell of it."""
 BATCH: Final = 100
+RECEIPTS: Final = 10
+"""So many receipts are delivered at once."""
+RECEIPT_SECONDS: Final = 120.0
+"""A receipt that was not delivered is tried again after so long; an attempt ends far earlier."""
 
 
 class Mail(Protocol):
-    async def send(self, to: str, subject: str, text: str) -> None: ...
+    async def deliver(self, to: str, subject: str, text: str) -> Delivery: ...
 
 
 class PurchaseKeeper:
@@ -42,7 +47,7 @@ class PurchaseKeeper:
         sweep_at = time.monotonic() + FIRST_SWEEP_SECONDS
         while True:
             try:
-                while await self.send_receipts() == BATCH:
+                while await self.send_receipts() == RECEIPTS:
                     pass
                 if time.monotonic() > sweep_at:
                     while await self.sweep() == BATCH:
@@ -55,14 +60,23 @@ class PurchaseKeeper:
     async def send_receipts(self) -> int:
         """And tell of what was taken back. A crash may let a mail be sent twice, but none be lost.
 
-        How many there were.
+        How many there were, but for those that are to be tried again.
         """
-        async with self._database.transaction() as transaction:
-            receipts = await Purchases(transaction).take_receipts(BATCH)
-            for receipt in receipts:
-                await self._mail.send(receipt.email, *_letter(receipt, self._base_url))
-                await self._notify(receipt.purchase)
-        return len(receipts)
+        receipts = await Purchases(self._database).take_receipts(RECEIPTS, RECEIPT_SECONDS)
+        return sum(await asyncio.gather(*map(self._tell, receipts)))
+
+    async def _tell(self, receipt: Receipt) -> bool:
+        """Whether it is done."""
+        purchase = receipt.purchase
+        try:
+            await self._notify(purchase)
+            delivery = await self._mail.deliver(receipt.email, *_letter(receipt, self._base_url))
+            if delivery is not Delivery.FAILED:
+                await Purchases(self._database).receipt_sent(purchase)
+        except (DatabaseUnavailable, TimeoutError) as error:
+            logger.warning("receipt_not_kept", purchase_id=str(purchase.id), error=str(error))
+            return False
+        return delivery is not Delivery.FAILED
 
     async def _notify(self, purchase: Purchase) -> None:
         data = {

@@ -227,20 +227,34 @@ class Purchases:
         )
         return [row["id"] for row in rows]
 
-    async def take_receipts(self, limit: int) -> list[Receipt]:
-        """Those whose buyers are to be written to, not by two at once. It is done with the transaction."""
-        rows = await self._database.fetch(
-            f"""WITH due AS (
-                    SELECT id FROM purchases WHERE receipt_due ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
-                ), taken AS (
-                    UPDATE purchases SET receipt_due = false FROM due WHERE purchases.id = due.id
-                    RETURNING purchases.*
-                )
-                SELECT {_COLUMNS.replace("purchases.", "taken.")}, users.email, users.display_name
-                FROM taken JOIN users ON users.id = taken.user_id WHERE users.state <> 'deleted'""",
-            limit,
-        )
+    async def take_receipts(self, limit: int, lease_seconds: float) -> list[Receipt]:
+        """Those whose buyers are to be written to; until ``receipt_sent``, again after the lease."""
+        rows = await self._database.fetch(_TAKE_RECEIPTS, limit, lease_seconds)
         return [Receipt(_purchase(row[:-2]), row[-2], row[-1]) for row in rows]
+
+    async def receipt_sent(self, purchase: Purchase) -> None:
+        """``purchase`` is what the buyer was written of: what was taken back since is to be told, too."""
+        await self._database.execute(
+            """UPDATE purchases SET receipt_due = amount_reversed > $2, receipt_after = NULL
+               WHERE id = $1""",
+            purchase.id,
+            purchase.amount_reversed,
+        )
+
+
+_TAKE_RECEIPTS: Final = f"""
+    WITH due AS (
+        SELECT purchases.id, coalesce(users.state <> 'deleted', false) AS is_there
+        FROM purchases LEFT JOIN users ON users.id = purchases.user_id
+        WHERE receipt_due AND (receipt_after IS NULL OR receipt_after <= now())
+        ORDER BY purchases.id LIMIT $1 FOR UPDATE OF purchases SKIP LOCKED
+    ), taken AS (
+        UPDATE purchases
+        SET receipt_due = due.is_there, receipt_after = now() + make_interval(secs => $2)
+        FROM due WHERE purchases.id = due.id RETURNING purchases.*
+    )
+    SELECT {_COLUMNS.replace("purchases.", "taken.")}, users.email, users.display_name
+    FROM taken JOIN users ON users.id = taken.user_id WHERE users.state <> 'deleted'"""
 
 
 def _purchase(row: Row) -> Purchase:

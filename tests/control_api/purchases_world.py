@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from control_api.mail import Delivery
 from control_api.payments.events import PaymentEvents
 from control_api.payments.return_addresses import ReturnAddresses
 from control_api.payments.stripe_checkout import StripeCheckout
@@ -37,13 +38,16 @@ CHEST_PRICE = 1099
 
 
 class Letters:
-    """Mail that was sent: (to, subject, text)."""
+    """Mail that was sent: (to, subject, text). ``outcome`` is what becomes of the next."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, str, str]] = []
+        self.outcome = Delivery.DELIVERED
 
-    async def send(self, to: str, subject: str, text: str) -> None:
-        self.sent.append((to, subject, text))
+    async def deliver(self, to: str, subject: str, text: str) -> Delivery:
+        if self.outcome is Delivery.DELIVERED:
+            self.sent.append((to, subject, text))
+        return self.outcome
 
 
 @dataclass

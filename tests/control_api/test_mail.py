@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from control_api.mail import FolderMailer, Mailer, Retries, SmtpMailer, SmtpServer, mailer_of
+from control_api.mail import Delivery, FolderMailer, Mailer, Retries, SmtpMailer, SmtpServer, mailer_of
 from tests.helpers.waiting import eventually
 from tests.rtmp.certificates import self_signed
 
@@ -134,6 +134,39 @@ async def test_a_mail_refused_for_now_is_tried_again() -> None:
             await mailer.send("alice@example.com", "Hello", "text")
             await eventually(lambda: mailer.sent)
     assert (inbox.attempts, len(inbox.mails)) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        ((), Delivery.DELIVERED),
+        (("451 Greylisted",), Delivery.FAILED),
+        (("554 No thanks",), Delivery.REFUSED),
+    ],
+)
+async def test_who_waits_for_a_delivery_learns_what_became_of_it(answers: Any, expected: Delivery) -> None:
+    inbox = Inbox(*answers)
+    async with smtp_server(inbox) as port:
+        mailer = mailer_at(port)
+        assert await mailer.deliver("alice@example.com", "Hello", "text") is expected
+    is_delivered = expected is Delivery.DELIVERED
+    assert (inbox.attempts, len(inbox.mails), mailer.waiting) == (1, int(is_delivered), 0)
+    assert (mailer.sent, mailer.failed) == (int(is_delivered), int(not is_delivered))
+
+
+async def test_a_delivery_to_a_server_that_is_away_fails() -> None:
+    async with smtp_server(Inbox()) as port:
+        pass
+    assert await mailer_at(port).deliver("alice@example.com", "Hello", "text") is Delivery.FAILED
+
+
+async def test_deliveries_into_a_folder(tmp_path: Path) -> None:
+    mailer = FolderMailer(tmp_path / "mail", SENDER)
+    assert await mailer.deliver("alice@example.com", "Hello", "text") is Delivery.DELIVERED
+    assert await mailer.deliver("alice", "Hello", "text") is Delivery.REFUSED
+    (tmp_path / "file").touch()
+    nowhere = FolderMailer(tmp_path / "file", SENDER)
+    assert await nowhere.deliver("alice@example.com", "Hello", "text") is Delivery.FAILED
 
 
 async def test_a_mail_refused_for_good_is_given_up_and_counted() -> None:

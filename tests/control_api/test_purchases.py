@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from control_api.errors import ApiError
+from control_api.mail import Delivery
 from control_api.services import purchase_keeping
 from control_api.services.notification_kinds import words_of
 from control_api.services.purchases import PurchasesService
@@ -182,6 +183,59 @@ async def test_a_receipt_is_mailed_once(world):
     ((to, _, text),) = world.letters.sent
     assert to == "bob@example.com"
     assert "USD 10.99" in text and "1000 coins" in text
+
+
+async def after_the_lease(world):
+    await world.database.execute("UPDATE purchases SET receipt_after = now() - interval '1 second'")
+
+
+async def test_a_receipt_is_due_until_it_is_delivered(world):
+    await world.paid()
+    world.letters.outcome = Delivery.FAILED
+    assert await world.keeper.send_receipts() == 0
+    world.letters.outcome = Delivery.DELIVERED
+    assert await world.keeper.send_receipts() == 0
+    await after_the_lease(world)
+    assert await world.keeper.send_receipts() == 1
+    await after_the_lease(world)
+    assert await world.keeper.send_receipts() == 0
+    assert len(world.letters.sent) == 1
+    assert await world.database.fetch_value("SELECT count(*) FROM notifications") == 1
+
+
+async def test_a_receipt_that_is_refused_for_good_is_not_tried_again(world):
+    await world.paid()
+    world.letters.outcome = Delivery.REFUSED
+    assert await world.keeper.send_receipts() == 1
+    await after_the_lease(world)
+    assert await world.keeper.send_receipts() == 0
+
+
+async def test_nobody_delivers_what_somebody_else_does(world):
+    await world.paid()
+    assert sorted(await asyncio.gather(*(world.keeper.send_receipts() for _ in range(3)))) == [0, 0, 1]
+    assert len(world.letters.sent) == 1
+
+
+async def test_what_is_taken_back_while_a_receipt_is_delivered_is_told_too(world, monkeypatch):
+    order, deliver = await world.paid(), world.letters.deliver
+
+    async def refunded_meanwhile(*letter):
+        await world.tell("charge.refunded", order.charge(CHEST_PRICE))
+        return await deliver(*letter)
+
+    monkeypatch.setattr(world.letters, "deliver", refunded_meanwhile)
+    assert await world.keeper.send_receipts() == 1
+    monkeypatch.undo()
+    assert await world.keeper.send_receipts() == 1
+    assert [subject for _, subject, _ in world.letters.sent] == ["Your receipt", "Your refund"]
+
+
+async def test_who_is_gone_gets_no_receipt(world):
+    await world.paid()
+    await world.database.execute("UPDATE users SET state = 'deleted' WHERE username = 'bob'")
+    assert await world.keeper.send_receipts() == 0
+    assert not await world.database.fetch_value("SELECT bool_or(receipt_due) FROM purchases")
 
 
 async def test_the_buyer_hears_of_what_is_taken_back(world):
