@@ -232,7 +232,7 @@ def translated_errors() -> Iterator[None]:
 
 
 def _is_lost(error: Exception) -> bool:
-    """Whether ``error`` says that the server is away or overloaded, not that our SQL is wrong.
+    """Whether ``error`` says that the server is away, overloaded or chose another, not that our SQL is wrong.
 
     asyncpg's InternalClientError comes when PostgreSQL's last words reach a connection just as it is taken or
     given back.
@@ -245,6 +245,8 @@ def _is_lost(error: Exception) -> bool:
             error,
             asyncpg.PostgresConnectionError
             | asyncpg.OperatorInterventionError
+            # Asked again, it finds the others gone.
+            | asyncpg.DeadlockDetectedError
             | asyncpg.InsufficientResourcesError,
         )
     return True

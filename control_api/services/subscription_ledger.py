@@ -40,6 +40,8 @@ class SubscriptionLedger:
         provider, platform, earnings = await LedgerAccounts(transaction).ids(
             accounts_of(paid.currency, subscription.creator_id)
         )
+        # What was refunded already is taken back in the same transaction, from every shard of the earnings.
+        await Ledger(transaction).hold((provider, platform, earnings), whole=(earnings,))
         lines = _lines(
             (provider, -paid.amount_paid), (platform, paid.amount_paid - earned), (earnings, earned)
         )

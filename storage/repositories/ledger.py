@@ -135,6 +135,14 @@ class Ledger:
             )
         return transfer_id
 
+    async def hold(self, account_ids: Sequence[int], whole: Sequence[int]) -> None:
+        """Until the transaction ends, nobody else takes from these accounts; ``whole``: from no shard.
+
+        For who posts several transfers in one transaction: the order is everybody's, and is kept only if
+        all that is needed is held before the first of them.
+        """
+        await self._database.fetch(_LOCK, list(account_ids), list(whole))
+
     async def find(self, scope: str, key: str) -> Transfer | None:
         row = await self._database.fetch_row(
             """SELECT id, kind, fingerprint, reason, created_at FROM ledger_transfers

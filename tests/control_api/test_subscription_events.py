@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from control_api.errors import ApiError
+from control_api.services.subscription_ledger import SubscriptionLedger
 from storage.database import Database
 from storage.ids import new_id
 from storage.repositories.ledger import Ledger, Line, NewTransfer, TransferKind
@@ -293,6 +294,40 @@ async def test_a_dispute_takes_and_gives_again(world: SubscriptionsWorld):
     assert await book(world) == {"provider": -500, "earnings": 50, "platform": 150, "payouts": 300}
     await world.billing.send("charge.dispute.funds_withdrawn", dispute, now)
     assert (await book(world))["earnings"] == 50
+
+
+async def test_who_takes_earnings_while_an_invoice_is_paid_waits(
+    world: SubscriptionsWorld, monkeypatch: pytest.MonkeyPatch
+):
+    """A refund that was told of before takes from all shards, of which the payment has moved one."""
+    known = await paid(world)
+    await world.billing.send("charge.refunded", charge(250) | {"payment_intent": "pi_2"})
+    is_paid, go_on, settle = asyncio.Event(), asyncio.Event(), SubscriptionLedger.settle
+
+    async def settle_later(self: SubscriptionLedger, *arguments: Any) -> None:
+        is_paid.set()
+        await go_on.wait()
+        await settle(self, *arguments)
+
+    monkeypatch.setattr(SubscriptionLedger, "settle", settle_later)
+    second = invoice(known, "in_2", payment_intent="pi_2")
+    payment = asyncio.create_task(world.billing.send("invoice.paid", second))
+    await is_paid.wait()
+    spending = asyncio.create_task(spend(world, 300))
+    async with asyncio.timeout(10):
+        while not await somebody_waits(world):
+            pass
+    go_on.set()
+    assert await payment
+    await spending
+    assert await book(world) == {"provider": -750, "earnings": 225, "platform": 225, "payouts": 300}
+
+
+async def somebody_waits(world: SubscriptionsWorld) -> bool:
+    sql = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = $1)"
+    name = await world.database.fetch_value("SELECT current_database()")
+    found: bool = await world.database.fetch_value(sql, name)
+    return found
 
 
 async def spend(world: SubscriptionsWorld, amount: int) -> None:

@@ -174,3 +174,8 @@ async def test_starting_does_not_block_the_loop(tmp_path: Path) -> None:
 def test_a_connection_that_dies_as_it_is_taken_is_a_lost_database() -> None:
     with pytest.raises(DatabaseUnavailable), translated_errors():
         raise asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress")
+
+
+def test_who_is_chosen_to_end_a_deadlock_asks_again() -> None:
+    with pytest.raises(DatabaseUnavailable), translated_errors():
+        raise asyncpg.DeadlockDetectedError("deadlock detected")
