@@ -143,17 +143,14 @@ class RevenueService:
 
         Raises ApiError 400.
         """
-        ids = IdRange.of(*month_of(month))
-        lines = await self._revenue.lines(user_id, ids)
         rows = [["month", "currency", "item", "count", "amount"]]
-        for balance in await self._revenue.balances(user_id, ids):
-            own = [line for line in lines if line.currency == balance.currency]
-            if not own and balance.opening == balance.closing == 0:
+        for each in await self._revenue.statement(user_id, IdRange.of(*month_of(month))):
+            if not each.lines and each.closing == 0:
                 continue
-            begin = [month, balance.currency]
-            rows.append([*begin, "opening balance", "", written_amount(balance.opening, balance.currency)])
-            rows += [[*begin, *_item(line)] for line in own]
-            rows.append([*begin, "closing balance", "", written_amount(balance.closing, balance.currency)])
+            begin, currency = [month, each.currency], each.currency
+            rows.append([*begin, "opening balance", "", written_amount(each.opening, currency)])
+            rows += [[*begin, *_item(line, currency)] for line in each.lines]
+            rows.append([*begin, "closing balance", "", written_amount(each.closing, currency)])
         return csv_bytes(rows)
 
     async def flows(self, chosen: RevenueRange) -> list[Flow]:
@@ -194,8 +191,8 @@ def csv_bytes(rows: Sequence[Sequence[str]]) -> bytes:
     return output.getvalue().encode()
 
 
-def _item(line: StatementLine) -> list[str]:
-    return [line.kind.value.replace("_", " "), str(line.count), written_amount(line.amount, line.currency)]
+def _item(line: StatementLine, currency: str) -> list[str]:
+    return [line.kind.value.replace("_", " "), str(line.count), written_amount(line.amount, currency)]
 
 
 def _totals(points: Sequence[RevenuePoint]) -> list[RevenueTotal]:

@@ -5,6 +5,7 @@ Ranges are of transfers' ids, which begin with the time in which they were made:
 
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from typing import Final
 from uuid import UUID
 
@@ -64,18 +65,20 @@ class RoomRevenue:
 
 
 @dataclass(frozen=True, slots=True)
-class StatementBalance:
-    currency: str
-    opening: int
-    closing: int
-
-
-@dataclass(frozen=True, slots=True)
 class StatementLine:
-    currency: str
     kind: TransferKind
     count: int
     amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """Of the earnings in a currency: the balances before and after, and what changed them, by kind."""
+
+    currency: str
+    opening: int
+    closing: int
+    lines: tuple[StatementLine, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,32 @@ _OTHERS: Final = f"""
     GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"""
 
 
+STATEMENT: Final = """
+    WITH account AS MATERIALIZED (
+        SELECT id, currency FROM ledger_accounts WHERE owner_id = $1 AND kind = 'earnings'
+    ), moved AS (
+        SELECT account.id AS account_id, entry.transfer_id, sum(entry.amount) AS amount
+        FROM account JOIN ledger_entries AS entry ON entry.account_id = account.id
+        WHERE entry.transfer_id >= $2 AND entry.transfer_id < $3
+        GROUP BY account.id, entry.transfer_id
+    ), line AS (
+        SELECT moved.account_id, transfer.kind, count(*) AS count, sum(moved.amount)::bigint AS amount
+        FROM moved JOIN ledger_transfers AS transfer ON transfer.id = moved.transfer_id
+        GROUP BY moved.account_id, transfer.kind
+    )
+    SELECT account.currency, (held.balance - coalesce(since.amount, 0))::bigint AS closing,
+           line.kind, line.count, line.amount
+    FROM account
+    CROSS JOIN LATERAL (
+        SELECT sum(balance) AS balance FROM ledger_balances WHERE account_id = account.id) AS held
+    CROSS JOIN LATERAL (
+        SELECT sum(amount) AS amount FROM ledger_entries
+        WHERE account_id = account.id AND transfer_id >= $3) AS since
+    LEFT JOIN line ON line.account_id = account.id
+    ORDER BY account.currency, line.kind"""
+"""Backwards from what is there now: the history before the range may be long."""
+
+
 class Revenue:
     def __init__(self, database: Executor) -> None:
         self._database = database
@@ -145,37 +174,19 @@ class Revenue:
         )
         return [RoomRevenue(*row) for row in rows]
 
-    async def balances(self, user_id: UUID, ids: IdRange) -> list[StatementBalance]:
-        """Of the earnings, in each currency that the user ever had."""
-        rows = await self._database.fetch(
-            """SELECT currency,
-                      coalesce((SELECT sum(amount) FROM ledger_entries
-                                WHERE account_id = account.id AND transfer_id < $2), 0)::bigint,
-                      coalesce((SELECT sum(amount) FROM ledger_entries
-                                WHERE account_id = account.id AND transfer_id < $3), 0)::bigint
-               FROM ledger_accounts AS account WHERE owner_id = $1 AND kind = 'earnings'
-               ORDER BY currency""",
-            user_id,
-            ids.start,
-            ids.end,
-        )
-        return [StatementBalance(*row) for row in rows]
-
-    async def lines(self, user_id: UUID, ids: IdRange) -> list[StatementLine]:
-        """What changed the earnings, by kind."""
-        rows = await self._database.fetch(
-            """SELECT account.currency, transfer.kind, count(DISTINCT transfer.id), sum(entry.amount)::bigint
-               FROM ledger_accounts AS account
-               JOIN ledger_entries AS entry ON entry.account_id = account.id
-               JOIN ledger_transfers AS transfer ON transfer.id = entry.transfer_id
-               WHERE account.owner_id = $1 AND account.kind = 'earnings'
-                 AND entry.transfer_id >= $2 AND entry.transfer_id < $3
-               GROUP BY account.currency, transfer.kind ORDER BY account.currency, transfer.kind""",
-            user_id,
-            ids.start,
-            ids.end,
-        )
-        return [StatementLine(row[0], TransferKind(row[1]), row[2], row[3]) for row in rows]
+    async def statement(self, user_id: UUID, ids: IdRange) -> list[Statement]:
+        """In each currency that the user ever had, all of one moment."""
+        rows = await self._database.fetch(STATEMENT, user_id, ids.start, ids.end)
+        statements = []
+        for (currency, closing), own in groupby(rows, lambda row: (row["currency"], row["closing"])):
+            lines = tuple(
+                StatementLine(TransferKind(row["kind"]), row["count"], row["amount"])
+                for row in own
+                if row["kind"] is not None
+            )
+            opening = closing - sum(line.amount for line in lines)
+            statements.append(Statement(currency, opening, closing, lines))
+        return statements
 
     async def flows(self, ids: IdRange) -> list[Flow]:
         """Of the whole server."""

@@ -2,13 +2,17 @@
 
 import csv
 import io
+import json
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 
+from control_api.services.revenue import month_of
 from storage.ids import new_id
 from storage.repositories.ledger import Ledger, Line, NewTransfer, TransferKind
 from storage.repositories.ledger_accounts import Account, AccountKind
+from storage.repositories.revenue import STATEMENT, IdRange
 from tests.control_api.money_world import live_room
 from tests.control_api.payouts_world import payouts_world
 
@@ -157,6 +161,68 @@ async def test_a_statement_adds_up(world):
         ["closing balance", "", "0.70"],
     ]
     assert await table(world, f"/payouts/statements?month={month(-1)}") == [head]
+
+
+async def long_ago(world, user, count):
+    """So many cents were earned, each by itself, two years ago."""
+    wanted = [
+        Account(AccountKind.PLATFORM, "usd"),
+        Account(AccountKind.EARNINGS, "usd", world.people[user].id),
+    ]
+    platform, earnings = await world.world.money.accounts.ids(wanted)
+    begin = IdRange.of(datetime.now(UTC) - timedelta(days=730), datetime.now(UTC)).start
+    ids = [UUID(int=begin.int + number) for number in range(count)]
+    await world.database.execute(
+        """INSERT INTO ledger_transfers (id, kind, scope, key, fingerprint)
+           SELECT id, 'adjustment', 'test', id::text, '' FROM unnest($1::uuid[]) AS id""",
+        ids,
+    )
+    await world.database.execute(
+        """INSERT INTO ledger_entries (transfer_id, place, account_id, currency, amount)
+           SELECT id, line.place, line.account_id, 'usd', line.amount
+           FROM unnest($1::uuid[]) AS id
+           CROSS JOIN (VALUES (0, $2::bigint, -1), (1, $3::bigint, 1)) AS line (place, account_id, amount)""",
+        ids,
+        platform,
+        earnings,
+    )
+
+
+async def entries_read(world, user, ids):
+    """How many entries PostgreSQL looks at for a statement, where it uses its indexes."""
+    async with world.database.transaction() as transaction:
+        await transaction.execute("SET LOCAL enable_seqscan = off")
+        explain = f"EXPLAIN (ANALYZE, FORMAT JSON) {STATEMENT}"
+        told = await transaction.fetch_value(explain, world.people[user].id, ids.start, ids.end)
+    return sum(
+        (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+        for node in nodes(json.loads(told)[0]["Plan"])
+        if node.get("Index Name", "").startswith("ledger_entries")
+        or node.get("Relation Name") == "ledger_entries"
+    )
+
+
+def nodes(plan):
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes(child)
+
+
+async def test_a_statement_does_not_read_what_was_before(world):
+    await long_ago(world, "alice", 300)
+    await subscribe(world, "alice", 100, 70)
+    _, *rows = await table(world, f"/payouts/statements?month={month()}")
+    assert [row[2:] for row in rows] == [
+        ["opening balance", "", "3.00"],
+        ["subscription", "1", "0.70"],
+        ["closing balance", "", "3.70"],
+    ]
+    _, *before = await table(world, f"/payouts/statements?month={month(-1)}")
+    assert [row[2:] for row in before] == [
+        ["opening balance", "", "3.00"],
+        ["closing balance", "", "3.00"],
+    ]
+    assert 0 < await entries_read(world, "alice", IdRange.of(*month_of(month()))) < 20
 
 
 @pytest.mark.parametrize(
