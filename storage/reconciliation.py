@@ -9,6 +9,7 @@ from typing import Final
 
 from storage.database import Database, Transaction, translated_errors
 from storage.purchase_checks import PURCHASE_CHECKS
+from storage.subscription_checks import SUBSCRIPTION_CHECKS
 
 MAX_DIFFERENCES: Final = 1000
 
@@ -82,7 +83,7 @@ CHECKS: Final[Mapping[str, str]] = {
         WHERE coalesce(payout.pending, 0) <> coalesce(moved.amount, 0)""",
 }
 """Each finds what is wrong: nothing, as long as all is well."""
-ALL_CHECKS: Final[Mapping[str, str]] = {**CHECKS, **PURCHASE_CHECKS}
+ALL_CHECKS: Final[Mapping[str, str]] = {**CHECKS, **PURCHASE_CHECKS, **SUBSCRIPTION_CHECKS}
 
 
 @dataclass(frozen=True, slots=True)
