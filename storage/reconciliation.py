@@ -67,7 +67,8 @@ CHECKS: Final[Mapping[str, str]] = {
                    JOIN ledger_entries AS entry ON entry.transfer_id = transfer.id
                    JOIN ledger_accounts AS account ON account.id = entry.account_id
                    WHERE transfer.scope = 'payout' AND transfer.kind <> 'repayment'
-                     AND account.kind = 'earnings' GROUP BY 1) AS moved ON moved.id = payout.id::text
+                     AND account.kind IN ('earnings', 'debt') GROUP BY 1) AS moved
+                  ON moved.id = payout.id::text
         WHERE coalesce(payout.gone, 0) <> coalesce(-moved.amount, 0)""",
     "payout on its way is not what was set aside": """
         SELECT coalesce(payout.id::text, moved.id) AS subject,

@@ -25,6 +25,7 @@ from control_api.payments.payout_ports import PayoutProvider, TransferOrder, Tra
 from control_api.payments.ports import EventHandler, ProviderEvent, TooEarly
 from control_api.services.notification_kinds import KINDS, Kind
 from control_api.services.notifications import announce
+from control_api.services.payout_late import take_late
 from control_api.services.payout_rules import written_amount
 from control_api.services.payouts import PAYOUT_SCOPE
 from storage.bus import Bus
@@ -70,7 +71,12 @@ class PayoutSending:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 reference = await self._transferred(payout)
         except TransferRefused as error:
-            return await self._fail(payout, error.message)
+            if payout.attempts == 1:
+                return await self._fail(payout, error.message)
+            # Whatever the attempts before it asked for may be done yet: an administrator decides.
+            logger.error("payout_refused_when_tried_again", payout_id=str(payout.id), reason=error.message)
+            await self._payouts.note(payout.id, error.message)
+            return PayoutState.PENDING
         except (ApiError, TimeoutError) as error:
             await self._payouts.note(payout.id, str(error) or "The payment provider did not answer in time.")
             return PayoutState.PENDING
@@ -91,9 +97,14 @@ class PayoutSending:
         told: Sequence[Added] = ()
         async with self._database.transaction() as transaction:
             await Users(transaction).lock(payout.user_id)
-            if await Payouts(transaction).set_paid(payout.id, reference):
+            payouts = Payouts(transaction)
+            if await payouts.set_paid(payout.id, reference):
                 lines = await _lines(transaction, payout, AccountKind.PENDING_PAYOUT, AccountKind.PAYOUTS)
                 await _post(transaction, TransferKind.PAYOUT_PAID, f"{payout.id}:paid", lines, "Payout")
+                told = await _tell(transaction, payout, Kind.PAYOUT_PAID)
+            elif await payouts.set_paid_late(payout.id, reference):
+                logger.error("payout_paid_late", payout_id=str(payout.id), reference=reference)
+                await take_late(transaction, payout)
                 told = await _tell(transaction, payout, Kind.PAYOUT_PAID)
         announce(self._bus, told)
         logger.info("payout_paid", payout_id=str(payout.id), reference=reference)

@@ -17,6 +17,7 @@ RETRIED_ONCE: Final = "payouts_retried_once"
 MAX_PAYOUT: Final = 99_999_999
 """In minor units; Stripe takes no more at once."""
 MAX_PROBLEM: Final = 500
+PAID_LATE: Final = "It was paid after it had been taken for failed."
 MAX_ERROR_PAUSE: Final = timedelta(hours=1)
 
 
@@ -127,6 +128,7 @@ class Payout:
 _COLUMNS: Final = """payouts.id, payouts.user_id, users.username, payouts.currency, payouts.amount,
     payouts.returned, payouts.state, payouts.trigger, payouts.retry_of, payouts.provider, payouts.account,
     payouts.reference, payouts.attempts, payouts.problem, payouts.created_at, payouts.finished_at"""
+_IS_FREE: Final = "(lease_until IS NULL OR lease_until <= now())"
 _PAYOUTS: Final = f"SELECT {_COLUMNS} FROM payouts JOIN users ON users.id = payouts.user_id"
 
 
@@ -208,8 +210,8 @@ class Payouts:
     async def unsent(self, limit: int) -> list[UUID]:
         """Those whose time has come, who waits longest first."""
         rows = await self._database.fetch(
-            """SELECT id FROM payouts WHERE state = 'pending' AND attempt_at <= now()
-               ORDER BY attempt_at, id LIMIT $1""",
+            f"""SELECT id FROM payouts WHERE state = 'pending' AND attempt_at <= now() AND {_IS_FREE}
+                ORDER BY attempt_at, id LIMIT $1""",
             limit,
         )
         return [row["id"] for row in rows]
@@ -217,25 +219,26 @@ class Payouts:
     async def claim(self, payout_id: UUID, lease: timedelta) -> Payout | None:
         """The payout for who gets it now; None while another has it, and when it has ended.
 
-        Each attempt without an end makes the next one wait twice as long, up to an hour.
+        Each attempt without an end makes the next one wait twice as long, up to an hour. What it asked for
+        may be done a little later, so the lease runs on after it.
         """
         claimed = await self._database.fetch_value(
-            """UPDATE payouts SET attempts = attempts + 1,
+            f"""UPDATE payouts SET attempts = attempts + 1, lease_until = now() + $2::interval,
                       attempt_at = now() + least($2::interval * 2 ^ least(attempts, 20), $3::interval)
-               WHERE id = $1 AND state = 'pending' AND attempt_at <= now() RETURNING id""",
+               WHERE id = $1 AND state = 'pending' AND attempt_at <= now() AND {_IS_FREE} RETURNING id""",
             payout_id,
             lease,
             MAX_ERROR_PAUSE,
         )
         return await self.find(payout_id) if claimed is not None else None
 
-    async def hurry(self, payout_id: UUID) -> bool:
-        """Let the next attempt be now. False for what has ended."""
-        found = await self._database.fetch_value(
-            "UPDATE payouts SET attempt_at = now() WHERE id = $1 AND state = 'pending' RETURNING id",
+    async def hurry(self, payout_id: UUID) -> None:
+        """Let the next attempt be as soon as no other may be running."""
+        await self._database.execute(
+            """UPDATE payouts SET attempt_at = greatest(now(), lease_until)
+               WHERE id = $1 AND state = 'pending'""",
             payout_id,
         )
-        return found is not None
 
     async def note(self, payout_id: UUID, problem: str) -> None:
         """What kept an attempt from its end."""
@@ -248,6 +251,10 @@ class Payouts:
     async def set_paid(self, payout_id: UUID, reference: str) -> bool:
         """False for what has ended."""
         return await self._end(payout_id, PayoutState.PAID, reference, "")
+
+    async def set_paid_late(self, payout_id: UUID, reference: str) -> bool:
+        """Of what was taken for failed, and was paid all the same. False for what is not failed."""
+        return await self._end(payout_id, PayoutState.PAID, reference, PAID_LATE, PayoutState.FAILED)
 
     async def set_failed(self, payout_id: UUID, problem: str) -> bool:
         """False for what has ended."""
@@ -264,14 +271,22 @@ class Payouts:
             problem[:MAX_PROBLEM],
         )
 
-    async def _end(self, payout_id: UUID, state: PayoutState, reference: str | None, problem: str) -> bool:
+    async def _end(
+        self,
+        payout_id: UUID,
+        state: PayoutState,
+        reference: str | None,
+        problem: str,
+        before: PayoutState = PayoutState.PENDING,
+    ) -> bool:
         found = await self._database.fetch_value(
             """UPDATE payouts SET state = $2, reference = $3, problem = $4, finished_at = now()
-               WHERE id = $1 AND state = 'pending' RETURNING id""",
+               WHERE id = $1 AND state = $5 RETURNING id""",
             payout_id,
             state.value,
             reference,
             problem,
+            before.value,
         )
         return found is not None
 
@@ -366,21 +381,9 @@ class PayoutAccounts:
 
 
 def _payout(row: Row) -> Payout:
-    return Payout(
-        id=row["id"],
-        user_id=row["user_id"],
-        username=row["username"],
-        currency=row["currency"],
-        amount=row["amount"],
-        returned=row["returned"],
-        state=PayoutState(row["state"]),
-        trigger=Trigger(row["trigger"]),
-        retry_of=row["retry_of"],
-        provider=ProviderName(row["provider"]),
-        account=row["account"],
-        reference=row["reference"],
-        attempts=row["attempts"],
-        problem=row["problem"],
-        created_at=row["created_at"],
-        finished_at=row["finished_at"],
-    )
+    known = {
+        "state": PayoutState(row["state"]),
+        "trigger": Trigger(row["trigger"]),
+        "provider": ProviderName(row["provider"]),
+    }
+    return Payout(**{**row, **known})

@@ -193,7 +193,7 @@ async def test_while_the_provider_is_down_everything_waits(world):
     assert await world.paying.job.work_once() == Round(due=1, begun=1)
     assert await world.held("alice") == (0, 6000, 0)
     assert (await world.last("alice")).problem == "The payment provider cannot be reached."
-    await world.database.execute("UPDATE payouts SET attempt_at = now()")
+    await world.database.execute("UPDATE payouts SET attempt_at = now(), lease_until = now()")
     world.provider.is_down = False
     assert await world.paying.job.work_once() == Round(paid=1)
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from storage.database import Database
+from storage.embedded import EmbeddedPostgres
 from tests.control_api.live_api import PASSWORD
 from tests.control_api.people_online import Caller, found_soon
 from tests.helpers.server_process import ServerProcess
@@ -60,9 +62,16 @@ def earn_and_demand(server: ServerProcess, stripe: ConnectStandIn) -> str:
     return payout
 
 
+async def end_lease(server: ServerProcess) -> None:
+    """As if the server had been away for longer than an attempt lasts."""
+    async with Database(EmbeddedPostgres(server.data_dir / "postgres").url) as database:
+        await database.execute("UPDATE payouts SET lease_until = now()")
+
+
 def finish(server: ServerProcess, payout: str) -> list[str]:
     """After a restart; the states of the payouts, once none is on its way."""
     server.start()
+    asyncio.run(end_lease(server))
     chief = signed_in(server)
     chief.get("POST", f"/admin/payouts/{payout}/retry")
 
