@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
+from storage.repositories.subscription_invoices import COUNTED
+
 _MOVED: Final = """
     LEFT JOIN LATERAL (
         SELECT sum(entry.amount) AS amount FROM ledger_entries AS entry
@@ -29,14 +31,15 @@ SUBSCRIPTION_CHECKS: Final[Mapping[str, str]] = {
         FROM subscription_invoices AS invoice
         {_MOVED.format(accounts="account.kind = 'earnings' AND account.owner_id = invoice.creator_id")}
         WHERE invoice.earned <> coalesce(moved.amount, 0)""",
-    "invoice is not what was noted of its refunds": """
+    "invoice is not what was noted of its refunds": f"""
         SELECT invoice.id AS subject, least(coalesce(noted.amount, 0), invoice.amount) AS expected,
                invoice.refunded AS found
         FROM subscription_invoices AS invoice LEFT JOIN (
-            SELECT payment.invoice_id, sum(refund.amount) AS amount
-            FROM subscription_payments AS payment
-            JOIN subscription_refunds AS refund ON refund.payment_ref = payment.payment_ref
-            GROUP BY payment.invoice_id) AS noted ON noted.invoice_id = invoice.id
+            SELECT invoices.id, sum({COUNTED}) AS amount
+            FROM subscription_invoices AS invoices
+            JOIN subscription_payments AS payments ON payments.invoice_id = invoices.id
+            JOIN subscription_refunds AS refunds ON refunds.payment_ref = payments.payment_ref
+            GROUP BY invoices.id) AS noted ON noted.id = invoice.id
         WHERE invoice.refunded <> least(coalesce(noted.amount, 0), invoice.amount)""",
     "refund of an invoice is not what was paid back": f"""
         SELECT coalesce(invoice.id, moved.id) AS subject, coalesce(invoice.refunded, 0) AS expected,

@@ -119,6 +119,7 @@ class Charge(Struct):
 
     id: Ref
     amount_refunded: Amount
+    currency: Currency | None = None
     payment_intent: Ref | Named | None = None
     invoice: Ref | Named | None = None
 
@@ -130,6 +131,7 @@ class Charge(Struct):
 class Dispute(Struct):
     id: Ref
     amount: Amount
+    currency: Currency | None = None
     charge: Ref | Named | None = None
     payment_intent: Ref | Named | None = None
 

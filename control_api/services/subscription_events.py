@@ -1,5 +1,6 @@
 """What the payment provider's events do to subscriptions, and to what creators have earned by them."""
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 from uuid import UUID
@@ -32,6 +33,15 @@ from storage.repositories.subscriptions import Standing, Subscription, Subscript
 logger = structlog.get_logger("mediaserver.money")
 
 REFUND: Final = "refund"
+
+
+@dataclass(frozen=True, slots=True)
+class Back:
+    """What went back of a payment in all, by refunds or by a dispute."""
+
+    source: str
+    amount: int
+    currency: str | None
 
 
 class SubscriptionEvents:
@@ -151,34 +161,32 @@ class SubscriptionEvents:
         await invoices.hold(_known(charge.payment_ref, invoice_id))
         if invoice_id is not None:
             await invoices.add_payment(charge.payment_ref, invoice_id)
-        await self._took_back(transaction, event, charge.payment_ref, REFUND, charge.amount_refunded)
+        back = Back(REFUND, charge.amount_refunded, charge.currency)
+        await self._took_back(transaction, event, charge.payment_ref, back)
 
     async def _disputed(self, transaction: Transaction, event: ProviderEvent) -> None:
         dispute = read(Dispute, event)
         await SubscriptionInvoices(transaction).hold(_known(dispute.payment_ref))
-        await self._took_back(transaction, event, dispute.payment_ref, dispute.id, dispute.amount)
+        back = Back(dispute.id, dispute.amount, dispute.currency)
+        await self._took_back(transaction, event, dispute.payment_ref, back)
 
     async def _dispute_won(self, transaction: Transaction, event: ProviderEvent) -> None:
         dispute = read(Dispute, event)
         await SubscriptionInvoices(transaction).hold(_known(dispute.payment_ref))
-        await self._took_back(transaction, event, dispute.payment_ref, dispute.id, 0)
+        back = Back(dispute.id, 0, dispute.currency)
+        await self._took_back(transaction, event, dispute.payment_ref, back)
 
     async def _took_back(
-        self,
-        transaction: Transaction,
-        event: ProviderEvent,
-        payment_ref: str | None,
-        source: str,
-        amount: int,
+        self, transaction: Transaction, event: ProviderEvent, payment_ref: str | None, back: Back
     ) -> None:
         """It is noted for payments of anything: that one is of an invoice may be told later."""
         if payment_ref is None:
             return
         invoices = SubscriptionInvoices(transaction)
-        await invoices.note_refund(payment_ref, source, amount, event.created_at)
+        await invoices.note_refund(payment_ref, back.source, back.amount, back.currency, event.created_at)
         invoice_id = await invoices.invoice_paid_by(payment_ref)
         if invoice_id is not None:
-            kind = TransferKind.REFUND if source == REFUND else TransferKind.DISPUTE
+            kind = TransferKind.REFUND if back.source == REFUND else TransferKind.DISPUTE
             await self._settle(transaction, invoice_id, event, kind)
 
     async def _settle(

@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+import structlog
+
 from control_api.payments.billing_objects import Invoice
 from control_api.services.money import MoneyOptions
 from storage.database import Transaction
@@ -15,6 +17,8 @@ from storage.repositories.ledger import NO_OVERDRAFT, Ledger, Line, NewTransfer,
 from storage.repositories.ledger_accounts import Account, AccountKind, LedgerAccounts
 from storage.repositories.subscription_invoices import SubscriptionInvoice, SubscriptionInvoices
 from storage.repositories.subscriptions import Subscription
+
+logger = structlog.get_logger("mediaserver.money")
 
 TRIES: Final = 5
 """Of taking from earnings that others move at the same time."""
@@ -73,7 +77,10 @@ class SubscriptionLedger:
         invoice = await invoices.lock(invoice_id)
         if invoice is None:
             return
-        refunded = min(await invoices.refunded(invoice_id), invoice.amount)
+        refunds = await invoices.refunded(invoice_id)
+        if refunds.is_foreign:
+            logger.error("refund_in_another_currency", invoice_id=invoice_id)
+        refunded = min(refunds.amount, invoice.amount)
         if refunded == invoice.refunded:
             return
         # What the creator keeps is rounded down, as what they were given was.

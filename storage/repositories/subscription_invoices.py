@@ -29,6 +29,27 @@ class SubscriptionInvoice:
     taken_back: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Refunds:
+    """``amount`` is what went back, as far as it counts; ``is_foreign``: some did in another currency."""
+
+    amount: int
+    is_foreign: bool
+
+
+COUNTED: Final = """
+    CASE WHEN refunds.currency IS NULL OR refunds.currency = invoices.currency THEN refunds.amount
+         WHEN refunds.source = 'refund' OR refunds.amount = 0 THEN 0
+         ELSE invoices.amount END"""
+"""What a row of refunds takes of an invoice. In another currency, a dispute takes all, as providers then tell
+what it is to the payer's bank, and a refund takes nothing: it is for people to look at."""
+_REFUNDED: Final = f"""
+    SELECT coalesce(sum({COUNTED}), 0)::bigint,
+           coalesce(bool_or(refunds.source = 'refund' AND refunds.currency <> invoices.currency), false)
+    FROM subscription_invoices AS invoices
+    JOIN subscription_payments AS payments ON payments.invoice_id = invoices.id
+    JOIN subscription_refunds AS refunds ON refunds.payment_ref = payments.payment_ref
+    WHERE invoices.id = $1"""
 _INVOICE: Final = """id, subscription_id, transfer_id, creator_id, amount, earned, currency, is_period,
     paid_at, refunded, taken_back"""
 
@@ -110,29 +131,27 @@ class SubscriptionInvoices:
         )
         return found
 
-    async def note_refund(self, payment_ref: str, source: str, amount: int, at: datetime) -> None:
+    async def note_refund(
+        self, payment_ref: str, source: str, amount: int, currency: str | None, at: datetime
+    ) -> None:
         """So much went back of the payment by ``source`` in all, as it was known ``at`` that time."""
         await self._database.execute(
-            """INSERT INTO subscription_refunds AS known (payment_ref, source, amount, event_at)
-               VALUES ($1, $2, $3, $4)
-               ON CONFLICT (payment_ref, source) DO UPDATE SET amount = $3, event_at = $4
+            """INSERT INTO subscription_refunds AS known (payment_ref, source, amount, event_at, currency)
+               VALUES ($1, $2, $3, $4, $5)
+               ON CONFLICT (payment_ref, source) DO UPDATE SET amount = $3, event_at = $4, currency = $5
                WHERE (known.event_at, known.amount) < ($4, $3)""",
             payment_ref,
             source,
             amount,
             at,
+            currency,
         )
 
-    async def refunded(self, invoice_id: str) -> int:
+    async def refunded(self, invoice_id: str) -> Refunds:
         """What went back of its payments in all."""
-        amount: int = await self._database.fetch_value(
-            """SELECT coalesce(sum(amount), 0)::bigint
-               FROM subscription_payments AS payments
-               JOIN subscription_refunds AS refunds ON refunds.payment_ref = payments.payment_ref
-               WHERE invoice_id = $1""",
-            invoice_id,
-        )
-        return amount
+        row = await self._database.fetch_row(_REFUNDED, invoice_id)
+        assert row is not None
+        return Refunds(*row)
 
 
 def _invoice(row: Row) -> SubscriptionInvoice:

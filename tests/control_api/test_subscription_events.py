@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from structlog.testing import capture_logs
 
 from control_api.errors import ApiError
 from control_api.services.subscription_ledger import SubscriptionLedger
@@ -294,6 +295,31 @@ async def test_a_dispute_takes_and_gives_again(world: SubscriptionsWorld):
     assert await book(world) == {"provider": -500, "earnings": 50, "platform": 150, "payouts": 300}
     await world.billing.send("charge.dispute.funds_withdrawn", dispute, now)
     assert (await book(world))["earnings"] == 50
+
+
+@pytest.mark.parametrize("is_told_before", [False, True])
+async def test_a_dispute_in_another_currency_takes_all(world: SubscriptionsWorld, is_told_before: bool):
+    dispute = {"id": "dp_1", "payment_intent": "pi_1", "amount": 463, "currency": "eur"}
+    now = time.time() - 20
+    if is_told_before:
+        await world.billing.send("charge.dispute.funds_withdrawn", dispute, now)
+        await paid(world)
+    else:
+        await paid(world)
+        await world.billing.send("charge.dispute.funds_withdrawn", dispute, now)
+    assert await book(world) == {}
+    await world.billing.send("charge.dispute.funds_reinstated", dispute, now + 5)
+    assert await book(world) == {"provider": -500, "earnings": 350, "platform": 150}
+
+
+async def test_a_refund_in_another_currency_is_left_for_people(world: SubscriptionsWorld):
+    await paid(world)
+    with capture_logs() as logs:
+        await world.billing.send("charge.refunded", charge(463, currency="eur"))
+    assert "refund_in_another_currency" in {entry["event"] for entry in logs}
+    assert await book(world) == {"provider": -500, "earnings": 350, "platform": 150}
+    await world.billing.send("charge.refunded", charge(500, currency="usd"), time.time() + 5)
+    assert await book(world) == {}
 
 
 async def test_who_takes_earnings_while_an_invoice_is_paid_waits(
