@@ -59,7 +59,7 @@ class PayoutParts:
         hand = AdminMoneyService(database, LedgerAccounts(database), money)
         self.nouns: Final[Sequence[Noun]] = [
             PayoutSettingsRoutes(PayoutSettingsService(database, provider, money, options)),
-            PayoutsRoutes(payouts, revenue),
+            PayoutsRoutes(payouts, revenue, sending),
             RevenueRoutes(revenue),
             AdminMoneyRoutes(hand),
             *test_nouns,

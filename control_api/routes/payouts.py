@@ -12,7 +12,8 @@ from control_api.pagination import Page
 from control_api.principal import Access
 from control_api.routes.revenue import CSV_TYPE, csv_reply
 from control_api.routing import Call, Reply, Route
-from control_api.schemas import Data, PageQuery, Query
+from control_api.schemas import Body, Data, PageQuery, Query
+from control_api.services.payout_sending import PayoutSending
 from control_api.services.payouts import PayoutsService
 from control_api.services.revenue import RevenueService
 from storage.repositories.payouts import Payout, PayoutState, ProviderName, Trigger
@@ -22,6 +23,14 @@ REFUSALS: Final = (
     (HTTPStatus.CONFLICT, "payout_in_progress"),
     (HTTPStatus.CONFLICT, "below_payout_minimum"),
     (HTTPStatus.CONFLICT, "account_not_active"),
+    (HTTPStatus.BAD_GATEWAY, "payment_provider_refused"),
+)
+CANCEL_REFUSALS: Final = (
+    (HTTPStatus.NOT_FOUND, "payout_not_found"),
+    (HTTPStatus.CONFLICT, "payout_not_pending"),
+    (HTTPStatus.CONFLICT, "payout_being_sent"),
+    (HTTPStatus.CONFLICT, "payout_paid"),
+    (HTTPStatus.CONFLICT, "payout_maybe_paid"),
     (HTTPStatus.BAD_GATEWAY, "payment_provider_refused"),
 )
 
@@ -66,10 +75,17 @@ class AdminPayoutsQuery(PageQuery, kw_only=True):
     state: PayoutState | None = None
 
 
+class CancelPayout(Body):
+    """``isUnpaid``: you have seen that it was not paid, at a provider that the server has no more."""
+
+    is_unpaid: bool = False
+
+
 class PayoutsRoutes:
-    def __init__(self, payouts: PayoutsService, revenue: RevenueService) -> None:
+    def __init__(self, payouts: PayoutsService, revenue: RevenueService, sending: PayoutSending) -> None:
         self._payouts = payouts
         self._revenue = revenue
+        self._sending = sending
 
     def routes(self) -> list[Route]:
         return [*self._own_routes(), *self._admin_routes()]
@@ -133,6 +149,16 @@ class PayoutsRoutes:
                     *REFUSALS,
                 ),
             ),
+            Route(
+                "POST",
+                "/admin/payouts/{id}/cancel",
+                self.cancel,
+                "Give back a payout that waits, unless the payment provider has sent it",
+                Access.ADMIN,
+                body=CancelPayout,
+                response=AdminPayout,
+                errors=CANCEL_REFUSALS,
+            ),
         ]
 
     async def list(self, call: Call[None, PageQuery]) -> Page[PayoutView]:
@@ -153,6 +179,10 @@ class PayoutsRoutes:
     async def retry(self, call: Call[None, None]) -> AdminPayout:
         payout_id = call.path_id("id", "payout")
         return _admin_view(await self._payouts.retry(call.user_id, call.address, payout_id))
+
+    async def cancel(self, call: Call[CancelPayout, None]) -> AdminPayout:
+        payout_id, is_unpaid = call.path_id("id", "payout"), call.body.is_unpaid
+        return _admin_view(await self._sending.cancel(call.user_id, call.address, payout_id, is_unpaid))
 
 
 def _view(payout: Payout) -> PayoutView:

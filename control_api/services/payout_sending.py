@@ -13,7 +13,7 @@ from uuid import UUID
 
 import structlog
 
-from control_api.errors import ApiError, unavailable
+from control_api.errors import ApiError, conflict, not_found, unavailable
 from control_api.payments.billing_objects import read
 from control_api.payments.payout_objects import (
     AccountObject,
@@ -27,20 +27,28 @@ from control_api.services.notification_kinds import KINDS, Kind
 from control_api.services.notifications import announce
 from control_api.services.payout_late import take_late
 from control_api.services.payout_rules import written_amount
-from control_api.services.payouts import PAYOUT_SCOPE
+from control_api.services.payouts import PAYOUT_SCOPE, audit_payout
 from storage.bus import Bus
 from storage.database import Database, Transaction
 from storage.repositories import Users
 from storage.repositories.ledger import Ledger, Line, NewTransfer, TransferKind
 from storage.repositories.ledger_accounts import Account, AccountKind, LedgerAccounts
 from storage.repositories.notifications_store import Added, News, NotificationStore
-from storage.repositories.payouts import Onboarding, Payout, PayoutAccounts, Payouts, PayoutState
+from storage.repositories.payouts import (
+    Onboarding,
+    Payout,
+    PayoutAccounts,
+    Payouts,
+    PayoutState,
+    ProviderName,
+)
 
 logger = structlog.get_logger("mediaserver.money")
 
 LEASE: Final = timedelta(minutes=2)
 """So long an attempt has the payout for itself; the next pauses are twice as long each."""
 PATIENCE_SECONDS: Final = 60.0
+CANCELLED: Final = "An administrator cancelled it."
 
 
 class PayoutSending:
@@ -82,6 +90,48 @@ class PayoutSending:
             return PayoutState.PENDING
         return await self._finish(payout, reference)
 
+    async def cancel(self, actor_id: UUID, address: str, payout_id: UUID, is_unpaid: bool) -> Payout:
+        """Give back what waits and was not sent. ``is_unpaid``: the administrator has seen that it was not.
+
+        That counts where the provider cannot be asked, since the server has another one now. Raises ApiError:
+        404 ``payout_not_found``, 409 ``payout_not_pending``, ``payout_being_sent``, ``payout_paid``,
+        ``payout_maybe_paid``; 502, 503.
+        """
+        known = await self._payouts.find(payout_id)
+        if known is None:
+            raise not_found("payout")
+        if known.state is not PayoutState.PENDING:
+            raise conflict("payout_not_pending", "This payout has ended.")
+        if known.attempts and not is_unpaid and not self._can_ask(known):
+            raise conflict("payout_maybe_paid", "See at the provider of then whether this payout was paid.")
+        # Nobody sends it while this looks; whatever an attempt before asked for has been done by now.
+        payout = await self._payouts.claim(payout_id, self._lease, before_its_time=True)
+        if payout is None or payout.attempts != known.attempts + 1:
+            raise conflict("payout_being_sent", "It may be on its way just now; try again in a few minutes.")
+        reference = await self._sent_before(payout)
+        if reference is not None:
+            await self._finish(payout, reference)
+        else:
+            await self._fail(payout, CANCELLED, (actor_id, address))
+        ended = await self._payouts.find(payout_id)
+        if ended is None or ended.state is not PayoutState.FAILED:
+            raise conflict("payout_paid", "This payout has been paid.")
+        return ended
+
+    def _can_ask(self, payout: Payout) -> bool:
+        """Whether it can be learned if the payout was sent. Payouts of the test provider move no money."""
+        return payout.provider in (self._provider.name, ProviderName.DEMO)
+
+    async def _sent_before(self, payout: Payout) -> str | None:
+        """Raises ApiError."""
+        if payout.provider is not self._provider.name:
+            return None
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                return await self._provider.find_transfer(payout.id)
+        except TimeoutError as error:
+            raise unavailable("The payment provider did not answer in time.") from error
+
     async def _transferred(self, payout: Payout) -> str:
         if payout.provider is not self._provider.name:
             # It may have been sent there, so it is not known to have failed.
@@ -110,7 +160,8 @@ class PayoutSending:
         logger.info("payout_paid", payout_id=str(payout.id), reference=reference)
         return PayoutState.PAID
 
-    async def _fail(self, payout: Payout, problem: str) -> PayoutState:
+    async def _fail(self, payout: Payout, problem: str, by: tuple[UUID, str] | None = None) -> PayoutState:
+        """``by`` is the administrator who wants it so, and their address."""
         told: Sequence[Added] = ()
         async with self._database.transaction() as transaction:
             await Users(transaction).lock(payout.user_id)
@@ -119,6 +170,8 @@ class PayoutSending:
                 key = f"{payout.id}:returned"
                 await _post(transaction, TransferKind.PAYOUT_RETURN, key, lines, "Payout failed")
                 told = await _tell(transaction, payout, Kind.PAYOUT_FAILED)
+                if by is not None:
+                    await audit_payout(transaction, by, "payout.cancelled", payout.id, payout)
         announce(self._bus, told)
         logger.warning("payout_failed", payout_id=str(payout.id), reason=problem)
         return PayoutState.FAILED

@@ -48,6 +48,8 @@ logger = structlog.get_logger("mediaserver.money")
 PAYOUT_SCOPE: Final = "payout"
 """Of the transfers' keys in the ledger. The key of a payout's beginning is its id."""
 NO_OVERPAID_DEBT: Final = "ledger_balances_no_overpaid_debt"
+RETRIED: Final = "payout.retried"
+"""In the audit log."""
 TRIES: Final = 3
 
 
@@ -177,7 +179,7 @@ class PayoutsService:
     async def _hurry(self, actor_id: UUID, address: str, payout: Payout) -> Payout:
         async with self._database.transaction() as transaction:
             await Payouts(transaction).hurry(payout.id)
-            await _audit(transaction, (actor_id, address), payout.id, payout)
+            await audit_payout(transaction, (actor_id, address), RETRIED, payout.id, payout)
         self._on_begun()
         return payout
 
@@ -243,7 +245,7 @@ class PayoutsService:
         await Payouts(transaction).add(payout)
         await _set_aside(transaction, payout)
         if order.by is not None:
-            await _audit(transaction, order.by, order.retry_of or order.id, payout)
+            await audit_payout(transaction, order.by, RETRIED, order.retry_of or order.id, payout)
         return None
 
     def _refusal(self, skipped: Skipped, currency: str) -> ApiError:
@@ -274,16 +276,17 @@ async def _set_aside(transaction: Transaction, payout: NewPayout) -> None:
     )
 
 
-async def _audit(
-    transaction: Transaction, by: tuple[UUID, str], retried: UUID, payout: Payout | NewPayout
+async def audit_payout(
+    transaction: Transaction, by: tuple[UUID, str], action: str, subject: UUID, payout: Payout | NewPayout
 ) -> None:
+    """``by`` is the administrator and their address; ``subject`` the payout that they pointed to."""
     actor_id, address = by
     details: dict[str, object] = {
         "payoutId": str(payout.id),
         "amount": payout.amount,
         "currency": payout.currency,
     }
-    await AuditLog(transaction).add(actor_id, "payout.retried", "payout", str(retried), address, details)
+    await AuditLog(transaction).add(actor_id, action, "payout", str(subject), address, details)
 
 
 def _retry_refusal(error: Conflict) -> ApiError:

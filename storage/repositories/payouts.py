@@ -216,7 +216,7 @@ class Payouts:
         )
         return [row["id"] for row in rows]
 
-    async def claim(self, payout_id: UUID, lease: timedelta) -> Payout | None:
+    async def claim(self, payout_id: UUID, lease: timedelta, before_its_time: bool = False) -> Payout | None:
         """The payout for who gets it now; None while another has it, and when it has ended.
 
         Each attempt without an end makes the next one wait twice as long, up to an hour. What it asked for
@@ -225,10 +225,12 @@ class Payouts:
         claimed = await self._database.fetch_value(
             f"""UPDATE payouts SET attempts = attempts + 1, lease_until = now() + $2::interval,
                       attempt_at = now() + least($2::interval * 2 ^ least(attempts, 20), $3::interval)
-               WHERE id = $1 AND state = 'pending' AND attempt_at <= now() AND {_IS_FREE} RETURNING id""",
+               WHERE id = $1 AND state = 'pending' AND (attempt_at <= now() OR $4) AND {_IS_FREE}
+               RETURNING id""",
             payout_id,
             lease,
             MAX_ERROR_PAUSE,
+            before_its_time,
         )
         return await self.find(payout_id) if claimed is not None else None
 

@@ -200,7 +200,7 @@ async def payouts_world(
     paying = Paying(database, provider, options)
     nouns = Nouns(
         PayoutSettingsRoutes(paying.settings),
-        PayoutsRoutes(paying.payouts, paying.revenue),
+        PayoutsRoutes(paying.payouts, paying.revenue, paying.sending),
         RevenueRoutes(paying.revenue),
     )
     people: list[User] = list(money.people.values())
