@@ -126,7 +126,7 @@ class SubscriptionEvents:
 
     async def _paid(self, transaction: Transaction, event: ProviderEvent) -> None:
         invoice, invoices = read(Invoice, event), SubscriptionInvoices(transaction)
-        await invoices.hold(_known(invoice.id, invoice.payment_ref))
+        await invoices.hold(_known(invoice.payment_ref, invoice.id))
         known = await self._of_invoice(transaction, invoice)
         if known is None:
             return
@@ -158,21 +158,19 @@ class SubscriptionEvents:
     async def _refunded(self, transaction: Transaction, event: ProviderEvent) -> None:
         charge = read(Charge, event)
         invoices, invoice_id = SubscriptionInvoices(transaction), ref_of(charge.invoice)
-        await invoices.hold(_known(charge.payment_ref, invoice_id))
         if invoice_id is not None:
+            await invoices.hold((charge.payment_ref, invoice_id))
             await invoices.add_payment(charge.payment_ref, invoice_id)
         back = Back(REFUND, charge.amount_refunded, charge.currency)
         await self._took_back(transaction, event, charge.payment_ref, back)
 
     async def _disputed(self, transaction: Transaction, event: ProviderEvent) -> None:
         dispute = read(Dispute, event)
-        await SubscriptionInvoices(transaction).hold(_known(dispute.payment_ref))
         back = Back(dispute.id, dispute.amount, dispute.currency)
         await self._took_back(transaction, event, dispute.payment_ref, back)
 
     async def _dispute_won(self, transaction: Transaction, event: ProviderEvent) -> None:
         dispute = read(Dispute, event)
-        await SubscriptionInvoices(transaction).hold(_known(dispute.payment_ref))
         back = Back(dispute.id, 0, dispute.currency)
         await self._took_back(transaction, event, dispute.payment_ref, back)
 
@@ -183,9 +181,12 @@ class SubscriptionEvents:
         if payment_ref is None:
             return
         invoices = SubscriptionInvoices(transaction)
+        await invoices.hold((payment_ref,))
         await invoices.note_refund(payment_ref, back.source, back.amount, back.currency, event.created_at)
         invoice_id = await invoices.invoice_paid_by(payment_ref)
         if invoice_id is not None:
+            # It may be paid at this moment, by who does not see what was noted here.
+            await invoices.hold((invoice_id,))
             kind = TransferKind.REFUND if back.source == REFUND else TransferKind.DISPUTE
             await self._settle(transaction, invoice_id, event, kind)
 

@@ -62,8 +62,9 @@ class SubscriptionInvoices:
         """Until the transaction ends, nobody else holds any of these invoices and payments.
 
         What belongs together may come at the same time: whoever is second must see what the first one wrote.
+        Payments come before invoices, or two could wait for each other for ever.
         """
-        for ref in sorted(set(refs)):
+        for ref in dict.fromkeys(refs):
             await self._database.fetch_value("SELECT pg_advisory_xact_lock(hashtextextended($1, 12))", ref)
 
     async def creator_percent(self, creator_id: UUID) -> int | None:

@@ -340,20 +340,45 @@ async def test_who_takes_earnings_while_an_invoice_is_paid_waits(
     payment = asyncio.create_task(world.billing.send("invoice.paid", second))
     await is_paid.wait()
     spending = asyncio.create_task(spend(world, 300))
-    async with asyncio.timeout(10):
-        while not await somebody_waits(world):
-            pass
+    await until_somebody_waits(world)
     go_on.set()
     assert await payment
     await spending
     assert await book(world) == {"provider": -750, "earnings": 225, "platform": 225, "payouts": 300}
 
 
-async def somebody_waits(world: SubscriptionsWorld) -> bool:
-    sql = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = $1)"
+async def test_a_refund_that_is_told_of_while_its_invoice_is_paid_is_not_lost(
+    world: SubscriptionsWorld, monkeypatch: pytest.MonkeyPatch
+):
+    known = await asked(world)
+    payment = {"invoice": "in_1", "payment": {"payment_intent": "pi_1"}}
+    await world.billing.send("invoice_payment.paid", payment)
+    is_settled, go_on, settle = asyncio.Event(), asyncio.Event(), SubscriptionLedger.settle
+
+    async def wait_then(self: SubscriptionLedger, *arguments: Any) -> None:
+        monkeypatch.setattr(SubscriptionLedger, "settle", settle)
+        await settle(self, *arguments)
+        is_settled.set()
+        await go_on.wait()
+
+    monkeypatch.setattr(SubscriptionLedger, "settle", wait_then)
+    paying = asyncio.create_task(world.billing.send("invoice.paid", invoice(known)))
+    await is_settled.wait()
+    refunding = asyncio.create_task(world.billing.send("charge.refunded", charge(500)))
+    await until_somebody_waits(world, refunding)
+    go_on.set()
+    assert await paying and await refunding
+    assert await book(world) == {}
+
+
+async def until_somebody_waits(world: SubscriptionsWorld, *unless: asyncio.Task[Any]) -> None:
+    """For a lock in the database, unless one of these is done."""
     name = await world.database.fetch_value("SELECT current_database()")
-    found: bool = await world.database.fetch_value(sql, name)
-    return found
+    sql = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = $1)"
+    async with asyncio.timeout(10):
+        while not await world.database.fetch_value(sql, name):
+            if any(task.done() for task in unless):
+                return
 
 
 async def spend(world: SubscriptionsWorld, amount: int) -> None:
