@@ -44,7 +44,7 @@ class Items(Struct):
 class BilledSubscription(Struct):
     id: Ref
     status: str
-    metadata: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] | None = None
     items: Items = field(default_factory=Items)
     cancel_at_period_end: bool = False
     cancel_at: Moment | None = None

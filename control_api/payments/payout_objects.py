@@ -22,7 +22,7 @@ class TransferObject(msgspec.Struct):
 
     id: Name
     amount_reversed: Annotated[int, Meta(ge=0, le=2**62)] = 0
-    metadata: dict[str, str] = msgspec.field(default_factory=dict)
+    metadata: dict[str, str] | None = None
 
 
 class BankPayoutObject(msgspec.Struct):
@@ -30,12 +30,12 @@ class BankPayoutObject(msgspec.Struct):
 
     connected_account: Name | None = None
     failure_message: Line | None = None
-    metadata: dict[str, str] = msgspec.field(default_factory=dict)
+    metadata: dict[str, str] | None = None
 
 
 class Requirements(msgspec.Struct):
     disabled_reason: Line | None = None
-    currently_due: list[Line] = msgspec.field(default_factory=list)
+    currently_due: list[Line] | None = None
 
 
 class Capabilities(msgspec.Struct):
@@ -47,22 +47,23 @@ class AccountObject(msgspec.Struct):
     payouts_enabled: bool = False
     details_submitted: bool = False
     requirements: Requirements | None = None
-    capabilities: Capabilities = msgspec.field(default_factory=Capabilities)
+    capabilities: Capabilities | None = None
 
     @property
     def standing(self) -> Standing:
-        if self.payouts_enabled and self.capabilities.transfers == "active":
+        capabilities = self.capabilities or Capabilities()
+        if self.payouts_enabled and capabilities.transfers == "active":
             return Standing(self.id, Onboarding.ACTIVE)
         if not self.details_submitted:
             return Standing(self.id, Onboarding.PENDING)
         wanted = self.requirements or Requirements()
-        reason = ", ".join(wanted.currently_due) or wanted.disabled_reason
+        reason = ", ".join(wanted.currently_due or ()) or wanted.disabled_reason
         problem = reason or "The payment provider is checking the account."
         return Standing(self.id, Onboarding.RESTRICTED, problem[:MAX_PROBLEM])
 
 
-def payout_id_in(metadata: Mapping[str, str]) -> UUID | None:
+def payout_id_in(metadata: Mapping[str, str] | None) -> UUID | None:
     try:
-        return UUID(metadata.get(PAYOUT_ID, ""))
+        return UUID((metadata or {}).get(PAYOUT_ID, ""))
     except ValueError:
         return None
