@@ -148,4 +148,10 @@ def _killer(world: World) -> Callable[[], None]:
 
 
 def _refund(session: dict[str, Any]) -> dict[str, Any]:
-    return {"amount_refunded": PRICE, "currency": "usd", "payment_intent": session["payment_intent"]}
+    payment = session["payment_intent"]
+    return {
+        "id": f"ch_{payment}",
+        "amount_refunded": PRICE,
+        "currency": "usd",
+        "payment_intent": payment,
+    }
