@@ -11,12 +11,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-import jwt
 import structlog
 
 from control_api.errors import ApiError, conflict
 from control_api.payments.billing_ports import SUBSCRIPTION_ID, SubscriptionOrder
-from control_api.payments.demo_checkout import ALGORITHM, MAX_TOKEN, DemoOrder
+from control_api.payments.demo_checkout import DemoOrder, order_in, token_of
 from control_api.payments.demo_events import DemoEvents
 from storage.database import Database
 from storage.errors import DatabaseUnavailable
@@ -56,17 +55,11 @@ class DemoBilling:
 
     async def open_checkout(self, order: SubscriptionOrder) -> Checkout:
         expires_at, session = datetime.now(UTC) + PAGE_LIFETIME, f"cs_test_{order.subscription_id.hex}"
-        claims = {
-            "aud": AUDIENCE,
-            "exp": expires_at,
-            "sub": str(order.subscription_id),
-            "session": session,
-            "description": f"{order.price.plan_name}, each {order.price.interval.value}",
-            "amount": order.price.amount,
-            "currency": order.price.currency,
-        }
-        url = f"{self._base_url}{PATH}/{jwt.encode(claims, self._secret, ALGORITHM)}"
-        return Checkout(session, url, expires_at)
+        price = order.price
+        description = f"{price.plan_name}, each {price.interval.value}"
+        page = DemoOrder(order.subscription_id, session, description, price.amount, price.currency)
+        token = token_of(page, self._secret, AUDIENCE, expires_at)
+        return Checkout(session, f"{self._base_url}{PATH}/{token}", expires_at)
 
     async def close_checkout(self, checkout_ref: str) -> bool:
         known = await self._of_checkout(checkout_ref)
@@ -96,25 +89,7 @@ class DemoBilling:
 
     def order_of(self, token: str) -> DemoOrder | None:
         """None for an address that is none, or of a page that has ended."""
-        if len(token) > MAX_TOKEN:
-            return None
-        try:
-            claims = jwt.decode(
-                token,
-                self._secret,
-                [ALGORITHM],
-                audience=AUDIENCE,
-                options={"require": ["exp", "sub", "session"]},
-            )
-        except jwt.InvalidTokenError:
-            return None
-        return DemoOrder(
-            UUID(claims["sub"]),
-            claims["session"],
-            claims["description"],
-            claims["amount"],
-            claims["currency"],
-        )
+        return order_in(token, self._secret, AUDIENCE)
 
     async def pay(self, subscription_id: UUID) -> bool:
         """The first payment; False when there is nothing to pay any more. Raises ApiError."""

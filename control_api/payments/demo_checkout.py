@@ -7,7 +7,7 @@ events, as Stripe does.
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Final, Protocol
 from uuid import UUID
@@ -40,6 +40,35 @@ class DemoOrder:
     currency: str
 
 
+def token_of(order: DemoOrder, secret: str, audience: str, expires_at: datetime) -> str:
+    """The end of a test page's address. ``audience``: of which kind the page is."""
+    claims = {
+        "aud": audience,
+        "exp": expires_at.astimezone(UTC),
+        "sub": str(order.purchase_id),
+        "session": order.session,
+        "description": order.description,
+        "amount": order.amount,
+        "currency": order.currency,
+    }
+    return jwt.encode(claims, secret, ALGORITHM)
+
+
+def order_in(token: str, secret: str, audience: str) -> DemoOrder | None:
+    """What ``token_of`` wrote; None for an address that is none, or of a page that has ended."""
+    if len(token) > MAX_TOKEN:
+        return None
+    try:
+        claims = jwt.decode(
+            token, secret, [ALGORITHM], audience=audience, options={"require": ["exp", "sub", "session"]}
+        )
+    except jwt.InvalidTokenError:
+        return None
+    return DemoOrder(
+        UUID(claims["sub"]), claims["session"], claims["description"], claims["amount"], claims["currency"]
+    )
+
+
 class DemoCheckout:
     """TEST. Implements PaymentProvider, with pages below ``base_url()``. ``secret``: of ``demo_secret``."""
 
@@ -52,16 +81,8 @@ class DemoCheckout:
 
     async def open_checkout(self, order: CheckoutOrder) -> CheckoutSession:
         session = f"cs_test_{order.purchase_id.hex}"
-        claims = {
-            "aud": AUDIENCE,
-            "exp": order.expires_at.astimezone(UTC),
-            "sub": str(order.purchase_id),
-            "session": session,
-            "description": order.description,
-            "amount": order.amount,
-            "currency": order.currency,
-        }
-        token = jwt.encode(claims, self._secret, ALGORITHM)
+        page = DemoOrder(order.purchase_id, session, order.description, order.amount, order.currency)
+        token = token_of(page, self._secret, AUDIENCE, order.expires_at)
         return CheckoutSession(session, f"{self._base_url()}{PATH}/{token}")
 
     def event_of(self, body: bytes, signature: str) -> ProviderEvent:
@@ -69,25 +90,7 @@ class DemoCheckout:
 
     def order_of(self, token: str) -> DemoOrder | None:
         """None for an address that is none, or of a page that has ended."""
-        if len(token) > MAX_TOKEN:
-            return None
-        try:
-            claims = jwt.decode(
-                token,
-                self._secret,
-                [ALGORITHM],
-                audience=AUDIENCE,
-                options={"require": ["exp", "sub", "session"]},
-            )
-        except jwt.InvalidTokenError:
-            return None
-        return DemoOrder(
-            UUID(claims["sub"]),
-            claims["session"],
-            claims["description"],
-            claims["amount"],
-            claims["currency"],
-        )
+        return order_in(token, self._secret, AUDIENCE)
 
 
 class Till(Protocol):
