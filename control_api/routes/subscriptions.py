@@ -78,6 +78,31 @@ class SubscriptionsRoutes:
         self._subscriptions = subscriptions
 
     def routes(self) -> list[Route]:
+        return [*self._reading(), *self._changing()]
+
+    def _reading(self) -> list[Route]:
+        return [
+            Route(
+                "GET",
+                "/subscriptions",
+                self.list_all,
+                "One's subscriptions, the newest first",
+                Access.USER,
+                query=PageQuery,
+                response=list[SubscriptionView],
+            ),
+            Route(
+                "GET",
+                "/subscriptions/{id}",
+                self.one,
+                "A subscription",
+                Access.USER,
+                response=SubscriptionView,
+                errors=(NOT_FOUND,),
+            ),
+        ]
+
+    def _changing(self) -> list[Route]:
         return [
             Route(
                 "POST",
@@ -97,24 +122,6 @@ class SubscriptionsRoutes:
                     *PROVIDER,
                 ),
                 needs_idempotency_key=True,
-            ),
-            Route(
-                "GET",
-                "/subscriptions",
-                self.list_all,
-                "One's subscriptions, the newest first",
-                Access.USER,
-                query=PageQuery,
-                response=list[SubscriptionView],
-            ),
-            Route(
-                "GET",
-                "/subscriptions/{id}",
-                self.one,
-                "A subscription",
-                Access.USER,
-                response=SubscriptionView,
-                errors=(NOT_FOUND,),
             ),
             Route(
                 "PATCH",
