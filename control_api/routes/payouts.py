@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Annotated, Final
 from uuid import UUID
 
+import msgspec
 from msgspec import Meta
 
 from control_api.idempotency import idempotency_key
@@ -201,15 +202,7 @@ def _view(payout: Payout) -> PayoutView:
 
 def _admin_view(payout: Payout) -> AdminPayout:
     return AdminPayout(
-        id=payout.id,
-        currency=payout.currency,
-        amount=payout.amount,
-        returned=payout.returned,
-        state=payout.state,
-        trigger=payout.trigger,
-        problem=payout.problem,
-        created_at=payout.created_at,
-        finished_at=payout.finished_at,
+        **msgspec.structs.asdict(_view(payout)),
         user_id=payout.user_id,
         username=payout.username,
         provider=payout.provider,
