@@ -4,22 +4,15 @@ A gift is counted once: in the transaction that takes it out of the outbox. It i
 that a crash may make a room see it twice, but never not at all.
 """
 
-import asyncio
 from typing import Final
 
-import structlog
-
+from control_api.services.outbox_loop import OutboxLoop
 from storage.bus import Bus, GiftSent, TipSent
 from storage.database import Database
-from storage.errors import DatabaseUnavailable
 from storage.repositories import gift_outbox
 from storage.repositories.gift_outbox import GiftOutbox
 
-logger = structlog.get_logger("mediaserver.money")
-
 BATCH: Final = 200
-POLL_SECONDS: Final = 2.0
-"""So long the gifts wait that another node took and could not tell of."""
 GATHER_SECONDS: Final = 0.1
 """Gifts that come close together are counted together."""
 
@@ -30,20 +23,13 @@ class GiftNews:
     def __init__(self, database: Database, bus: Bus) -> None:
         self._database = database
         self._bus = bus
-        self._wanted = asyncio.Event()
+        self._loop = OutboxLoop(self.tell_once, BATCH, "gifts_not_told", GATHER_SECONDS)
 
     def wake(self) -> None:
-        self._wanted.set()
+        self._loop.wake()
 
     async def run(self) -> None:
-        while True:
-            try:
-                while await self.tell_once() == BATCH:
-                    pass
-            except (DatabaseUnavailable, TimeoutError) as error:
-                logger.warning("gifts_not_told", error=str(error))
-                await asyncio.sleep(POLL_SECONDS)
-            await self._wait()
+        await self._loop.run()
 
     async def tell_once(self) -> int:
         """Count and tell of some; how many were taken."""
@@ -55,15 +41,6 @@ class GiftNews:
                 for news in await outbox.news(ids):
                     self._bus.publish(_event(news))
         return len(ids)
-
-    async def _wait(self) -> None:
-        try:
-            async with asyncio.timeout(POLL_SECONDS):
-                await self._wanted.wait()
-                await asyncio.sleep(GATHER_SECONDS)
-        except TimeoutError:
-            pass
-        self._wanted.clear()
 
 
 def _event(news: gift_outbox.GiftNews) -> GiftSent | TipSent:

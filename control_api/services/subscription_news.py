@@ -3,18 +3,16 @@
 It is told before the row is gone for good: a crash may make a room see it twice, but never not at all.
 """
 
-import asyncio
 from typing import Final
 
 import msgspec
-import structlog
 
 from control_api.services.notification_kinds import Kind
 from control_api.services.notifications import Notifications
+from control_api.services.outbox_loop import OutboxLoop
 from control_api.services.webhooks import EventKind
 from storage.bus import Bus, RoomRelationChanged, SubscriptionStarted
 from storage.database import Database, Transaction
-from storage.errors import DatabaseUnavailable
 from storage.repositories.subscription_outbox import (
     SubscriptionNews,
     SubscriptionNewsKind,
@@ -22,11 +20,7 @@ from storage.repositories.subscription_outbox import (
 )
 from storage.repositories.webhooks import WebhookOutbox
 
-logger = structlog.get_logger("mediaserver.money")
-
 BATCH: Final = 100
-POLL_SECONDS: Final = 2.0
-"""So long what another node took and could not tell of waits, or what nobody was woken for."""
 
 
 class SubscriptionTeller:
@@ -36,19 +30,12 @@ class SubscriptionTeller:
         self._database = database
         self._bus = bus
         self._notifications = notifications
-        self._wanted = asyncio.Event()
+        self._loop = OutboxLoop(self.tell_once, BATCH, "subscriptions_not_told")
         # Told of by the database when somebody has become a subscriber, or is none any more.
-        bus.subscribe(RoomRelationChanged, lambda _: self._wanted.set())
+        bus.subscribe(RoomRelationChanged, lambda _: self._loop.wake())
 
     async def run(self) -> None:
-        while True:
-            try:
-                while await self.tell_once() == BATCH:
-                    pass
-            except (DatabaseUnavailable, TimeoutError) as error:
-                logger.warning("subscriptions_not_told", error=str(error))
-                await asyncio.sleep(POLL_SECONDS)
-            await self._wait()
+        await self._loop.run()
 
     async def tell_once(self) -> int:
         """Tell of some; how many were taken."""
@@ -57,14 +44,6 @@ class SubscriptionTeller:
             for news in taken:
                 await self._tell(transaction, news)
         return len(taken)
-
-    async def _wait(self) -> None:
-        try:
-            async with asyncio.timeout(POLL_SECONDS):
-                await self._wanted.wait()
-        except TimeoutError:
-            pass
-        self._wanted.clear()
 
     async def _tell(self, transaction: Transaction, news: SubscriptionNews) -> None:
         match news.kind:
