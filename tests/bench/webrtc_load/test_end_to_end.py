@@ -42,6 +42,8 @@ async def test_what_is_published_reaches_every_viewer(port: int, has_feedback: b
         publishers.begin()
         await viewers.begin()
         await eventually(lambda: viewers.fewest_packets >= 40)
+        # Of its own accord: a viewer may count a packet that left just before the publishers' interval.
+        await eventually(lambda: min(figures.packets for figures in publishers.finish()) >= 40)
         seen = await viewers.finish()
         assert [figures.error for figures in seen] == [None] * 3
         assert all(figures.lost == 0 and figures.startup_seconds for figures in seen)
@@ -49,7 +51,7 @@ async def test_what_is_published_reaches_every_viewer(port: int, has_feedback: b
         assert all(0 < latency < 5 for figures in seen for latency in figures.latencies)
         assert all(figures.unreadable == 0 for figures in seen)
         sent = publishers.finish()
-        assert all(figures.packets >= 40 and figures.error is None for figures in sent)
+        assert [figures.error for figures in sent] == [None] * 2
     finally:
         await viewers.close()
         await publishers.close()
