@@ -10,10 +10,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import msgpack
+import msgspec
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, web
 from aiohttp.test_utils import TestServer
 
-from sfu.protocol.parameters import IceCandidate
+from sfu.protocol.parameters import IceCandidate, RtpParameters
 from sfu.room import RoomOptions
 from sfu.room_directory import RoomDirectory
 from sfu.room_ports import RoomAccess, RouterSource
@@ -21,7 +22,14 @@ from sfu.router import Router
 from sfu.signalling import RtcSignalling, SignallingOptions
 from sfu.signalling_protocol import Encoding
 from sfu.webrtc_server import WebRtcServer
-from tests.sfu.rooms_world import ROOM, FakeAccess, FakeRouters, everybody
+from tests.sfu.rooms_world import (
+    CAPABILITIES,
+    ROOM,
+    FakeAccess,
+    FakeRouters,
+    audio_parameters,
+    everybody,
+)
 
 PATIENCE_SECONDS = 10.0
 
@@ -33,6 +41,8 @@ class RtcClient:
         self.socket = socket
         self.encoding = encoding
         self.told: list[dict[str, Any]] = []
+        self.info: dict[str, Any] = {}
+        """What `joined` was answered."""
         self._ids = itertools.count(1)
 
     async def send(self, frame: Any) -> None:
@@ -174,3 +184,27 @@ async def rtc_world(application: web.Application | None = None, **parts: Any) ->
         yield world
     finally:
         await world.close()
+
+
+def plain(shape: Any) -> Any:
+    """A Struct as JSON has it."""
+    return msgspec.json.decode(msgspec.json.encode(shape))
+
+
+async def joined(world: RtcWorld, token: str | None, encoding: Encoding = Encoding.JSON) -> RtcClient:
+    client = await world.connect(encoding)
+    client.info = await client.join(token, rtpCapabilities=plain(CAPABILITIES))
+    return client
+
+
+async def produce(client: RtcClient, parameters: RtpParameters | None = None, **data: Any) -> str:
+    transport = await client.request("createWebRtcTransport")
+    parameters = parameters or audio_parameters()
+    created = await client.request(
+        "produce",
+        transportId=transport["id"],
+        kind=parameters.codecs[0].kind,
+        rtpParameters=plain(parameters),
+        **data,
+    )
+    return created["id"]  # type: ignore[no-any-return]
