@@ -13,6 +13,7 @@ OLD = shutil.which("ffmpeg") or "ffmpeg"
 NEW = imageio_ffmpeg.get_ffmpeg_exe()
 QUIET = ("-hide_banner", "-nostdin", "-loglevel", "error")
 RUN_SECONDS = 60.0
+STREAM_COLUMN = 0
 HASH_COLUMN = 5
 
 # Parameter sets, delimiters and SEI come and go between containers; the pictures must not change.
@@ -78,17 +79,25 @@ def publishing(clip: Clip, url: str, *options: str) -> Iterator["subprocess.Pope
 
 
 def packet_hashes(
-    source: str, kind: str, codec: str, *, seconds: float | None = None, program: str = OLD
-) -> list[str]:
-    """Hashes of the coded pictures (``kind`` "v") or sounds ("a") in ``source``, a file or an address."""
+    source: str, codecs: dict[str, str], *, seconds: float | None = None, program: str = OLD
+) -> dict[str, list[str]]:
+    """Hashes of the coded pictures ("v") and sounds ("a") in ``source``, a file or an address.
+
+    ``codecs`` names the codec of each kind that is asked for.
+    """
     limit = ["-t", str(seconds)] if seconds is not None else []
-    bitstream = {"v": _ONLY_PICTURES.get(codec), "a": "aac_adtstoasc" if codec == "aac" else None}[kind]
-    filters = [f"-bsf:{kind}", bitstream] if bitstream else []
-    output = run(
-        program, "-i", source, *limit, "-map", f"0:{kind}:0", "-c", "copy", *filters, "-f", "framehash", "-"
-    )
-    lines = (line.split(",") for line in output.splitlines() if not line.startswith("#"))
-    return [columns[HASH_COLUMN].strip() for columns in lines]  # side data has columns behind it
+    chosen: list[str] = []
+    for kind, codec in codecs.items():
+        bitstream = {"v": _ONLY_PICTURES.get(codec), "a": "aac_adtstoasc" if codec == "aac" else None}[kind]
+        chosen += ["-map", f"0:{kind}:0", *((f"-bsf:{kind}", bitstream) if bitstream else ())]
+    output = run(program, "-i", source, *limit, *chosen, "-c", "copy", "-f", "framehash", "-")
+    hashes: dict[str, list[str]] = {kind: [] for kind in codecs}
+    kinds = list(codecs)
+    for line in output.splitlines():
+        if not line.startswith("#"):
+            columns = line.split(",")  # side data has columns behind it
+            hashes[kinds[int(columns[STREAM_COLUMN])]].append(columns[HASH_COLUMN].strip())
+    return hashes
 
 
 def assert_is_part_of(played: list[str], published: list[str], at_least: int) -> None:
