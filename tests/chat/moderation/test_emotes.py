@@ -22,3 +22,10 @@ def test_an_emote_is_a_reaction(emote: str) -> None:
 def test_text_is_no_emote(text: str) -> None:
     assert not is_emotes_only(text)
     assert not is_reaction(text)
+
+
+def test_a_text_that_could_be_read_in_many_ways_is_read_in_one() -> None:
+    tones = "\U0001f3fb" * 499
+    assert is_emotes_only(tones)
+    assert not is_emotes_only(f"{tones}x")
+    assert not is_reaction(f"{tones}x")
