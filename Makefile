@@ -36,10 +36,13 @@ run: $(VENV)/.installed
 demo: $(VENV)/.installed
 	@exec $(BIN)/mediaserver demo
 
+# What fails in one part keeps none of the others from running: one run tells of everything.
 test: test-setup lint
-	$(BIN)/python -m pytest -q $(IN_PARALLEL) -m "$(FAST)"
-	$(BIN)/python -m pytest -q $(IN_PARALLEL) -m "(slow or interop or fuzz) and not browser"
-	$(BIN)/python -m pytest -q -m browser
+	@failed=0; \
+	$(BIN)/python -m pytest -q $(IN_PARALLEL) -m "$(FAST)" || failed=1; \
+	$(BIN)/python -m pytest -q $(IN_PARALLEL) -m "(slow or interop or fuzz) and not browser" || failed=1; \
+	$(BIN)/python -m pytest -q -m browser || failed=1; \
+	exit $$failed
 
 test-fast: $(VENV)/.dev lint
 	$(BIN)/python -m pytest -q $(IN_PARALLEL) -m "$(FAST)" -x

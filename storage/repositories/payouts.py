@@ -222,17 +222,19 @@ class Payouts:
         Each attempt without an end makes the next one wait twice as long, up to an hour. What it asked for
         may be done a little later, so the lease runs on after it.
         """
-        claimed = await self._database.fetch_value(
-            f"""UPDATE payouts SET attempts = attempts + 1, lease_until = now() + $2::interval,
-                      attempt_at = now() + least($2::interval * 2 ^ least(attempts, 20), $3::interval)
-               WHERE id = $1 AND state = 'pending' AND (attempt_at <= now() OR $4) AND {_IS_FREE}
-               RETURNING id""",
+        row = await self._database.fetch_row(
+            f"""WITH claimed AS (
+                    UPDATE payouts SET attempts = attempts + 1, lease_until = now() + $2::interval,
+                           attempt_at = now() + least($2::interval * 2 ^ least(attempts, 20), $3::interval)
+                    WHERE id = $1 AND state = 'pending' AND (attempt_at <= now() OR $4) AND {_IS_FREE}
+                    RETURNING *)
+                SELECT {_COLUMNS} FROM claimed AS payouts JOIN users ON users.id = payouts.user_id""",
             payout_id,
             lease,
             MAX_ERROR_PAUSE,
             before_its_time,
         )
-        return await self.find(payout_id) if claimed is not None else None
+        return _payout(row) if row else None
 
     async def hurry(self, payout_id: UUID) -> None:
         """Let the next attempt be as soon as no other may be running."""
