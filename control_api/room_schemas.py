@@ -29,7 +29,10 @@ Moment = Annotated[datetime, Meta(tz=True)]
 
 
 class NewRoom(Body):
-    """``category`` is a category's slug; ``slug`` a name for addresses beside the id."""
+    """``category`` is a category's slug; ``slug`` a name for addresses beside the id.
+
+    ``low_latency``: viewers may watch by WHEP, half a second behind; without, by fMP4, HTTP-FLV and HLS.
+    """
 
     title: Title
     slug: Slug | None = None
@@ -39,6 +42,7 @@ class NewRoom(Body):
     visibility: Visibility = Visibility.PUBLIC
     age_restricted: bool = False
     max_viewers: MaxViewers | None = None
+    low_latency: bool = True
     scheduled_for: Moment | None = None
 
 
@@ -53,6 +57,7 @@ class RoomChanges(Body):
     visibility: Visibility | UnsetType = UNSET
     age_restricted: bool | UnsetType = UNSET
     max_viewers: MaxViewers | UnsetType | None = UNSET
+    low_latency: bool | UnsetType = UNSET
     scheduled_for: Moment | UnsetType | None = UNSET
 
 
@@ -60,7 +65,8 @@ class RoomView(Data):
     """A room. ``category`` is a slug, ``thumbnail`` an address.
 
     ``started_at`` is null unless it is live, ``ended_at`` null while it is and before the first broadcast.
-    ``is_ready``: the streamer has said that the broadcast is about to begin.
+    ``is_ready``: the streamer has said that the broadcast is about to begin. ``low_latency``: WHEP may be
+    used.
     """
 
     id: UUID
@@ -73,6 +79,7 @@ class RoomView(Data):
     visibility: Visibility
     age_restricted: bool
     max_viewers: int | None
+    low_latency: bool
     is_live: bool
     is_ready: bool
     viewer_count: int
@@ -116,6 +123,7 @@ class RoomViews:
             "visibility": settings.visibility,
             "age_restricted": settings.age_restricted,
             "max_viewers": settings.max_viewers,
+            "low_latency": settings.low_latency,
             "is_live": is_live,
             "is_ready": not is_live and self._is_announced(room),
             "viewer_count": self._viewer_count(room) if is_live else 0,

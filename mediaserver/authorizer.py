@@ -91,6 +91,7 @@ class RoomAccess:
 
     ``is_listed`` says whether it may be shown to those who do not know its address. ``viewer_id`` is the user
     that a token named. ``max_viewers`` is None, too, for those whom a full room does not keep out.
+    ``low_latency``: over WebRTC, too.
     """
 
     room_id: str
@@ -100,6 +101,7 @@ class RoomAccess:
     is_listed: bool
     viewer_id: UUID | None = None
     max_viewers: int | None = None
+    low_latency: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,7 @@ class Authorizer:
         self._grants = grants
         self._access = PlaybackAccess(database)
         self._stream_keys = StreamKeys(database)
+        self._playback = Playback(database)
         self._limits = CacheLimits()
         self._verdict_limits = CacheLimits()
         self.apply(settings)
@@ -134,7 +137,7 @@ class Authorizer:
             self._stream_keys.find, lambda key: (str(key.room_id),), self._limits, time.monotonic
         )
         self._room_refs: CachedLookup[UUID | str, WatchedRoom] = CachedLookup(
-            Playback(database).find_room, lambda room: (str(room.id),), self._limits, time.monotonic
+            self._playback.find_room, lambda room: (str(room.id),), self._limits, time.monotonic
         )
         self._verdicts: CachedLookup[tuple[UUID, UUID | None], Verdict] = CachedLookup(
             lambda who: self._access.verdict(*who),
@@ -248,6 +251,14 @@ class Authorizer:
         verdicts = await self._access.verdicts(UUID(room_id), user_ids)
         return set(user_ids) - {verdict.user_id for verdict in verdicts if verdict.denial is None}
 
+    async def has_low_latency(self, room_id: str) -> bool:
+        """Whether the room may be watched over WebRTC now. The database is asked. Raises DatabaseUnavailable.
+
+        A room that is not there is not watched at all.
+        """
+        room = await self._playback.find_room(UUID(room_id))
+        return room is not None and room.low_latency
+
     def _grant(self, room_id: UUID, token: str | None) -> Grant | WatchRefusal:
         if token is None:
             return NOT_OPEN
@@ -327,5 +338,11 @@ def _open_access(room: WatchedRoom) -> RoomAccess:
     """What somebody without a token gets of an open room."""
     is_listed = room.visibility is Visibility.PUBLIC
     return RoomAccess(
-        str(room.id), room.slug, room.title, room.owner_name, is_listed, max_viewers=room.max_viewers
+        str(room.id),
+        room.slug,
+        room.title,
+        room.owner_name,
+        is_listed,
+        max_viewers=room.max_viewers,
+        low_latency=room.low_latency,
     )

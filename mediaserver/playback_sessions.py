@@ -7,6 +7,7 @@ Rules:
 * What a change may concern is asked anew, of the database itself, in one query for each room (and for
   USERS_AT_ONCE users, so that a full room does not hold up the loop). While the database is away, those who
   watch go on watching; they are asked for once it is back.
+* A room that has no low latency any more ends the sessions over WebRTC; their players have other doors.
 * Viewers of HLS have no session: their next request is refused.
 """
 
@@ -32,6 +33,8 @@ from storage.errors import DatabaseUnavailable
 logger = structlog.get_logger("mediaserver.playback_sessions")
 
 USERS_AT_ONCE: Final = 1000
+SESSIONS_AT_ONCE: Final = 50
+"""Connections over WebRTC, whose end is some work, between which others have their turn."""
 PAUSE_SECONDS: Final = 1.0
 
 
@@ -42,18 +45,23 @@ class PlaybackCheck(Protocol):
         Raises DatabaseUnavailable when nobody can tell.
         """
 
+    async def has_low_latency(self, room_id: str) -> bool:
+        """Whether the room may be watched over WebRTC now. Raises as ``may_not_watch``."""
+
 
 class PlaybackSession:
     """One connection that watches. ``on_close`` is called once if it must leave, not when it goes by itself.
 
-    It may be closed before ``on_close`` is set; ``is_closed`` says so.
+    It may be closed before ``on_close`` is set; ``is_closed`` says so. ``is_real_time`` if it lasts only as
+    long as the room has low latency.
     """
 
-    __slots__ = ("is_closed", "on_close", "room_id", "user_id")
+    __slots__ = ("is_closed", "is_real_time", "on_close", "room_id", "user_id")
 
-    def __init__(self, room_id: str, user_id: UUID | None) -> None:
+    def __init__(self, room_id: str, user_id: UUID | None, is_real_time: bool = False) -> None:
         self.room_id: Final = room_id
         self.user_id: Final = user_id
+        self.is_real_time: Final = is_real_time
         self.is_closed = False
         self.on_close: Callable[[], None] | None = None
 
@@ -74,9 +82,9 @@ class PlaybackSessions:
     def __len__(self) -> int:
         return sum(len(sessions) for users in self._rooms.values() for sessions in users.values())
 
-    def open(self, room_id: str, user_id: UUID | None) -> PlaybackSession:
+    def open(self, room_id: str, user_id: UUID | None, *, is_real_time: bool = False) -> PlaybackSession:
         """To be called at once after the check, without an await between: a change then cannot be missed."""
-        session = PlaybackSession(room_id, user_id)
+        session = PlaybackSession(room_id, user_id, is_real_time)
         self._rooms.setdefault(room_id, {}).setdefault(user_id, {})[session] = None
         return session
 
@@ -116,13 +124,21 @@ class PlaybackSessions:
     def close(self, room_id: str, user_ids: Iterable[UUID | None]) -> int:
         """Make these users leave the room; say how many sessions that were."""
         users = self._rooms.get(room_id, {})
-        leaving = [session for user_id in user_ids for session in users.get(user_id, ())]
-        for session in leaving:
-            try:
-                session.close()
-            except Exception:
-                logger.exception("playback_session_not_closed", room_id=room_id)
-        return len(leaving)
+        return _close([session for user_id in user_ids for session in users.get(user_id, ())])
+
+    def real_time(self, room_id: str) -> list[PlaybackSession]:
+        """Those that last only as long as the room has low latency."""
+        users = self._rooms.get(room_id, {})
+        return [session for sessions in users.values() for session in sessions if session.is_real_time]
+
+
+def _close(leaving: Sequence[PlaybackSession]) -> int:
+    for session in leaving:
+        try:
+            session.close()
+        except Exception:
+            logger.exception("playback_session_not_closed", room_id=session.room_id)
+    return len(leaving)
 
 
 class SessionReview:
@@ -143,6 +159,11 @@ class SessionReview:
         bus.subscribe(UserChanged, self._user_changed)
         bus.subscribe(RoomRelationChanged, self._user_changed)
         bus.subscribe(ChangesMissed, self._changes_missed)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether somebody is in doubt."""
+        return self._task is not None and not self._task.done()
 
     async def close(self) -> None:
         self._doubts.clear()
@@ -167,7 +188,7 @@ class SessionReview:
             return
         known = self._doubts.get(room_id, set())
         self._doubts[room_id] = None if users is None or known is None else known | users
-        if self._task is None or self._task.done():
+        if not self.is_busy:
             self._task = asyncio.create_task(self._review())
 
     async def _review(self) -> None:
@@ -190,3 +211,14 @@ class SessionReview:
             closed = self._sessions.close(room_id, await self._check.may_not_watch(room_id, some))
             if closed:
                 logger.info("viewers_dropped", room_id=room_id, sessions=closed)
+        if doubted is None:
+            await self._review_latency(room_id)
+
+    async def _review_latency(self, room_id: str) -> None:
+        if not self._sessions.real_time(room_id) or await self._check.has_low_latency(room_id):
+            return
+        leaving = self._sessions.real_time(room_id)
+        for first in range(0, len(leaving), SESSIONS_AT_ONCE):
+            _close(leaving[first : first + SESSIONS_AT_ONCE])
+            await asyncio.sleep(0)
+        logger.info("real_time_viewers_moved", room_id=room_id, sessions=len(leaving))

@@ -81,11 +81,11 @@ class WebRtcAccess:
             return _view_refusal(answer)
         if self._live.is_full:
             return SERVER_FULL
-        return ViewGrant(answer.room_id, answer.viewer_id, answer.max_viewers)
+        return ViewGrant(answer.room_id, answer.viewer_id, answer.max_viewers, answer.low_latency)
 
-    def joined(self, grant: ViewGrant, leave: Callable[[], None]) -> Callable[[], None]:
+    def joined(self, grant: ViewGrant, leave: Callable[[], None], *, is_program: bool) -> Callable[[], None]:
         sessions = self._live.sessions
-        session = sessions.open(grant.room_id, grant.viewer_id)
+        session = sessions.open(grant.room_id, grant.viewer_id, is_real_time=is_program)
         session.on_close = leave
         return lambda: sessions.leave(session)
 

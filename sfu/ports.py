@@ -43,11 +43,15 @@ class PublishGrant:
 
 @dataclass(frozen=True, slots=True)
 class ViewGrant:
-    """The asker, whom a token may have named, may watch the room, beside at most `max_viewers` over WHEP."""
+    """The asker, whom a token may have named, may watch the room, beside at most `max_viewers` over WHEP.
+
+    Without `low_latency` the room's program is for other doors; participants are nobody's audience.
+    """
 
     room_id: str
     viewer_id: UUID | None = None
     max_viewers: int | None = None
+    low_latency: bool = True
 
 
 class PublishAccess(Protocol):
@@ -63,9 +67,10 @@ class ViewAccess(Protocol):
     async def authorize_view(self, room: str, token: str | None, address: str) -> ViewGrant | Refusal:
         """Answer for what stood in the path (`room`: an id or a slug) and the token, if there was one."""
 
-    def joined(self, grant: ViewGrant, leave: Callable[[], None]) -> Callable[[], None]:
+    def joined(self, grant: ViewGrant, leave: Callable[[], None], *, is_program: bool) -> Callable[[], None]:
         """Let a viewer in, who is still to connect; return what is called once when the viewer is gone.
 
+        `is_program` says that it is the room's program that is watched, not a participant.
         Called right after `authorize_view`, without an await between, so that no change is missed.
         `leave` may be called when the viewer may not watch any more; not from within this call.
         """

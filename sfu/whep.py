@@ -80,8 +80,11 @@ class Whep(HttpDoor):
         grant = await self._access.authorize_view(request.match_info["room"], token, address)
         if isinstance(grant, Refusal):
             raise messages.refused(grant)
+        is_program = "participant" not in request.match_info
+        if is_program and not grant.low_latency:
+            raise Problem(HTTPStatus.FORBIDDEN, "low_latency_off", "the room is not watched by WebRTC")
         session = HttpSession(grant.room_id, messages.bearer_of(request), self._options.connect_seconds)
-        session.on_end(self._access.joined(grant, session.close))
+        session.on_end(self._access.joined(grant, session.close, is_program=is_program))
         try:
             self._check_place(grant)
             return session, await self._play(request, session, grant)
@@ -113,7 +116,7 @@ class Whep(HttpDoor):
         session.on_end(lambda: self._rooms.release(session.room_id))
         producers = await self._producers(request, router, frozenset(sections))
         if session.is_closed:
-            raise Problem(HTTPStatus.FORBIDDEN, "not_allowed", "you may not watch this room any more")
+            raise Problem(HTTPStatus.FORBIDDEN, "not_allowed", "you may not watch this way any more")
         played = list(_played(sections, producers))
         if not played:
             raise _nothing_understood(text, producers)

@@ -46,7 +46,7 @@ class OpenDoors:
     async def authorize_view(self, room: str, token: str | None, address: str) -> ViewGrant:
         return ViewGrant(room)
 
-    def joined(self, grant: ViewGrant, leave: Callable[[], None]) -> Callable[[], None]:
+    def joined(self, grant: ViewGrant, leave: Callable[[], None], *, is_program: bool) -> Callable[[], None]:
         return lambda: None
 
     def connected(self, grant: ViewGrant) -> Callable[[], None]:

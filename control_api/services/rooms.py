@@ -201,6 +201,7 @@ async def _new_settings(executor: Executor, new: NewRoom) -> RoomSettings:
         new.age_restricted,
         new.max_viewers,
         _checked_schedule(new.scheduled_for),
+        new.low_latency,
     )
 
 
@@ -218,7 +219,7 @@ async def _changed_settings(executor: Executor, old: RoomSettings, changes: Room
         changed["tags"] = clean_tags(changes.tags)
     if changes.scheduled_for is not UNSET:
         changed["scheduled_for"] = _checked_schedule(changes.scheduled_for)
-    for plain in ("visibility", "age_restricted", "max_viewers"):
+    for plain in ("visibility", "age_restricted", "max_viewers", "low_latency"):
         value = getattr(changes, plain)
         if value is not UNSET:
             changed[plain] = value

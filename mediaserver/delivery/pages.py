@@ -193,7 +193,7 @@ def add_pages(
 ) -> None:
     """``rtmp_port`` is where to publish, known once the server listens.
 
-    With ``has_webrtc`` the watch page plays by WHEP where it can.
+    With ``has_webrtc`` the watch page plays by WHEP where the room and the browser can, and has a stage.
     """
     pages = Pages(gate, board, rtmp_port, has_webrtc)
     app.router.add_get("/", pages.home)
@@ -207,7 +207,8 @@ def add_pages(
 def room_document(status: RoomStatus, has_webrtc: bool = False) -> dict[str, object]:
     """``status`` as the pages read it."""
     room, video, audio, edge = status.room, status.video, status.audio, status.edge
-    real_time = [{"type": "whep", "path": f"/whep/{room.room_id}"}] if has_webrtc else []
+    is_real_time = has_webrtc and room.low_latency
+    real_time = [{"type": "whep", "path": f"/whep/{room.room_id}"}] if is_real_time else []
     return {
         "roomId": room.room_id,
         "slug": room.slug,
@@ -232,6 +233,7 @@ def room_document(status: RoomStatus, has_webrtc: bool = False) -> dict[str, obj
             {"type": "fmp4", "path": f"/live/{room.room_id}.mp4"},
             {"type": "hls", "path": f"/hls/{room.room_id}/index.m3u8"},
         ],
+        "hasStage": has_webrtc,
     }
 
 

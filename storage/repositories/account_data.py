@@ -29,7 +29,7 @@ SECTIONS: Final[Mapping[str, str]] = {
     "security-log": """SELECT at, action, subject_kind, subject_id, address, details
                        FROM audit_log WHERE actor_id = $1 ORDER BY id DESC""",
     "rooms": """SELECT rooms.id, slug, title, description, visibility, category_id, tags, age_restricted,
-                       max_viewers, scheduled_for, thumbnail, rooms.created_at, updated_at,
+                       max_viewers, low_latency, scheduled_for, thumbnail, rooms.created_at, updated_at,
                        stream_keys.created_at AS stream_key_created_at,
                        stream_keys.rotated_at AS stream_key_rotated_at
                 FROM rooms LEFT JOIN stream_keys ON stream_keys.room_id = rooms.id WHERE owner_id = $1""",

@@ -11,7 +11,7 @@ from storage.repositories.users import Role, UserState
 
 @dataclass(frozen=True, slots=True)
 class WatchedRoom:
-    """A room as its doors need to know it."""
+    """A room as its doors need to know it. ``low_latency``: it may be watched over WebRTC."""
 
     id: UUID
     owner_id: UUID
@@ -21,6 +21,7 @@ class WatchedRoom:
     visibility: Visibility
     age_restricted: bool
     max_viewers: int | None
+    low_latency: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Standing:
 
 
 _SELECT_ROOM = """SELECT rooms.id, owner_id, display_name AS owner_name, slug, title, visibility,
-                         age_restricted, max_viewers
+                         age_restricted, max_viewers, low_latency
                   FROM rooms JOIN users ON users.id = owner_id"""
 
 
@@ -98,6 +99,7 @@ def _room(row: Row) -> WatchedRoom:
         Visibility(row["visibility"]),
         row["age_restricted"],
         row["max_viewers"],
+        row["low_latency"],
     )
 
 

@@ -37,7 +37,7 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class RoomSettings:
-    """What an owner decides about a room."""
+    """What an owner decides about a room. ``low_latency``: the audience may watch over WebRTC, by WHEP."""
 
     title: str
     slug: str | None = None
@@ -48,6 +48,7 @@ class RoomSettings:
     age_restricted: bool = False
     max_viewers: int | None = None
     scheduled_for: datetime | None = None
+    low_latency: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +90,10 @@ STALE_SECONDS: Final = 45
 IS_LIVE: Final = f"last_seen > now() - interval '{STALE_SECONDS} seconds'"
 
 _COLUMNS: Final = """title, slug, description, category_id, tags, visibility, age_restricted, max_viewers,
-                     scheduled_for"""
+                     scheduled_for, low_latency"""
 
 DETAIL_COLUMNS: Final = """rooms.id, owner_id, username, display_name, avatar, state, rooms.title, rooms.slug,
-    description, category_id, tags, visibility, age_restricted, max_viewers, scheduled_for,
+    description, category_id, tags, visibility, age_restricted, max_viewers, scheduled_for, low_latency,
     categories.slug AS category_slug, categories.name AS category_name, thumbnail, ready_at, version,
     rooms.created_at, live.started_at AS live_since, coalesce(live.viewers, 0) AS viewers,
     (SELECT ended_at FROM broadcasts WHERE room_id = rooms.id ORDER BY started_at DESC LIMIT 1)"""
@@ -146,7 +147,7 @@ class Rooms:
         room_id = new_id()
         await self._database.execute(
             f"""INSERT INTO rooms (id, owner_id, {_COLUMNS})
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)""",
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)""",
             room_id,
             owner_id,
             *_values(settings),
@@ -156,7 +157,7 @@ class Rooms:
     async def change(self, room_id: UUID, settings: RoomSettings) -> None:
         """Raises Conflict when the slug is taken, InvalidValue."""
         await self._database.execute(
-            f"""UPDATE rooms SET ({_COLUMNS}) = ($2, $3, $4, $5, $6, $7, $8, $9, $10),
+            f"""UPDATE rooms SET ({_COLUMNS}) = ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11),
                     version = version + 1, updated_at = now() WHERE id = $1""",
             room_id,
             *_values(settings),
@@ -237,6 +238,7 @@ def _values(settings: RoomSettings) -> tuple[object, ...]:
         settings.age_restricted,
         settings.max_viewers,
         settings.scheduled_for,
+        settings.low_latency,
     )
 
 
@@ -271,4 +273,5 @@ def _settings(row: Row) -> RoomSettings:
         row["age_restricted"],
         row["max_viewers"],
         row["scheduled_for"],
+        row["low_latency"],
     )

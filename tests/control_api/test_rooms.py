@@ -35,6 +35,7 @@ async def test_a_room_is_made_with_all_that_its_owner_says(world: RoomsWorld) ->
         "visibility": "unlisted",
         "ageRestricted": True,
         "maxViewers": 50,
+        "lowLatency": False,
         "scheduledFor": soon,
     }
     made = await world.ok("POST", "/rooms", "alice", json=given)
@@ -45,6 +46,7 @@ async def test_a_room_is_made_with_all_that_its_owner_says(world: RoomsWorld) ->
     assert (seen["description"], seen["tags"]) == ("Blitz\nand more", ["blitz", "en"])
     assert (seen["category"], seen["categoryName"]) == ("chess", "Chess")
     assert (seen["visibility"], seen["ageRestricted"], seen["maxViewers"]) == ("unlisted", True, 50)
+    assert seen["lowLatency"] is False
     assert datetime.fromisoformat(seen["scheduledFor"]) == datetime.fromisoformat(soon)
     assert (seen["isLive"], seen["viewerCount"], seen["startedAt"], seen["endedAt"]) == (False, 0, None, None)
     owner = world.users["alice"]
@@ -59,6 +61,7 @@ async def test_a_room_is_made_with_all_that_its_owner_says(world: RoomsWorld) ->
 async def test_a_title_is_enough_and_the_key_opens_the_room(world: RoomsWorld, database: Database) -> None:
     made = await world.room()
     assert (made["visibility"], made["tags"], made["category"]) == ("public", [], None)
+    assert made["lowLatency"] is True
     state = await StreamKeys(database).find(DIGESTER.digest(made["streamKey"]))
     assert state is not None and state.room_id == UUID(made["id"])
 
@@ -95,6 +98,9 @@ async def test_a_room_is_found_by_its_slug_in_any_case(world: RoomsWorld) -> Non
         ({"visibility": "secret"}, "visibility"),
         ({"ageRestricted": "yes"}, "ageRestricted"),
         ({"maxViewers": 0}, "maxViewers"),
+        ({"lowLatency": "no"}, "lowLatency"),
+        ({"lowLatency": 0}, "lowLatency"),
+        ({"lowLatency": None}, "lowLatency"),
         ({"maxViewers": 1_000_001}, "maxViewers"),
         ({"scheduledFor": "tomorrow"}, "scheduledFor"),
         ({"scheduledFor": "2030-01-01T12:00:00"}, "scheduledFor"),
@@ -158,6 +164,15 @@ async def test_changes_keep_the_rest_and_null_removes(world: RoomsWorld) -> None
     nulls = {"category": None, "maxViewers": None, "slug": None, "tags": []}
     changed = await world.ok("PATCH", path, "alice", json=nulls)
     assert [changed[name] for name in nulls] == [None, None, None, []]
+
+
+async def test_low_latency_is_switched_by_the_owner_alone(world: RoomsWorld) -> None:
+    path = f"/rooms/{(await world.room())['id']}"
+    assert await world.refusal("PATCH", path, "bob", json={"lowLatency": False}) == (403, "not_room_owner")
+    assert (await world.ok("PATCH", path, "alice", json={"lowLatency": False}))["lowLatency"] is False
+    assert (await world.ok("PATCH", path, "alice", json={"title": "New"}))["lowLatency"] is False
+    assert (await world.ok("GET", path))["lowLatency"] is False
+    assert (await world.ok("PATCH", path, "alice", json={"lowLatency": True}))["lowLatency"] is True
 
 
 async def test_nobody_overwrites_what_they_have_not_seen(world: RoomsWorld) -> None:

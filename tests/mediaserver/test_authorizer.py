@@ -27,6 +27,7 @@ from rtmp.ports import PublishGrant, Refusal
 from storage.bus import (
     Bus,
     ChangesMissed,
+    RoomChanged,
     RoomOwnerChanged,
     RoomRelationChanged,
     StreamKeyRotated,
@@ -133,6 +134,21 @@ async def test_a_room_is_watched_by_id_and_by_slug(world: World) -> None:
     assert await world.authorizer.may_play("live", "my-room", {}, ADDRESS) == WatchGrant(room_id)
     for other in ("other-room", str(UUID(int=1)), "../my-room", "my-room/", "", "x" * 100_000):
         assert await world.watch(other) == NO_SUCH_ROOM
+
+
+async def test_low_latency_is_the_rooms_own_and_counts_at_once(notified: World) -> None:
+    room_id = str(notified.room_id)
+    access = await notified.watch(room_id)
+    assert isinstance(access, RoomAccess) and access.low_latency
+    assert await notified.authorizer.has_low_latency(room_id)
+    changed: list[RoomChanged] = []
+    notified.bus.subscribe(RoomChanged, changed.append)
+    await notified.database.execute("UPDATE rooms SET low_latency = false")
+    assert not await notified.authorizer.has_low_latency(room_id)
+    await eventually(lambda: changed)
+    access = await notified.watch(room_id)
+    assert isinstance(access, RoomAccess) and not access.low_latency
+    assert not await notified.authorizer.has_low_latency(str(UUID(int=1)))
 
 
 @pytest.mark.parametrize("visibility", Visibility)

@@ -33,6 +33,9 @@ class Rulebook:
         self.asked: list[tuple[str, list[UUID | None]]] = []
         self.fails_with: Exception | None = None
         self.gate: asyncio.Event | None = None
+        self.slow_rooms: set[str] = set()
+        self.latency_asked: list[str] = []
+        self.latency_fails_with: Exception | None = None
 
     async def may_not_watch(self, room_id: str, user_ids: Sequence[UUID | None]) -> Collection[UUID | None]:
         self.asked.append((room_id, list(user_ids)))
@@ -41,6 +44,12 @@ class Rulebook:
         if self.fails_with is not None:
             raise self.fails_with
         return self.banned & set(user_ids)
+
+    async def has_low_latency(self, room_id: str) -> bool:
+        self.latency_asked.append(room_id)
+        if self.latency_fails_with is not None:
+            raise self.latency_fails_with
+        return room_id not in self.slow_rooms
 
 
 class Hall:
@@ -53,10 +62,13 @@ class Hall:
         self.review = SessionReview(self.sessions, self.rules, self.bus)
         self.closed: list[PlaybackSession] = []
 
-    def watch(self, room_id: str, user_id: UUID | None) -> PlaybackSession:
-        session = self.sessions.open(room_id, user_id)
+    def watch(self, room_id: str, user_id: UUID | None, *, is_real_time: bool = False) -> PlaybackSession:
+        session = self.sessions.open(room_id, user_id, is_real_time=is_real_time)
         session.on_close = lambda: self.closed.append(session)
         return session
+
+    def slow_room(self, room_id: str) -> None:
+        self.rules.slow_rooms.add(room_id)
 
     async def hear(self, event: Event, questions: int = 1) -> None:
         """``event``, until this many questions came of it and were answered."""
@@ -66,7 +78,7 @@ class Hall:
 
     @property
     def is_idle(self) -> bool:
-        return self.review._task is None or self.review._task.done()
+        return not self.review.is_busy
 
 
 @pytest.fixture
@@ -184,6 +196,43 @@ async def test_any_number_of_viewers_is_one_task_and_leaves_nothing(hall: Hall):
     assert not hall.sessions.rooms()
     hall.bus.publish(ChangesMissed())
     assert hall.is_idle
+
+
+@pytest.mark.parametrize("event", [RoomChanged("r"), ChangesMissed()])
+async def test_without_low_latency_those_in_real_time_leave_and_no_others(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch, event: Event
+):
+    monkeypatch.setattr(playback_sessions, "SESSIONS_AT_ONCE", 2)
+    real_time = [hall.watch("r", user, is_real_time=True) for user in (ANNA, None, None, BERT, BERT)]
+    others = [hall.watch("r", ANNA), hall.watch("r", None)]
+    await hall.hear(event)
+    assert not hall.closed
+    hall.slow_room("r")
+    await hall.hear(event)
+    assert set(hall.closed) == set(real_time)
+    assert not any(session.is_closed for session in others)
+
+
+async def test_low_latency_is_asked_about_only_where_it_matters(hall: Hall):
+    hall.watch("r", ANNA)
+    await hall.hear(RoomChanged("r"))
+    hall.watch("s", ANNA, is_real_time=True)
+    await hall.hear(UserChanged(str(ANNA)), questions=2)
+    assert hall.rules.latency_asked == []
+    await hall.hear(RoomChanged("s"))
+    assert hall.rules.latency_asked == ["s"]
+
+
+async def test_while_the_database_is_away_real_time_goes_on(hall: Hall, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(playback_sessions, "PAUSE_SECONDS", 0.001)
+    session = hall.watch("r", ANNA, is_real_time=True)
+    hall.slow_room("r")
+    hall.rules.latency_fails_with = DatabaseUnavailable()
+    hall.bus.publish(RoomChanged("r"))
+    await eventually(lambda: len(hall.rules.latency_asked) > 3)
+    assert not session.is_closed
+    hall.rules.latency_fails_with = None
+    await eventually(lambda: session.is_closed)
 
 
 def test_a_session_lasts_as_long_as_its_block():

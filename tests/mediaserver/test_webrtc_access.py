@@ -14,13 +14,15 @@ from mediaserver.delivery.broadcast import BroadcastCounters, BroadcastOptions
 from mediaserver.delivery.live import LiveDelivery
 from mediaserver.hub.gop_cache import GopCacheLimits
 from mediaserver.hub.hub import Hub
+from mediaserver.playback_sessions import SessionReview
 from mediaserver.webrtc_access import WebRtcAccess
 from sfu.ports import PublishGrant, Refusal, RefusalReason, ViewGrant
-from storage.bus import Bus
+from storage.bus import Bus, ChangesMissed
 from storage.database import Database
 from storage.repositories import Rooms, StreamKeys, Users, UserState, Visibility
 from storage.stream_keys import StreamKeyDigester, new_stream_key
 from tests.control_api.rooms_world import FakeMedia
+from tests.helpers.waiting import eventually
 
 DIGESTER = StreamKeyDigester(b"secret")
 GRANTS = PlaybackGrants(b"secret")
@@ -52,6 +54,9 @@ class World:
     async def publish(self, room: str, bearer: str | None) -> PublishGrant | tuple[RefusalReason, str]:
         answer = await self.access.authorize_publish(room, bearer, ADDRESS)
         return (answer.reason, answer.code) if isinstance(answer, Refusal) else answer
+
+    async def set_low_latency(self, is_on: bool) -> None:
+        await self.database.execute("UPDATE rooms SET low_latency = $2 WHERE id = $1", self.room, is_on)
 
     async def view(self, room: str, token: str | None = None) -> ViewGrant | tuple[RefusalReason, str]:
         answer = await self.access.authorize_view(room, token, ADDRESS)
@@ -119,7 +124,7 @@ async def test_open_rooms_are_watched_by_all_and_others_with_a_token(world: Worl
 async def test_a_viewer_is_counted_in_and_made_to_leave(world: World) -> None:
     sessions = world.sessions
     told: list[str] = []
-    gone = world.access.joined(ViewGrant("room", world.owner), lambda: told.append("leave"))
+    gone = world.access.joined(ViewGrant("room", world.owner), lambda: told.append("leave"), is_program=True)
     assert sessions.users("room") == [world.owner]
     assert sessions.close("room", [world.owner]) == 1
     assert told == ["leave"]
@@ -127,10 +132,33 @@ async def test_a_viewer_is_counted_in_and_made_to_leave(world: World) -> None:
     assert sessions.users("room") == []
 
 
+async def test_a_room_says_whether_it_has_low_latency(world: World) -> None:
+    await world.set_low_latency(False)
+    assert await world.view("my-room") == ViewGrant(str(world.room), low_latency=False)
+    token = GRANTS.sign(world.room, world.owner).token
+    assert await world.view("my-room", token) == ViewGrant(str(world.room), world.owner, low_latency=False)
+    assert await world.view("other-room") == ViewGrant(str(world.other))
+
+
+async def test_without_low_latency_those_who_watch_the_program_leave(world: World) -> None:
+    bus = Bus()
+    told: list[str] = []
+    review = SessionReview(world.sessions, world.authorizer, bus)
+    grant = ViewGrant(str(world.room))
+    world.access.joined(grant, lambda: told.append("program"), is_program=True)
+    world.access.joined(grant, lambda: told.append("participant"), is_program=False)
+    world.access.joined(ViewGrant(str(world.other)), lambda: told.append("other"), is_program=True)
+    await world.set_low_latency(False)
+    bus.publish(ChangesMissed())
+    await eventually(lambda: told and not review.is_busy)
+    assert told == ["program"]
+    await review.close()
+
+
 async def test_who_only_asks_is_no_viewer(world: World) -> None:
     grant = await world.view("my-room")
     assert isinstance(grant, ViewGrant)
-    gone = world.access.joined(grant, lambda: None)
+    gone = world.access.joined(grant, lambda: None, is_program=True)
     assert world.live.viewers == 0
     gone()
 

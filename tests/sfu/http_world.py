@@ -137,6 +137,8 @@ class World:
     core: FakeRouter = field(default_factory=FakeRouter)
     kinds: Sequence[Kind] | None = None
     not_playable: str | None = None
+    low_latency: bool = True
+    watches_program: list[bool] = field(default_factory=list)
     participants: dict[str, list[str]] = field(default_factory=dict)
     refusal: Refusal | None = None
     needs_token: bool = False
@@ -159,15 +161,18 @@ class World:
         self.asked.append((room, token, address))
         if self.needs_token and token != TOKEN:
             return Refusal(RefusalReason.NEEDS_TOKEN, "token_required", "the room is not open to everyone")
-        return self._refused(room) or ViewGrant(ROOM, max_viewers=self.max_viewers)
+        return self._refused(room) or ViewGrant(
+            ROOM, max_viewers=self.max_viewers, low_latency=self.low_latency
+        )
 
     def _refused(self, room: str) -> Refusal | None:
         if room not in (ROOM, SLUG):
             return Refusal(RefusalReason.NO_SUCH_ROOM, "no_such_room", "no such room")
         return self.refusal
 
-    def joined(self, grant: ViewGrant, leave: Callable[[], None]) -> Callable[[], None]:
+    def joined(self, grant: ViewGrant, leave: Callable[[], None], *, is_program: bool) -> Callable[[], None]:
         self.watching.append(leave)
+        self.watches_program.append(is_program)
         return lambda: self.watching.remove(leave)
 
     def connected(self, grant: ViewGrant) -> Callable[[], None] | None:

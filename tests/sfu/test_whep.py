@@ -125,6 +125,21 @@ async def test_a_section_without_a_producer_stays_inactive() -> None:
         assert [section.direction for section in sections] == [Direction.SENDONLY, Direction.INACTIVE]
 
 
+async def test_without_low_latency_the_program_is_refused_and_participants_are_not() -> None:
+    world = live()
+    world.participants = {"guest": ["guest-sound"]}
+    world.core.offer(opus("guest-sound", is_program=False))
+    async with doors(world) as served:
+        response = await served.watch(VIEWER)
+        world.low_latency = False
+        await problem(await served.watch(VIEWER), 403, "low_latency_off")
+        assert world.watches_program == [True]
+        assert (await served.watch(VIEWER, f"{ROOM}/guest")).status == 201
+        assert world.watches_program == [True, False]
+        # Who watches is told to leave by whoever knows of the change, and may still say goodbye.
+        assert (await served.client.delete(response.headers["Location"])).status == 200
+
+
 async def test_only_the_program_is_played_or_one_participant() -> None:
     world = live(opus("guest-sound", False), vp8("guest-picture", False), opus(), vp8())
     world.participants = {"guest": ["guest-sound", "guest-picture", "gone"], "silent": []}

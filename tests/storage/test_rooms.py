@@ -33,7 +33,7 @@ async def go_live(database: Database, room_id: UUID, viewers: int, seen: datetim
 async def test_settings_come_back_as_they_were_given(database: Database, owner: UUID) -> None:
     category = await Categories(database).add("chess", "Chess")
     settings = RoomSettings(
-        "Title", "slug", "text", category.id, ("a", "b"), Visibility.FOLLOWERS, True, 7, NOON
+        "Title", "slug", "text", category.id, ("a", "b"), Visibility.FOLLOWERS, True, 7, NOON, False
     )
     rooms = Rooms(database)
     room = await rooms.details(await rooms.create(owner, settings))

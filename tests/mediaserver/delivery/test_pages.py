@@ -1,5 +1,6 @@
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -93,6 +94,7 @@ async def test_status_of_a_live_room(client: Client) -> None:
             {"type": "fmp4", "path": f"/live/{ROOM.room_id}.mp4"},
             {"type": "hls", "path": f"/hls/{ROOM.room_id}/index.m3u8"},
         ],
+        "hasStage": False,
         "pollAfter": POLL_SECONDS,
     }
 
@@ -112,6 +114,18 @@ async def test_many_viewers_ask_less_often(client: Client, rooms: Rooms) -> None
     rooms.now = RoomStatus(ROOM, RoomState.LIVE, viewers=100_000)
     status = await (await client.get("/live/kitchen.json")).json()
     assert 100_000 / status["pollAfter"] <= POLLS_PER_SECOND
+
+
+async def test_a_room_without_low_latency_is_not_offered_by_whep_but_has_its_stage(
+    aiohttp_client: AiohttpClient, rooms: Rooms
+) -> None:
+    app = create_http_app()
+    add_pages(app, rooms, rooms, lambda: RTMP_PORT, has_webrtc=True)
+    client = await aiohttp_client(app)
+    rooms.now = replace(rooms.now, room=replace(ROOM, low_latency=False))
+    document = await (await client.get("/live/kitchen.json")).json()
+    assert [source["type"] for source in document["sources"]] == ["fmp4", "hls"]
+    assert document["hasStage"] is True
 
 
 async def test_list_of_live_rooms(client: Client) -> None:

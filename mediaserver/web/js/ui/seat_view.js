@@ -20,7 +20,7 @@ export class SeatView {
 
   /** `room` is the room's status, null where nobody may come in. */
   show(room) {
-    const isOffered = room?.state === 'live' && room.sources.some(({ type }) => type === 'whep');
+    const isOffered = room?.state === 'live' && room.hasStage;
     if (room) this.#roomId = room.roomId;
     byId('hand').hidden = !(isOffered || this.#state !== State.AUDIENCE) || this.#state === State.ON_STAGE;
   }
