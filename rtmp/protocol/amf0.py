@@ -9,7 +9,8 @@ Rules:
   hint, and depth and number of values have a maximum that references count against too.
 * Text that is not UTF-8 is repaired with U+FFFD: a wrong title must not end a broadcast.
 * A reference is read by reading its target once more. So there are no shared or circular values, and a
-  circle is met with the depth limit.
+  circle is met with the depth limit. What is read so has a maximum in bytes, or three bytes could stand for
+  megabytes, over and over.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,6 +25,8 @@ MAX_DEPTH: Final = 32
 """Objects and arrays inside each other."""
 MAX_VALUES: Final = 16_384
 """Values in one message, counting every property and element."""
+MAX_REREAD_BYTES: Final = 64 * 1024
+"""Bytes read once more for the references of one message, all together."""
 
 
 class EcmaArray(dict[str, object]):
@@ -85,6 +88,7 @@ class _Decoder:
         self._depth = 0
         self._reference_targets: list[int] = []
         self._is_rereading = False
+        self._reread_bytes = 0
 
     def decode_all(self) -> list[object]:
         values = []
@@ -110,9 +114,16 @@ class _Decoder:
             raise AmfError(
                 f"{field} of {size} bytes at byte {self._position} goes past the end at {len(self._data)}"
             )
+        if self._is_rereading:
+            self._count_reread(size)
         taken = self._data[self._position : end]
         self._position = end
         return taken
+
+    def _count_reread(self, size: int) -> None:
+        self._reread_bytes += size
+        if self._reread_bytes > MAX_REREAD_BYTES:
+            raise AmfError(f"references to more than {MAX_REREAD_BYTES} bytes")
 
     def _length(self, size: int, field: str) -> int:
         return int.from_bytes(self._take(size, field), "big")

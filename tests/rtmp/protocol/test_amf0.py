@@ -44,6 +44,14 @@ def test_references_give_copies_not_the_same_object() -> None:
     assert first is not second
 
 
+def test_references_do_not_multiply_a_long_value() -> None:
+    text = encode("x" * 30_000)
+    array = bytes.fromhex("0a 00000001") + text
+    assert decode(array + bytes.fromhex("07 0000") * 2) == [["x" * 30_000]] * 3
+    with pytest.raises(AmfError, match="references to more than 65536 bytes"):
+        decode(array + bytes.fromhex("07 0000") * 3)
+
+
 def test_nan_survives() -> None:
     [value] = decode(encode(math.nan))
     assert isinstance(value, float)
