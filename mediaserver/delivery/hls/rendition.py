@@ -173,7 +173,8 @@ class Rendition:
         """Another rendition began a segment at media time ``at``."""
         self._due.append(at)
         self._catch_up(1)
-        if self.track.kind is TrackKind.AUDIO:
+        # Catching up may have ended more segments than were due: TARGETDURATION left no choice.
+        if self._due and self.track.kind is TrackKind.AUDIO:
             self._split()
 
     def catch_up(self) -> None:
@@ -184,6 +185,8 @@ class Rendition:
         """Be no more than ``allowed`` segments behind."""
         while len(self._due) > allowed:
             self.flush()
+            if len(self._due) <= allowed:
+                return  # what was pending did not fit, and so has ended a segment
             self._list_gap(self._ticks(self._due[0]))
             if self.growing is None:  # nothing is missing, and yet there has to be a segment
                 self._list_gap(self._end + self.track.clock_rate // 1000)
