@@ -33,6 +33,8 @@ from rtmp.protocol.flv_tags import AudioTag, PacketKind, VideoTag, parse_audio, 
 
 VIDEO_CLOCK_RATE: Final = 90_000
 VIDEO_TICKS_PER_MS: Final = VIDEO_CLOCK_RATE // 1000
+MAX_COMPOSITION_MS: Final = 10_000
+"""Frames are put into another order within a second or so; what claims more has lost its way."""
 MAX_METADATA_FIELDS: Final = 256
 MAX_TRACKS: Final = 32
 """Of one publisher; each costs a clock and its configuration."""
@@ -196,8 +198,15 @@ class RtmpPublication:
         if codec is Codec.AV1:
             payload = self._parsed_av1(payload)
         dts = known.clock.ticks(self._place(track.id, timestamp))
-        pts = dts + tag.composition_time * VIDEO_TICKS_PER_MS
+        pts = dts + self._composition_ms(tag) * VIDEO_TICKS_PER_MS
         self._deliver(MediaPacket(track, dts, pts, tag.is_keyframe, payload, self._now()))
+
+    def _composition_ms(self, tag: VideoTag) -> int:
+        """How long after decoding a frame is shown; 0, and a repair, for what would tear outputs apart."""
+        if abs(tag.composition_time) <= MAX_COMPOSITION_MS:
+            return tag.composition_time
+        self._counters.timestamp_repairs += 1
+        return 0
 
     def _audio_frame(self, timestamp: int, tag: AudioTag, codec: Codec) -> None:
         known = self._inputs.get((TrackKind.AUDIO, tag.track_id))
