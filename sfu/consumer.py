@@ -11,7 +11,7 @@ from sfu.header_extensions import Batch
 from sfu.media_plane import MediaPlane
 from sfu.pacing import Piece, Waiting
 from sfu.producer_stream import ProducerStream
-from sfu.protocol import rtcp, rtp
+from sfu.protocol import red, rtcp, rtp
 from sfu.protocol.congestion.pacer import Pacer
 from sfu.protocol.parameters import Kind, RtpCodecParameters, RtpParameters
 from sfu.protocol.payloads.consumer_pictures import ConsumerPictures, consumer_pictures
@@ -100,6 +100,7 @@ class Consumer:
         pictures = consumer_pictures(codec.mime_type)
         self.selection: Selection = _selection(producer, codec, pictures, self._switch)
         self.repair = Repair.of(producer, parameters, state, pictures, plane)
+        state.carried_payload_type = red.carried_payload_type(codec)
         state.rewrite = self.selection.rewrite
         state.payload_rewriter = pictures
         state.history = self.repair.history if self.repair is not None else None

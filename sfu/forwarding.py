@@ -49,6 +49,7 @@ class ConsumerState:
     """What differs from consumer to consumer; its owner may change it between two calls of `forward`."""
 
     __slots__ = (
+        "carried_payload_type",
         "history",
         "mid",
         "octets",
@@ -88,6 +89,8 @@ class ConsumerState:
         """Added to each timestamp, modulo 2**32."""
         self.payload_rewriter: PayloadRewriter | None = None
         self.history: SentHistory | None = None
+        self.carried_payload_type: int | None = None
+        """Of the audio in its RED; None if it gets none."""
         self.packets = 0
         self.octets = 0
         """Of payload, which is what sender reports tell (RFC 3550 6.4.1)."""

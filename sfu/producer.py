@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
@@ -13,13 +13,14 @@ from sfu.layer_choices import LayerChoices
 from sfu.media_plane import MediaPlane
 from sfu.pacing import Piece, pieces
 from sfu.producer_stream import ProducerStream
-from sfu.protocol import rtp
+from sfu.protocol import red, rtp
 from sfu.protocol.codec_matching import ScalabilityMode, scalability_mode
 from sfu.protocol.keyframe_requests import KeyframeRequests
 from sfu.protocol.parameters import Kind, RtpParameters
 from sfu.protocol.reception import NTP_FRACTION, SenderClock
 from sfu.protocol.simulcast import NONE
 from sfu.quick_start import QuickStart
+from sfu.redundancy import Redundancy
 from sfu.svc_selection import SvcSelection, with_markers
 from sfu.taps import PacketSink, Tap, Taps, clock_report
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from sfu.consumer import Consumer
 
 ProducerType = Literal["simple", "simulcast", "svc"]
+Part = tuple[Batch, list[ConsumerState]]
 
 RENEW_SECONDS: Final = 5.0
 """Between two times that a consumer is sent the last keyframe: on too narrow a path that makes it worse."""
@@ -70,6 +72,10 @@ class Producer:
         self.type: ProducerType = _type_of(rtp_parameters, self.scalability)
         self.spatial_layers = max(len(rtp_parameters.encodings), self.scalability.spatial_layers)
         """Streams of simulcast, or layers of the one stream."""
+        carried = red.carried_payload_type(rtp_parameters.codecs[0])
+        self._redundancy = Redundancy(carried) if carried is not None else None
+        self._is_uniform = self.scalability.spatial_layers == 1 and carried is None
+        """Whether all consumers get the same of a batch."""
         self.choices = LayerChoices(self.streams, self.spatial_layers)
         self.keyframe_requests = KeyframeRequests()
         self._plane = plane
@@ -195,7 +201,8 @@ class Producer:
         if self._is_stale:
             self._look_who_wants()
         if self._taps.taps:
-            self._taps.deliver(stream, batch, now)
+            plain = batch if self._redundancy is None else self._redundancy.plain(batch)
+            self._taps.deliver(stream, plain, now)
         states = stream.consumers
         if stream.paced:
             states = [*states, *self._admitted(stream, batch, now)]
@@ -219,16 +226,22 @@ class Producer:
         """Send packets to these consumers."""
         now = self._plane.clock()
         forward, counters = self._plane.forwarder.forward, self._plane.counters
-        if self.scalability.spatial_layers == 1:
+        if self._is_uniform:
             counters.packets_forwarded += forward(batch, states, now)
         else:
-            for spatial, group in self._by_last_layer(batch, states).items():
-                counters.packets_forwarded += forward(with_markers(batch, spatial), group, now)
+            for part, group in self._parts(batch, states):
+                counters.packets_forwarded += forward(part, group, now)
         if self._switched:
             switched, self._switched = self._switched, []
             for consumer in switched:
                 self._plane.guard(partial(consumer.after_switch, stream, now))
             self.refresh()
+
+    def _parts(self, batch: Batch, states: Sequence[ConsumerState]) -> Iterable[Part]:
+        if self._redundancy is not None:
+            return self._redundancy.parts(batch, states)
+        layers = self._by_last_layer(batch, states)
+        return [(with_markers(batch, spatial), group) for spatial, group in layers.items()]
 
     def _by_last_layer(self, batch: Batch, states: Sequence[ConsumerState]) -> dict[int, list[ConsumerState]]:
         """Group consumers by what they get, which decides where their pictures end."""

@@ -7,12 +7,19 @@ from typing import Protocol
 from sfu.media_plane import MediaPlane
 from sfu.producer import Producer, ProducerOwner
 from sfu.producer_stream import Places, ProducerStream
+from sfu.protocol import red
 from sfu.protocol.codec_matching import is_rtx
 from sfu.protocol.codecs import DEPENDENCY_DESCRIPTOR
 from sfu.protocol.errors import MalformedPacket
-from sfu.protocol.parameters import Kind, RtpCodecParameters, RtpParameters
+from sfu.protocol.parameters import (
+    Kind,
+    RtpCodecParameters,
+    RtpEncodingParameters,
+    RtpParameters,
+)
 from sfu.protocol.rtp import RtpHeader
 from sfu.received_stream import ReceivedStream
+from sfu.redundancy import RedundantStream
 
 
 class Uplink(Protocol):
@@ -43,15 +50,19 @@ class ReceivedProducer(Producer):
         super().__init__(kind, rtp_parameters, consumable_parameters, plane, owner)
         self._uplink = uplink
         codec = rtp_parameters.codecs[0]
-        rtx = _rtx_payload_type(rtp_parameters, codec)
-        self.received = [
-            ReceivedStream(encoding, codec, rtx, self._on_keyframe, self._on_restart)
-            for encoding in rtp_parameters.encodings
-        ]
+        self.received = [self._receiver(encoding) for encoding in rtp_parameters.encodings]
         descriptor = self.extension_ids.get(DEPENDENCY_DESCRIPTOR, 0)
         for index, received in enumerate(self.received):
             received.stream = ProducerStream(index, codec, received.reception.clock, descriptor, self, plane)
             self.streams.append(received.stream)
+
+    def _receiver(self, encoding: RtpEncodingParameters) -> ReceivedStream:
+        codec = self.rtp_parameters.codecs[0]
+        carried = red.carried_payload_type(codec)
+        if carried is not None:
+            return RedundantStream(encoding, codec, carried, self._on_keyframe, self._on_restart)
+        rtx = _rtx_payload_type(self.rtp_parameters, codec)
+        return ReceivedStream(encoding, codec, rtx, self._on_keyframe, self._on_restart)
 
     def receive(
         self,

@@ -23,6 +23,7 @@ class ReceivedStream:
         "keyframe_needed",
         "nacks",
         "payload_type",
+        "payload_types",
         "reception",
         "repaired",
         "rid",
@@ -46,6 +47,8 @@ class ReceivedStream:
         self.ssrc = encoding.ssrc or 0
         self.rtx_ssrc = encoding.rtx.ssrc if encoding.rtx is not None else 0
         self.payload_type = codec.payload_type
+        self.payload_types: tuple[int, ...] = (codec.payload_type,)
+        """Those that media may come under."""
         self.rtx_payload_type = rtx_payload_type
         self.uses_nack = any(entry.type == "nack" and not entry.parameter for entry in codec.rtcp_feedback)
         self.nacks = NackGenerator()

@@ -67,7 +67,7 @@ class RtpListener:
         received = _stream_of(producer, rid or repaired)
         if received is None:
             return None
-        if header.payload_type == received.payload_type:
+        if header.payload_type in received.payload_types:
             self._learn(header.ssrc, received.ssrc, producer, received)
             received.adopt(header.ssrc)
         elif header.payload_type == received.rtx_payload_type:
@@ -92,7 +92,7 @@ class RtpListener:
             producer
             for producer in self.producers
             for received in producer.received
-            if header.payload_type in (received.payload_type, received.rtx_payload_type)
+            if header.payload_type in (*received.payload_types, received.rtx_payload_type)
             and (rid is None or received.rid == rid)
         ]
         return candidates[0] if len(set(candidates)) == 1 else None

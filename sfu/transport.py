@@ -15,7 +15,7 @@ from sfu.ingress_limit import IngressLimit
 from sfu.media_plane import log
 from sfu.peer_link import PeerLink
 from sfu.peer_link import TransportState as TransportState
-from sfu.protocol import ortc, rtcp
+from sfu.protocol import ortc, red, rtcp
 from sfu.protocol.codec_matching import is_rtx
 from sfu.protocol.errors import ProtocolError
 from sfu.protocol.ice_lite import Address, IceCredentials, IceEvent, IceLiteAgent
@@ -368,7 +368,7 @@ class WebRtcTransport:
 
 
 def _reduced(kind: Kind, parameters: RtpParameters) -> RtpParameters:
-    """Return the parameters with the first codec and its RTX, and at least one encoding.
+    """Return the parameters with the first codec, its RTX or what it carries, and at least one encoding.
 
     A consumer is told one codec, so a producer must not change it.
     """
@@ -376,10 +376,12 @@ def _reduced(kind: Kind, parameters: RtpParameters) -> RtpParameters:
     codec = next((entry for entry in parameters.codecs if not is_rtx(entry)), None)
     if codec is None or codec.kind != kind:
         raise ortc.InvalidParameters(f"no codec of {kind}")
-    rtx = [
+    carried = red.carried_payload_type(codec)
+    others = [
         entry
         for entry in parameters.codecs
-        if is_rtx(entry) and entry.parameters.get("apt") == codec.payload_type
+        if entry.payload_type == carried
+        or (is_rtx(entry) and entry.parameters.get("apt") == codec.payload_type)
     ]
     encodings = parameters.encodings or (RtpEncodingParameters(),)
-    return replace(parameters, codecs=(codec, *rtx[:1]), encodings=encodings)
+    return replace(parameters, codecs=(codec, *others[:1]), encodings=encodings)

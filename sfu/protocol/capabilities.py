@@ -40,7 +40,7 @@ def _high(codec: RtpCodecCapability) -> RtpCodecCapability:
     return replace(codec, preferred_payload_type=None, parameters=parameters)
 
 
-_CAPABILITIES: Final = tuple(_capability(codec) for codec in codecs.CODECS if codec is not codecs.RED)
+_CAPABILITIES: Final = tuple(_capability(codec) for codec in codecs.CODECS)
 _HIGH: Final = next(_high(codec) for codec in _CAPABILITIES if codec.mime_type == "video/H264")
 _SUPPORTED: Final = RtpCapabilities(
     codecs=tuple(
@@ -71,8 +71,5 @@ def supported_rtp_capabilities() -> RtpCapabilities:
 
 
 def default_media_codecs() -> tuple[RtpCodecCapability, ...]:
-    """Return the codecs of a room, best liked first.
-
-    Redundant audio is left out: its packets name Opus' payload type inside, which differs from peer to peer.
-    """
+    """Return the codecs of a room, best liked first."""
     return (*_CAPABILITIES, _HIGH)

@@ -87,7 +87,7 @@ def _h264(profile_level_id: str, payload_type: int) -> Codec:
 
 OPUS = Codec("audio", "audio/opus", 100, 48_000, 2, (("minptime", 10), ("useinbandfec", 1)), AUDIO_FEEDBACK)
 RED = Codec("audio", "audio/red", 101, 48_000, 2, (), (Feedback("transport-cc"),))
-"""Redundant Opus (RFC 2198), forwarded as it is; in SDP its fmtp is Opus' payload type twice: `100/100`."""
+"""Redundant Opus (RFC 2198); its fmtp, Opus' payload type twice, is written where that is given out."""
 CODECS = (
     OPUS,
     RED,

@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from sfu.protocol import h264_profile
+from sfu.protocol import h264_profile, red
 from sfu.protocol.capabilities import default_media_codecs as default_media_codecs
 from sfu.protocol.capabilities import supported_rtp_capabilities as supported_rtp_capabilities
 from sfu.protocol.codec_matching import is_rtx, match_codecs, scalability_mode
@@ -82,6 +82,7 @@ def router_rtp_capabilities(media_codecs: Iterable[RtpCodecCapability]) -> RtpCa
         codecs.append(codec)
         if codec.kind == "video":
             codecs.append(_rtx_of(codec, _take(free, _number(codec) + 1)))
+    codecs = [_pointed(codec, codecs) for codec in codecs]
     extensions = supported_rtp_capabilities().header_extensions
     return RtpCapabilities(codecs=tuple(codecs), header_extensions=extensions)
 
@@ -144,6 +145,7 @@ def can_consume(consumable: RtpParameters, capabilities: RtpCapabilities) -> boo
         codec
         for codec in consumable.codecs
         if any(match_codecs(capability, codec) for capability in capabilities.codecs)
+        and not red.is_red(codec)
     )
     first = next(common, None)
     return first is not None and not is_rtx(first)
@@ -161,7 +163,8 @@ def consumer_parameters(
 
     Raises UnsupportedParameters when there is no media codec in common.
     """
-    codecs = _without_stray_rtx(list(_consumed_codecs(consumable, capabilities, enable_rtx)))
+    common = red.without_stray_red(_consumed_codecs(consumable, capabilities, enable_rtx))
+    codecs = _without_stray_rtx(common)
     if not codecs or is_rtx(codecs[0]):
         raise UnsupportedParameters("no media codec in common")
     known = {(extension.preferred_id, extension.uri) for extension in capabilities.header_extensions}
@@ -228,6 +231,8 @@ def check(parameters: RtpParameters) -> None:
     for codec in parameters.codecs:
         if is_rtx(codec) and not isinstance(codec.parameters.get("apt"), int):
             raise InvalidParameters(f"RTX payload type {codec.payload_type} without apt")
+    if len(red.without_stray_red(parameters.codecs)) < len(parameters.codecs):
+        raise InvalidParameters("audio/red without the Opus that its parameters name")
 
 
 def stream_parameters(parameters: SctpStreamParameters) -> SctpStreamParameters:
@@ -284,6 +289,16 @@ def _routed(wanted: RtpCodecCapability, free: list[int]) -> RtpCodecCapability:
     return replace(supported, preferred_payload_type=number, parameters=parameters)
 
 
+def _pointed(codec: RtpCodecCapability, codecs: Sequence[RtpCodecCapability]) -> RtpCodecCapability:
+    """Return redundant audio with the payload type of what it carries, other codecs as they are."""
+    if not red.is_red(codec):
+        return codec
+    for other in codecs:
+        if other.mime_type.lower() == "audio/opus":
+            return replace(codec, parameters=red.parameters_for(_number(other)))
+    raise UnsupportedParameters("audio/red cannot be forwarded without audio/opus")
+
+
 def _rtx_of(codec: RtpCodecCapability, payload_type: int) -> RtpCodecCapability:
     return RtpCodecCapability(
         kind=codec.kind,
@@ -326,6 +341,8 @@ def _rtx_for(
 
 def _answered(codec: RtpCodecParameters, target: RtpCodecCapability) -> dict[str, str | int]:
     """Return the producer's own parameters, which describe what it sends, with the level that holds."""
+    if red.is_red(codec):
+        return target.parameters
     if codec.mime_type.lower() != "video/h264":
         return codec.parameters
     profile_level_id = h264_profile.answer(codec.parameters, target.parameters)

@@ -29,7 +29,7 @@ Text = Annotated[str, Meta(max_length=MAX_TEXT, pattern=PRINTABLE)]
 Token = Annotated[str, Meta(min_length=1, max_length=64, pattern=TOKEN)]
 Rid = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,16}\Z")]
 """RFC 8851 10 allows any length, RFC 8852 3.1 only what fits a header extension; senders use one to three."""
-ParameterName = Annotated[str, Meta(max_length=64, pattern=r"^[^\x00-\x20\x7f-\x9f;=]+\Z")]
+ParameterName = Annotated[str, Meta(max_length=64, pattern=r"^[^\x00-\x20\x7f-\x9f;=]*\Z")]
 MimeType = Annotated[str, Meta(pattern=r"^(?i:audio|video)/[A-Za-z0-9._+-]{1,40}\Z")]
 PayloadType = Annotated[int, Meta(ge=0, le=127)]
 ExtensionId = Annotated[int, Meta(ge=1, le=255)]

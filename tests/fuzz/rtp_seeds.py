@@ -1,4 +1,4 @@
-"""Writes the committed corpora of `fuzz_rtp.py`, `fuzz_rtcp.py` and `fuzz_payloads.py`.
+"""Writes the committed corpora of `fuzz_rtp.py`, `fuzz_rtcp.py`, `fuzz_red.py` and `fuzz_payloads.py`.
 
 Run: python -m tests.fuzz.rtp_seeds
 """
@@ -11,6 +11,7 @@ from tests.sfu.protocol.packets import packet_with
 from tests.sfu.protocol.payloads.descriptors import extended, mandatory
 from tests.sfu.protocol.payloads.test_dependency_descriptor import L1T3, L2T1
 from tests.sfu.protocol.payloads.test_vp9 import KEYFRAME
+from tests.sfu.protocol.red_payloads import red_payload
 
 ARRIVALS = [
     (number, None if number % 7 == 3 else number * 900 + number % 5 * 100_000) for number in range(60)
@@ -37,6 +38,14 @@ def rtp_seeds() -> Iterable[bytes]:
         packet = packet_with(values)
         yield packet
         yield b"\xb2" + packet[1:12] + bytes(8) + packet[12:] + b"\0\0\0\4"
+
+
+def red_seeds() -> Iterable[bytes]:
+    """Return packets with and without copies, padding and extensions."""
+    for payload in (b"", red_payload(b"frame"), red_payload(b"frame", b"older", b"old"), b"\xef\0\0\4"):
+        packet = packet_with([(6, b"\x85")], payload)
+        yield packet
+        yield b"\xb0" + packet[1:] + b"\0\0\3"
 
 
 def rtcp_seeds() -> Iterable[bytes]:
@@ -67,5 +76,6 @@ def payload_seeds() -> Iterable[bytes]:
 
 if __name__ == "__main__":
     write("rtp", rtp_seeds())
+    write("red", red_seeds())
     write("rtcp", rtcp_seeds())
     write("payloads", payload_seeds())

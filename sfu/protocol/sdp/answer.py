@@ -152,7 +152,8 @@ def _codec_lines(codecs: Sequence[RtpCodecParameters]) -> Iterator[str]:
 
 
 def _parameter(name: str, value: str | int) -> str:
-    return name if value == "" else f"{name}={value}"
+    """Redundant audio and such have values without a name (RFC 2198 5)."""
+    return f"{name}={value}" if name and value != "" else f"{name}{value}"
 
 
 def _feedback(feedback: RtcpFeedback) -> str:

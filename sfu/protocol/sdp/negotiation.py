@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from sfu.protocol import h264_profile, ortc
+from sfu.protocol import h264_profile, ortc, red
 from sfu.protocol.codec_matching import is_rtx, match_codecs
 from sfu.protocol.parameters import (
     RtcpFeedback,
@@ -53,7 +53,11 @@ def producer_parameters(
     }
     return RtpParameters(
         mid=section.mid,
-        codecs=(codec, *(replace(entry, rtcp_feedback=()) for entry in rtx[:1])),
+        codecs=(
+            codec,
+            *_carried(section, capabilities, codec),
+            *(replace(entry, rtcp_feedback=()) for entry in rtx[:1]),
+        ),
         header_extensions=tuple(
             RtpHeaderExtensionParameters(uri=extension.uri, id=extension.preferred_id)
             for extension in section.header_extensions
@@ -76,13 +80,29 @@ def _chosen(
         return prefer.index(name) if name in prefer else len(prefer)
 
     for codec in sorted(section.codecs, key=rank):
-        if is_rtx(codec):
+        if is_rtx(codec) or (red.is_red(codec) and not _carried(section, capabilities, codec)):
             continue
-        for capability in capabilities.codecs:
-            if match_codecs(codec, capability):
-                feedback = _common(codec.rtcp_feedback, capability.rtcp_feedback)
-                return replace(codec, rtcp_feedback=feedback)
+        known = _known(codec, capabilities)
+        if known is not None:
+            return known
     return None
+
+
+def _known(codec: RtpCodecParameters, capabilities: RtpCapabilities) -> RtpCodecParameters | None:
+    for capability in capabilities.codecs:
+        if match_codecs(codec, capability):
+            return replace(codec, rtcp_feedback=_common(codec.rtcp_feedback, capability.rtcp_feedback))
+    return None
+
+
+def _carried(
+    section: MediaSection, capabilities: RtpCapabilities, codec: RtpCodecParameters
+) -> list[RtpCodecParameters]:
+    """Return what redundant audio carries, which may come plain as well; nothing for other codecs."""
+    number = red.carried_payload_type(codec)
+    offered = [entry for entry in section.codecs if entry.payload_type == number]
+    known = [_known(entry, capabilities) for entry in offered if entry.mime_type.lower() == "audio/opus"]
+    return [entry for entry in known if entry is not None]
 
 
 def consumer_parameters(
@@ -106,6 +126,7 @@ def consumer_parameters(
         for source, rtx in _rtx_pair(section, consumable, codec, offered):
             codecs.append(replace(rtx, rtcp_feedback=()))
             payload_types[source.payload_type] = rtx.payload_type
+    codecs = red.without_stray_red(codecs)
     if not codecs:
         return None
     extensions = _sent_extensions(section, consumable)
@@ -117,7 +138,8 @@ def consumer_parameters(
         encodings=(ortc.consumer_encoding(consumable, ssrc, has_rtx=any(map(is_rtx, codecs))),),
         rtcp=replace(consumable.rtcp, reduced_size=section.has_reduced_size),
     )
-    return Consumption(parameters, payload_types)
+    sent = {codec.payload_type for codec in codecs}
+    return Consumption(parameters, {ours: theirs for ours, theirs in payload_types.items() if theirs in sent})
 
 
 def _offered(

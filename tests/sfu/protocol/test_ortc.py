@@ -23,8 +23,10 @@ from sfu.protocol.parameters import (
     RtxParameters,
     SctpStreamParameters,
 )
+from sfu.protocol.red import is_red
 
 SSRC = 500
+OPUS_SENT = RtpCodecParameters(mime_type="audio/opus", payload_type=111, clock_rate=48_000, channels=2)
 OPUS = RtpCodecCapability(kind="audio", mime_type="audio/opus", clock_rate=48_000, channels=2)
 VP8 = RtpCodecCapability(kind="video", mime_type="video/VP8", clock_rate=90_000)
 H264 = RtpCodecCapability(
@@ -318,6 +320,18 @@ def test_reverse_directions() -> None:
     assert Direction.INACTIVE.reverse is Direction.INACTIVE
 
 
+def test_redundant_audio_names_the_opus_of_its_router() -> None:
+    red = RtpCodecCapability(kind="audio", mime_type="audio/red", clock_rate=48_000, channels=2)
+    router = ortc.router_rtp_capabilities([red, replace(OPUS, preferred_payload_type=99)])
+    found = {codec.mime_type: codec for codec in router.codecs}
+    assert found["audio/red"].parameters == {"": "99/99"}
+    with pytest.raises(ortc.UnsupportedParameters, match="opus"):
+        ortc.router_rtp_capabilities([red])
+    default = ortc.router_rtp_capabilities(ortc.default_media_codecs())
+    numbers = [(codec.mime_type, codec.preferred_payload_type, codec.parameters) for codec in default.codecs]
+    assert numbers[1] == ("audio/red", 101, {"": "100/100"})
+
+
 @given(st.permutations(ortc.default_media_codecs()), st.integers(0, 0xFFFF_FFFF))
 def test_every_router_consumes_its_own(media: list[RtpCodecCapability], ssrc: int) -> None:
     router = ortc.router_rtp_capabilities(media)
@@ -331,7 +345,8 @@ def test_every_router_consumes_its_own(media: list[RtpCodecCapability], ssrc: in
             channels=codec.channels,
             parameters=codec.parameters,
         )
-        parameters = RtpParameters(codecs=(own,), encodings=(RtpEncodingParameters(ssrc=7),))
+        sent = (replace(own, parameters={"111/111": ""}), OPUS_SENT) if is_red(codec) else (own,)
+        parameters = RtpParameters(codecs=sent, encodings=(RtpEncodingParameters(ssrc=7),))
         mapping = ortc.producer_mapping(parameters, router, ssrc)
         produced = ortc.consumable_parameters(codec.kind, parameters, router, mapping)
         assert ortc.can_consume(produced, router)

@@ -147,6 +147,38 @@ def test_the_offers_numbers_are_kept() -> None:
     assert 6 not in numbers.values()
 
 
+def redundant_first(text: str, fmtp: str = "111/111") -> str:
+    """The offer of a browser whose page prefers redundant audio."""
+    return text.replace(" 111 63 ", " 63 111 ").replace("a=fmtp:63 111/111", f"a=fmtp:63 {fmtp}")
+
+
+def test_redundant_audio_is_taken_where_it_is_preferred() -> None:
+    text = sample("chromium_whip")
+    assert " 111 63 " in text and "a=fmtp:63 111/111" in text
+    plain = published(parse_offer(text))[0]
+    assert [codec.mime_type for codec in plain.parameters.codecs] == ["audio/opus"]
+
+    offer = parse_offer(redundant_first(text))
+    sections = published(offer)
+    numbers = [codec.payload_type for codec in sections[0].parameters.codecs]
+    assert numbers == [63, 111]
+    answered = written(offer, sections)
+    assert "UDP/TLS/RTP/SAVPF 63 111\r\n" in answered
+    assert "a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\n" in answered
+    mapping = ortc.producer_mapping(sections[0].parameters, ROUTER, 1)
+    consumable = ortc.consumable_parameters("audio", sections[0].parameters, ROUTER, mapping)
+    assert [(codec.mime_type, codec.payload_type) for codec in consumable.codecs] == [
+        ("audio/red", 101),
+        ("audio/opus", 100),
+    ]
+
+
+@pytest.mark.parametrize("fmtp", ["110/110", "63/63", "111/9", "x=1"])
+def test_redundant_audio_of_something_else_is_passed_over(fmtp: str) -> None:
+    [audio, *_] = published(parse_offer(redundant_first(sample("chromium_whip"), fmtp)))
+    assert [codec.payload_type for codec in audio.parameters.codecs] == [111]
+
+
 def test_simulcast_is_received() -> None:
     offer = parse_offer(sample("firefox_whip_simulcast"))
     text = written(offer, published(offer))
@@ -188,6 +220,47 @@ def test_every_viewer_is_answered(name: str) -> None:
     assert "a=msid:room video\r\n" in text
     assert "sprop-stereo=1" in text
     assert "goog-remb" not in text
+
+
+def redundant() -> RtpParameters:
+    """The consumable of a publisher of redundant audio."""
+    [audio, *_] = published(parse_offer(redundant_first(sample("chromium_whip"))))
+    mapping = ortc.producer_mapping(audio.parameters, ROUTER, 1)
+    return ortc.consumable_parameters("audio", audio.parameters, ROUTER, mapping)
+
+
+def test_a_viewer_that_knows_redundant_audio_gets_it() -> None:
+    offer = parse_offer(sample("chromium_whep"))
+    consumption = consumer_parameters(offer.sections[0], redundant(), SSRC)
+    assert consumption is not None
+    assert consumption.payload_types == {101: 63, 100: 111}
+    text = written(offer, watched(offer, redundant()))
+    assert "UDP/TLS/RTP/SAVPF 63 111\r\n" in text
+    assert "a=fmtp:63 111/111\r\n" in text
+
+
+@pytest.mark.parametrize("fmtp", ["110/110", "x=1"])
+def test_a_viewer_that_does_not_gets_plain_audio(fmtp: str) -> None:
+    text = sample("chromium_whep").replace("a=fmtp:63 111/111", f"a=fmtp:63 {fmtp}")
+    for offer in (parse_offer(text), parse_offer(sample("firefox_whep"))):
+        consumption = consumer_parameters(offer.sections[0], redundant(), SSRC)
+        assert consumption is not None
+        assert [codec.mime_type for codec in consumption.parameters.codecs] == ["audio/opus"]
+        assert list(consumption.payload_types) == [100]
+
+
+def test_a_viewer_of_plain_audio_gets_no_redundancy() -> None:
+    offer = parse_offer(sample("chromium_whep"))
+    [audio, *_] = watched(offer, OPUS)
+    assert [codec.mime_type for codec in audio.parameters.codecs] == ["audio/opus"]
+
+
+def test_values_without_names_are_written_as_they_are_read() -> None:
+    offer = parse_offer(sample("chromium_whep"))
+    [audio, *_] = watched(offer, redundant())
+    codecs = tuple(replace(codec, parameters={"": "111/111"}) for codec in audio.parameters.codecs[:1])
+    changed = replace(audio, parameters=replace(audio.parameters, codecs=codecs))
+    assert "a=fmtp:63 111/111\r\n" in written(offer, [changed])
 
 
 def test_a_viewers_numbers_are_mapped() -> None:
