@@ -44,13 +44,14 @@ def _apply(room: Room, event: NewEvent) -> None:
 def _message_deleted(room: Room, data: Data) -> None:
     message_id = UUID(data["messageId"])
     room.ring.forget(message_id)
+    room.pin_changes += 1
     if room.pinned is not None and room.pinned.id == message_id:
         room.pinned = None
 
 
 def _chat_cleared(room: Room, _: Data) -> None:
     room.ring.forget_messages()
-    room.pinned = None
+    _unpinned(room, _)
 
 
 def _settings_changed(room: Room, data: Data) -> None:
@@ -95,6 +96,7 @@ def _shadow_deleted(room: Room, data: Data) -> None:
 
 
 def _unpinned(room: Room, _: Data) -> None:
+    room.pin_changes += 1
     room.pinned = None
 
 

@@ -17,7 +17,6 @@ from uuid import UUID
 import structlog
 
 from chat.attendance import Attendance
-from chat.bodies import message_body
 from chat.connection import Connection
 from chat.effects import RELOADING, deliver
 from chat.errors import Refusal
@@ -114,6 +113,9 @@ class Hub:
         """The room, read from the database if nobody is in it yet. Raises Refusal, StorageError."""
         room = self._rooms.get(room_id)
         if room is not None:
+            if not room.visitors:
+                # Whoever asks is about to enter: it must not be forgotten at this moment.
+                room.empty_since = asyncio.get_running_loop().time()
             return room
         opening = self._opening.get(room_id)
         if opening is None:
@@ -145,7 +147,9 @@ class Hub:
         for logged in await ChatLog(self._database).since(room_id, floor, MAX_MISSED):
             if logged.offset <= state.position.offset:
                 deliver(room, logged, is_news=False)
+        # What the entries have changed is older than what the database says.
         room.settings = state.settings
+        room.pin(state.pinned)
         return room
 
     def drop(self, room_id: UUID) -> None:
@@ -283,12 +287,20 @@ class Hub:
 
     async def _reload(self, room: Room) -> None:
         """Read anew what events only point to: the pinned message and the blocked terms."""
-        state = await ChatRooms(self._database).state(room.id)
-        if state is None:
-            return
-        room.terms = await CompiledTerms.load(state.terms)
-        pinned = state.pinned
-        room.pinned = message_body(pinned.offset, pinned.as_new()) if pinned and pinned.offset else None
+        room.reloads += 1
+        number = room.reloads
+        while True:
+            changes = room.pin_changes
+            state = await ChatRooms(self._database).state(room.id)
+            if state is None:
+                return
+            terms = await CompiledTerms.load(state.terms)
+            if number != room.reloads:
+                # Another has begun, and what it reads is newer.
+                return
+            if changes == room.pin_changes:
+                room.terms = terms
+                return room.pin(state.pinned)
 
     async def _show_held(self, room: Room, message_id: UUID) -> None:
         """To moderators only, so the log does not tell what it says."""

@@ -18,6 +18,7 @@ from chat.ports import Visit
 from chat.presence import RoomPresence
 from chat.protocol.frames import MessageBody, Outgoing, ServerBody, SettingsBody
 from chat.ring import Ring
+from storage.repositories.chat_messages import StoredMessage
 from storage.repositories.chat_people import RoomPerson
 from storage.repositories.chat_rooms import ChatRoomState, ChatSettings
 
@@ -103,8 +104,7 @@ class Room:
         self.settings: ChatSettings = state.settings
         self.terms = terms
         self.pinned: MessageBody | None = None
-        if state.pinned is not None and state.pinned.offset is not None:
-            self.pinned = message_body(state.pinned.offset, state.pinned.as_new())
+        self.pin(state.pinned)
         self.arrivals: Final = Arrivals(state.position.offset)
         self.ring = Ring(state.position.offset)
         self.recent: Final = Recent()
@@ -116,6 +116,9 @@ class Room:
         self.empty_since: float | None = None
         self.people_changes = 0
         """Counts what may have changed about people: an answer of the database may be older than that."""
+        self.pin_changes = 0
+        """Counts what may have unpinned a message, for the same reason."""
+        self.reloads = 0
         self._people: OrderedDict[UUID, RoomPerson] = OrderedDict()
 
     @property
@@ -126,6 +129,12 @@ class Room:
     @property
     def settings_body(self) -> SettingsBody:
         return settings_body(self.settings)
+
+    def pin(self, message: StoredMessage | None) -> None:
+        """As the database has it."""
+        self.pinned = None
+        if message is not None and message.offset is not None:
+            self.pinned = message_body(message.offset, message.as_new())
 
     # Who is there
 

@@ -1,7 +1,7 @@
 """Entries reach a room once and in order, whichever way they come, and take effect when they do."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -149,6 +149,27 @@ async def test_an_opened_room_knows_what_was_said_before(world: World):
     assert len(room.ring.since(0) or ()) == 5
 
 
+async def test_an_opened_room_has_what_was_pinned_after_another_was_not_any_more(world: World):
+    moderation = Moderation(world.database, world.hub)
+    first, second = await world.stored(world.message("first"), world.message("second"))
+    assert isinstance(first.entry, NewMessage)
+    assert isinstance(second.entry, NewMessage)
+    await moderation.pin(world.owner, world.room_id, first.entry.id)
+    await moderation.pin(world.owner, world.room_id, None)
+    await moderation.pin(world.owner, world.room_id, second.entry.id)
+    room = await world.hub.open(world.room_id)
+    assert room.pinned is not None
+    assert room.pinned.id == second.entry.id
+
+
+async def test_a_room_is_not_forgotten_while_somebody_enters(world: World):
+    room = await world.hub.open(world.room_id)
+    room.empty_since = asyncio.get_running_loop().time() - 1000
+    assert await world.hub.open(world.room_id) is room
+    await world.hub.tick(asyncio.get_running_loop().time())
+    assert world.hub.find(room.id) is room
+
+
 async def test_an_empty_room_is_forgotten_after_a_while(world: World):
     room, connection, _ = await world.enter()
     now = asyncio.get_running_loop().time()
@@ -242,6 +263,62 @@ async def test_new_terms_are_read_when_they_are_heard_of(world: World):
     await Moderation(world.database, world.hub).replace_blocked_terms(world.owner, room.id, terms)
     await eventually(lambda: room.terms is not before)
     assert await room.terms.match("darn it") is not None
+
+
+async def test_terms_that_take_long_do_not_take_the_place_of_newer_ones(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    room, _, _ = await world.enter()
+    moderation, load = Moderation(world.database, world.hub), CompiledTerms.load
+    may_go_on, ended = asyncio.Event(), asyncio.Event()
+
+    async def load_slowly(terms: Sequence[BlockedTerm]) -> CompiledTerms:
+        compiled = await load(terms)
+        if [term.text for term in terms] == ["first"]:
+            await may_go_on.wait()
+            ended.set()
+        return compiled
+
+    monkeypatch.setattr(CompiledTerms, "load", load_slowly)
+    for word in ("first", "second"):
+        await moderation.replace_blocked_terms(
+            world.owner, room.id, [BlockedTerm(word, False, TermAction.REFUSE)]
+        )
+    await eventually(lambda: room.terms.match_now("second") is not None)
+    may_go_on.set()
+    await ended.wait()
+    assert room.terms.match_now("second") is not None
+
+
+@pytest.mark.parametrize("is_cleared", [False, True])
+async def test_a_message_that_went_while_it_was_read_is_not_pinned(
+    world: World, monkeypatch: pytest.MonkeyPatch, is_cleared: bool
+):
+    room, _, _ = await world.enter()
+    moderation, read = Moderation(world.database, world.hub), ChatRooms.state
+    [logged] = await world.stored(world.message("bad"))
+    world.hub.logged([logged])
+    assert isinstance(logged.entry, NewMessage)
+    message_id, has_read = logged.entry.id, asyncio.Event()
+
+    async def read_and_lose_it(rooms: ChatRooms, room_id: UUID) -> Any:
+        state = await read(rooms, room_id)
+        if not has_read.is_set():
+            has_read.set()
+            if is_cleared:
+                await moderation.clear(world.owner, room.id)
+            else:
+                await moderation.delete_message(world.owner, room.id, message_id)
+        else:
+            is_over.set()
+        return state
+
+    is_over = asyncio.Event()
+    monkeypatch.setattr(ChatRooms, "state", read_and_lose_it)
+    await moderation.pin(world.owner, room.id, message_id)
+    async with asyncio.timeout(10):
+        await is_over.wait()
+    assert room.pinned is None
 
 
 async def test_what_another_version_wrote_is_passed_on_without_effect(world: World):
