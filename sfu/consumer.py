@@ -153,7 +153,7 @@ class Consumer:
         current = self.selection.current
         if current == NONE:
             return None
-        stream = self.producer.streams[min(current, len(self.producer.streams) - 1)]
+        stream = self.producer.streams[self._stream_of(current)]
         highest = max(temporal for _, temporal in stream.layers())
         return Layers(current, min(self.selection.current_temporal, highest))
 
@@ -190,8 +190,12 @@ class Consumer:
         """Ask the producer for a keyframe of what is sent, or waited for."""
         if self.kind == "video" and self.is_active and not self.producer.renew(self):
             wanted = self.selection.wanted_keyframe
-            stream = wanted if wanted != NONE else self.selection.current
-            self.producer.request_keyframe(stream if stream != NONE else None)
+            layer = wanted if wanted != NONE else self.selection.current
+            self.producer.request_keyframe(self._stream_of(layer) if layer != NONE else None)
+
+    def _stream_of(self, layer: int) -> int:
+        """Return the stream that a spatial layer is in: of a scalable producer all are in one."""
+        return min(layer, len(self.producer.streams) - 1)
 
     def close(self) -> None:
         """End it; does nothing a second time."""

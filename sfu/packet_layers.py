@@ -7,11 +7,20 @@ from typing import Final
 
 from sfu.protocol.errors import MalformedPacket
 from sfu.protocol.payloads import vp8, vp9
-from sfu.protocol.payloads.dependency_descriptor import SWITCH, DependencyState
+from sfu.protocol.payloads.dependency_descriptor import (
+    MAX_TEMPLATES,
+    SWITCH,
+    DependencyDescriptor,
+    DependencyState,
+    DependencyStructure,
+)
 from sfu.protocol.payloads.keyframes import keyframe_test
-from sfu.protocol.simulcast import LayerPacket
+from sfu.protocol.simulcast import MAX_TEMPORAL, NONE, LayerPacket
 
 Payload = bytes | memoryview
+
+MAX_KEPT_INDICATIONS: Final = MAX_TEMPLATES
+"""Frames may have their own instead of their template's; few do."""
 
 
 class StreamPacket(LayerPacket):
@@ -47,7 +56,7 @@ def _read_vp9(packet: StreamPacket, payload: Payload) -> None:
     packet.start_of_frame = found.start_of_frame
     packet.end_of_frame = found.end_of_frame
     packet.temporal = found.temporal_layer
-    packet.layer_sync = found.switching_point
+    packet.switch_up = MAX_TEMPORAL if found.switching_point else NONE
     packet.spatial = found.spatial_layer
     packet.unused_above = found.unused_above
 
@@ -67,7 +76,7 @@ _READERS: Final[dict[str, Reader]] = {"video/vp8": _read_vp8, "video/vp9": _read
 class LayerReader:
     """Reads the layers of one stream's packets: by the dependency descriptor where there is one."""
 
-    __slots__ = ("_dependencies", "_descriptor_id", "_read")
+    __slots__ = ("_dependencies", "_descriptor_id", "_read", "_structure", "_switches")
 
     def __init__(self, mime_type: str, descriptor_id: int) -> None:
         """`descriptor_id` is the header extension's, 0 if the peer does not send it."""
@@ -75,6 +84,8 @@ class LayerReader:
         self._read = _READERS.get(name) or _reader_of_keyframes(name)
         self._descriptor_id = descriptor_id
         self._dependencies = DependencyState()
+        self._structure: DependencyStructure | None = None
+        self._switches: dict[tuple[int, ...], int] = {}
 
     def read(self, packet: StreamPacket, data: bytes, places: dict[int, tuple[int, int]]) -> None:
         """Fill in what `packet.payload`, or the descriptor in the whole packet `data`, says; never raises.
@@ -99,6 +110,20 @@ class LayerReader:
         packet.spatial = found.spatial_layer
         packet.temporal = found.temporal_layer
         packet.layer_sync = SWITCH in found.indications
+        packet.switch_up = self._switch_up(found)
+
+    def _switch_up(self, found: DependencyDescriptor) -> int:
+        """Return the highest temporal layer of the decode targets that can be entered with a frame."""
+        if found.structure is not self._structure:
+            self._structure, self._switches = found.structure, {}
+        known = self._switches.get(found.indications)
+        if known is None:
+            structure = found.structure
+            entered = [target for target in range(structure.target_count) if found.is_switching_point(target)]
+            known = max((structure.target_layers(target)[1] for target in entered), default=NONE)
+            if len(self._switches) < MAX_KEPT_INDICATIONS:
+                self._switches[found.indications] = known
+        return known
 
     def restart(self) -> None:
         """Forget the templates: the stream begins anew."""

@@ -11,7 +11,7 @@ from sfu.protocol.payloads.consumer_pictures import ConsumerPictures
 from sfu.protocol.reception import SenderClock
 from sfu.protocol.rtp import RtpHeader
 from sfu.protocol.sequence import SequenceRewriter
-from sfu.protocol.simulcast import NONE
+from sfu.protocol.simulcast import NONE, higher_temporal
 from sfu.selection import first_sequence_number
 
 _MODULUS = 0xFFFF_FFFF
@@ -84,8 +84,8 @@ class SvcSelection:
             self.current = min(before, self.target)
         if self.current_temporal > self.target_temporal:
             self.current_temporal = self.target_temporal
-        elif detail.layer_sync and self.current_temporal < detail.temporal <= self.target_temporal:
-            self.current_temporal = detail.temporal
+        else:
+            self.current_temporal = higher_temporal(detail, self.current_temporal, self.target_temporal)
         if self.current != before:
             self._on_switch()
 

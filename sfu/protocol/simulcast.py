@@ -36,6 +36,7 @@ class LayerPacket:
         "sequence_number",
         "source",
         "start_of_frame",
+        "switch_up",
         "temporal",
         "timestamp",
     )
@@ -51,8 +52,11 @@ class LayerPacket:
         start_of_frame: bool = True,
         temporal: int = 0,
         layer_sync: bool = False,
+        switch_up: int = NONE,
     ) -> None:
-        """`keyframe` is set on the first packet of a keyframe only; `layer_sync` is VP8's Y bit.
+        """`keyframe` is set on the first packet of a keyframe only; `layer_sync` is VP8's Y bit: who gets the
+        lowest temporal layer can begin with this picture's. Who gets this picture can get all temporal layers
+        up to `switch_up` that come after it.
 
         `source` is where the layer's PacketRing keeps the packet.
         """
@@ -64,6 +68,7 @@ class LayerPacket:
         self.start_of_frame = start_of_frame
         self.temporal = temporal
         self.layer_sync = layer_sync
+        self.switch_up = switch_up
 
 
 class SimulcastForwarder:
@@ -149,7 +154,7 @@ class SimulcastForwarder:
                 return DROPPED
             self._switch(packet, now)
         temporal = packet.temporal
-        if (temporal > self.current_temporal or self.current_temporal > self.target_temporal) and (
+        if (temporal > self.current_temporal or self.current_temporal != self.target_temporal) and (
             not self._passes(packet, temporal)
         ):
             self._rewriter.drop(packet.sequence_number)
@@ -183,8 +188,8 @@ class SimulcastForwarder:
         if packet.start_of_frame:
             if self.current_temporal > self.target_temporal:
                 self.current_temporal = self.target_temporal
-            elif packet.layer_sync and self.current_temporal < temporal <= self.target_temporal:
-                self.current_temporal = temporal
+            else:
+                self.current_temporal = higher_temporal(packet, self.current_temporal, self.target_temporal)
         return temporal <= self.current_temporal
 
     def _switch(self, packet: LayerPacket, now: float) -> None:
@@ -238,6 +243,15 @@ class SimulcastForwarder:
         if _signed(timestamp - self._last_timestamp) > 0:
             self._last_timestamp = timestamp
             self._last_at = now
+
+
+def higher_temporal(packet: LayerPacket, current: int, target: int) -> int:
+    """Return the temporal layer that a consumer of `current` can have from the picture of `packet` on."""
+    if current < packet.temporal <= target and packet.layer_sync:
+        return packet.temporal
+    if packet.temporal <= current < packet.switch_up:
+        return max(current, min(target, packet.switch_up))
+    return current
 
 
 def _signed(distance: int) -> int:

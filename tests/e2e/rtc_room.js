@@ -71,6 +71,7 @@ async function figures(room) {
           kind: consumer.kind,
           framesDecoded: entry.framesDecoded ?? 0,
           frameWidth: entry.frameWidth ?? 0,
+          frameHeight: entry.frameHeight ?? 0,
           packetsReceived: entry.packetsReceived,
           packetsLost: entry.packetsLost,
           audioEnergy: entry.totalAudioEnergy ?? 0,
@@ -81,7 +82,21 @@ async function figures(room) {
   return found;
 }
 
-window.join = async (roomId, token, { simulcast = false, sends = true, port = null } = {}) => {
+// Publishes one stream with layers inside; room.camera tells by outbound() what the browser makes of it.
+async function sendScalable(room, { mimeType, scalabilityMode, width, height, frameRate, maxBitrate }) {
+  const video = { width, height, frameRate };
+  const [track] = (await navigator.mediaDevices.getUserMedia({ video })).getVideoTracks();
+  room.camera = await room.sending.produce({
+    track,
+    codec: room.device.rtpCapabilities.codecs.find((codec) => codec.mimeType === mimeType),
+    encodings: [{ scalabilityMode, maxBitrate }],
+    codecOptions: { videoGoogleStartBitrate: maxBitrate / 1000 },
+  });
+  room.outbound = async () =>
+    [...(await room.camera.getStats()).values()].find(({ type }) => type === 'outbound-rtp');
+}
+
+window.join = async (roomId, token, { simulcast = false, sends = true, scalable = null, port = null } = {}) => {
   await connect();
   const room = await enter(port === null ? request : through(port), roomId, token);
   room.consumers = new Map();
@@ -104,7 +119,9 @@ window.join = async (roomId, token, { simulcast = false, sends = true, port = nu
     if (method === 'newDataProducer') listen(room, data.dataProducer.dataProducerId);
   };
   for (const { producerId } of room.joined.producers) await show(room, producerId);
-  if (sends) {
+  if (scalable !== null) {
+    await sendScalable(room, scalable);
+  } else if (sends) {
     const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: { width: 640, height: 480 } });
     const encodings = simulcast
       ? [

@@ -306,38 +306,6 @@ async def test_simulcast_by_rid_is_told_apart_by_header_extensions() -> None:
     assert len(viewer.of_ssrc(consumer.ssrc)) >= 2
 
 
-def _vp9(picture: int, spatial: int, *, keyframe: bool, end: bool) -> bytes:
-    """Return a VP9 payload of one packet per layer's frame: picture id, layers, TL0PICIDX."""
-    inter_picture = 0 if keyframe else 0x40
-    flags = 0x80 | inter_picture | 0x20 | 0x08 | 0x04
-    return (
-        bytes((flags, 0x80 | picture >> 8, picture & 0xFF, spatial << 1 | (spatial > 0), picture & 0xFF))
-        + b"9"
-    )
-
-
-async def test_spatial_layers_within_a_stream_are_left_out_without_gaps() -> None:
-    world = World()
-    sender, viewer = await world.connected(), await world.connected("192.0.2.2")
-    one = RtpEncodingParameters(ssrc=1000, scalability_mode="L3T1")
-    producer = sender.transport.produce("video", video(one, mime_type="video/VP9"))
-    assert producer.type == "svc"
-    consumer = viewer.transport.consume(
-        producer.id, world.router.rtp_capabilities, paused=False, preferred_layers=Layers(1)
-    )
-    consumer.set_target(1, None)
-    for picture in range(4):
-        for spatial in range(3):
-            payload = _vp9(picture, spatial, keyframe=picture == 0, end=spatial == 2)
-            number = 3 * picture + spatial
-            sender.send_rtp(packet(number, payload=payload, timestamp=3000 * picture, marker=spatial == 2))
-    found = [rtp.parse(data) for data in viewer.of_ssrc(consumer.ssrc)]
-    assert len(found) == 8
-    assert [header.marker for header in found] == [False, True] * 4
-    first = found[0].sequence_number
-    assert [header.sequence_number for header in found] == [first + index for index in range(8)]
-
-
 @pytest.mark.parametrize("count", [1, 2])
 async def test_a_stream_without_layers_asks_for_no_feedback(count: int) -> None:
     world = World()

@@ -1,7 +1,8 @@
 """Picture numbers per consumer: they run on over layer switches, and close up over dropped pictures.
 
 Decoders take a missing PictureID for a lost picture and wait for it, so what a consumer is not sent must not
-leave a gap (RFC 7741 4.2, RFC 9628 4.2).
+leave a gap (RFC 7741 4.2, RFC 9628 4.2). Where pictures name those they refer to by the difference of their
+PictureIDs (VP9's flexible mode), the differences have to stay, and so do the gaps.
 """
 
 from __future__ import annotations
@@ -16,6 +17,11 @@ _TWO_OCTETS = struct.Struct("!H")
 
 class PictureNumbers(Protocol):
     """The part of a payload descriptor that numbers pictures; -1 and 0 say that a field is absent."""
+
+    @property
+    def flexible(self) -> bool:
+        """Whether references are differences of PictureIDs."""
+        ...
 
     picture_id: int
     picture_id_offset: int
@@ -51,6 +57,8 @@ class PictureNumberRewriter:
 
     def drop(self, descriptor: PictureNumbers) -> None:
         """Close the gap of a picture that is kept from the consumer; call it for each of its packets."""
+        if descriptor.flexible:
+            return
         if self._pictures is not None and descriptor.picture_id_size == self._size:
             self._pictures.drop(descriptor.picture_id)
 

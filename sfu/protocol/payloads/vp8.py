@@ -11,6 +11,8 @@ Buffer = bytes | bytearray | memoryview
 class Vp8Descriptor:
     """What the descriptor says; offsets are into the payload, -1 where a field is absent."""
 
+    flexible = False
+
     __slots__ = (
         "keyframe",
         "layer_sync",

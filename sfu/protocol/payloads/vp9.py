@@ -15,6 +15,7 @@ class Vp9Descriptor:
 
     __slots__ = (
         "end_of_frame",
+        "flexible",
         "inter_layer",
         "inter_picture",
         "keyframe",
@@ -35,6 +36,8 @@ class Vp9Descriptor:
 
     end_of_frame: bool
     """The last packet of this spatial layer's frame; the picture may go on with the next layer."""
+    flexible: bool
+    """References are told as differences of PictureIDs."""
     inter_layer: bool
     """Predicted from the spatial layer below in the same picture."""
     inter_picture: bool
@@ -91,6 +94,7 @@ def _parse(payload: Buffer) -> Vp9Descriptor:
     found.switching_point = found.inter_layer = False
     found.resolutions = ()
     found.inter_picture = bool(flags & 0x40)
+    found.flexible = bool(flags & 0x10)
     found.start_of_frame = bool(flags & 0x08)
     found.end_of_frame = bool(flags & 0x04)
     found.unused_above = bool(flags & 0x01)
@@ -98,7 +102,7 @@ def _parse(payload: Buffer) -> Vp9Descriptor:
     if flags & 0x80:
         offset = _read_picture_id(payload, offset, found)
     if flags & 0x20:
-        offset = _read_layers(payload, offset, bool(flags & 0x10), found)
+        offset = _read_layers(payload, offset, found)
     if flags & 0x50 == 0x50:
         offset = _skip_references(payload, offset)
     if flags & 0x02:
@@ -127,14 +131,14 @@ def _read_picture_id(payload: Buffer, offset: int, found: Vp9Descriptor) -> int:
     return offset + found.picture_id_size
 
 
-def _read_layers(payload: Buffer, offset: int, flexible: bool, found: Vp9Descriptor) -> int:
+def _read_layers(payload: Buffer, offset: int, found: Vp9Descriptor) -> int:
     """TL0PICIDX is present only where the mode is not flexible."""
     octet = payload[offset]
     found.temporal_layer = octet >> 5
     found.switching_point = bool(octet & 0x10)
     found.spatial_layer = octet >> 1 & 0x07
     found.inter_layer = bool(octet & 0x01)
-    if flexible:
+    if found.flexible:
         return offset + 1
     found.tl0picidx_offset = offset + 1
     found.tl0picidx = payload[offset + 1]

@@ -41,7 +41,9 @@ class Producer:
     def time(self) -> float:
         return self.frames * FRAME
 
-    def frame(self, keyframes: set[int], temporal: int = 0, layer_sync: bool = False) -> list[LayerPacket]:
+    def frame(
+        self, keyframes: set[int], temporal: int = 0, layer_sync: bool = False, switch_up: int = NONE
+    ) -> list[LayerPacket]:
         packets = []
         for layer in range(3):
             for part in range(3):
@@ -49,6 +51,7 @@ class Producer:
                 packet.keyframe = layer in keyframes and not part
                 packet.start_of_frame = not part
                 packet.temporal, packet.layer_sync = temporal, layer_sync
+                packet.switch_up = switch_up
                 self.numbers[layer] += 1
                 packets.append(packet)
         self.frames += 1
@@ -206,6 +209,20 @@ def test_temporal_layers_go_down_at_once_and_up_where_the_stream_allows() -> Non
     assert _layers_sent(forwarder, producer.frame(set(), temporal=1, layer_sync=True)) == {0}
     assert _layers_sent(forwarder, producer.frame(set(), temporal=1)) == {0}
     assert _layers_sent(forwarder, producer.frame(set(), temporal=2)) == set()
+
+
+def test_temporal_layers_go_up_after_a_picture_that_later_ones_do_not_look_behind() -> None:
+    forwarder, producer = _forwarder(), Producer()
+    forwarder.set_target(0, 0)
+    _layers_sent(forwarder, producer.frame({0}, switch_up=2))
+    forwarder.set_target(0, 2)
+    assert _layers_sent(forwarder, producer.frame(set(), temporal=2, switch_up=2)) == set(), "it misses one"
+    assert _layers_sent(forwarder, producer.frame(set(), temporal=0)) == {0}
+    assert _layers_sent(forwarder, producer.frame(set(), temporal=1, switch_up=2)) == set()
+    assert _layers_sent(forwarder, producer.frame(set(), temporal=0, switch_up=1)) == {0}
+    assert _layers_sent(forwarder, producer.frame(set(), temporal=2, switch_up=2)) == set()
+    assert _layers_sent(forwarder, producer.frame(set(), temporal=1, switch_up=2)) == {0}
+    assert _layers_sent(forwarder, producer.frame(set(), temporal=2)) == {0}
 
 
 def test_a_frame_is_sent_whole_or_not_at_all() -> None:

@@ -58,6 +58,14 @@ def test_vp9_in_flexible_mode_has_short_numbers_and_no_index() -> None:
     assert _send(pictures, b"\xb8\x7f\x00\x00")[0] == b"\xb8\x06\x00\x00"
 
 
+def test_vp9_in_flexible_mode_keeps_the_differences_of_its_numbers() -> None:
+    """The picture after the dropped one refers two numbers back, to the one before it."""
+    pictures = _pictures("video/vp9")
+    assert _send(pictures, b"\xbc\x05\x00\x00")[0] == b"\xbc\x05\x00\x00"
+    pictures.drop(b"\xfc\x06\x40\x02\x00")
+    assert _send(pictures, b"\xfc\x07\x20\x04\x00")[0] == b"\xfc\x07\x20\x04\x00"
+
+
 @pytest.mark.parametrize("payload", [b"", b"\x90\x80"])
 def test_a_malformed_payload_stays_as_it_is(payload: bytes) -> None:
     pictures = _pictures("video/VP8")
