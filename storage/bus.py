@@ -48,7 +48,7 @@ class RoomOwnerChanged:
 
 @dataclass(frozen=True, slots=True)
 class UserChanged:
-    """A user's state or role is another one, or all of the user's sessions were revoked."""
+    """A user's state, role or displayed name is another one, or sessions of the user were revoked."""
 
     user_id: str
 

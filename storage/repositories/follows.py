@@ -42,10 +42,17 @@ class Follows:
         self._database = database
 
     async def add(self, follower_id: UUID, user_id: UUID) -> bool:
-        """Whether that is new. Raises InvalidValue for somebody who is not there, or for oneself."""
+        """Whether that is new. Raises InvalidValue for somebody who is not there, or for oneself.
+
+        Every node is told, as a trigger does of those who leave: who follows may see and write more.
+        """
         added = await self._database.fetch_value(
-            """INSERT INTO follows (follower_id, user_id) VALUES ($1, $2)
-               ON CONFLICT DO NOTHING RETURNING true""",
+            """WITH added AS (
+                   INSERT INTO follows (follower_id, user_id) VALUES ($1, $2)
+                   ON CONFLICT DO NOTHING RETURNING *)
+               SELECT pg_notify('mediaserver', json_build_object(
+                          'kind', 'relation', 'user_id', follower_id, 'owner_id', user_id)::text) IS NOT NULL
+               FROM added""",
             follower_id,
             user_id,
         )

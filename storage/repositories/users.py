@@ -165,12 +165,16 @@ class Users:
     ) -> bool:
         """None leaves a value as it is. False for nobody's id, and where the profile's version is another.
 
-        Raises InvalidValue.
+        Every node is told of a name, which chats remember. Raises InvalidValue.
         """
-        changed: int | None = await self._database.fetch_value(
-            """UPDATE users SET display_name = coalesce($2, display_name), bio = coalesce($3, bio),
-                   profile_version = profile_version + 1, updated_at = now()
-               WHERE id = $1 AND ($4::integer IS NULL OR profile_version = $4) RETURNING profile_version""",
+        changed = await self._database.fetch_value(
+            """WITH changed AS (
+                   UPDATE users SET display_name = coalesce($2, display_name), bio = coalesce($3, bio),
+                       profile_version = profile_version + 1, updated_at = now()
+                   WHERE id = $1 AND ($4::integer IS NULL OR profile_version = $4) RETURNING id)
+               SELECT CASE WHEN $2 IS NOT NULL THEN pg_notify('mediaserver', json_build_object(
+                          'kind', 'user', 'user_id', id)::text) IS NOT NULL ELSE true END
+               FROM changed""",
             user_id,
             display_name,
             bio,

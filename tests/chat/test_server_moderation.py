@@ -287,6 +287,21 @@ async def test_who_deletes_under_a_shadow_ban_sees_it_done_and_nobody_else(live:
         chat.faults.clear()
 
 
+async def test_a_new_name_stands_beside_what_is_said_from_then_on(live: Live) -> None:
+    ben, room = await live.newcomer(), await live.room()
+    async with live.chat(ben) as chat:
+        await chat.join(room)
+        await chat.say(room, unique())
+        await ben.get("PATCH", "/users/me", {"displayName": "Ben the baker"})
+
+        async def is_new() -> bool:
+            said = await chat.say(room, unique())
+            shown = await chat.heard("new-message", id=said["messageId"])
+            return bool(shown["displayName"] == "Ben the baker")
+
+        await comes_true(is_new)
+
+
 async def test_what_somebody_said_goes_with_the_account(live: Live) -> None:
     room, leaving = await live.room(), await live.newcomer()
     async with live.inside("mia", room) as mia:

@@ -172,6 +172,20 @@ async def test_shadow_bans_and_terms_reach_the_other_node(nodes: Nodes) -> None:
         other.faults.clear()  # what only they see has no place in the order
 
 
+async def test_who_follows_on_one_node_may_write_on_the_other(nodes: Nodes) -> None:
+    ana, ben, room = await nodes.a.person("ana"), await nodes.a.newcomer(), await nodes.a.room()
+    await ana.get("PUT", f"/rooms/{room}/chat-settings", {"followersOnlySec": 0})
+    async with nodes.b.chat(ben) as chat:
+        await chat.join(room)
+        assert await chat.refused("chat-message", roomId=room, message=unique()) == "followers_only"
+        await ben.get("POST", f"/users/{ana.id}/follow")
+
+        async def may_write() -> bool:
+            return (await chat.ask("chat-message", roomId=room, message=unique()))["t"] == "ack"
+
+        await comes_true(may_write)
+
+
 async def test_held_messages_are_decided_on_another_node(nodes: Nodes) -> None:
     ana = await nodes.a.person("ana")
     async with nodes.room_with(1, 1) as (room, [one], [other]):

@@ -126,24 +126,24 @@ async def test_a_block_is_listed_until_it_is_lifted(database: Database) -> None:
         await blocks.add(alice, alice)
 
 
-async def test_every_node_hears_of_who_left_was_blocked_or_changed(database: Database) -> None:
+async def test_every_node_hears_of_who_came_left_was_blocked_or_changed(database: Database) -> None:
     alice, bob = await add(database, "alice"), await add(database, "bob")
     heard: list[dict[str, object]] = []
     async with database.dedicated_connection() as connection:
         await connection.add_listener("mediaserver", lambda *told: heard.append(json.loads(told[3])))
         await Follows(database).add(alice, bob)
         await Follows(database).remove(alice, bob)
-        await eventually(lambda: len(heard) == 1)
+        await eventually(lambda: len(heard) == 2)
         await Blocks(database).add(bob, alice)
         await Users(database).set_state(alice, UserState.SUSPENDED)
         await Users(database).set_state(alice, UserState.SUSPENDED)
-        await eventually(lambda: len(heard) == 3)
+        await eventually(lambda: len(heard) == 4)
         await Users(database).change_profile(alice, "Alice", None)
         await Users(database).set_state(alice, UserState.ACTIVE)
-        await eventually(lambda: len(heard) == 4)
-    left = {"kind": "relation", "user_id": str(alice), "owner_id": str(bob)}
+        await eventually(lambda: len(heard) == 6)
+    relation = {"kind": "relation", "user_id": str(alice), "owner_id": str(bob)}
     changed = {"kind": "user", "user_id": str(alice)}
-    assert heard == [left, left, changed, changed]
+    assert heard == [relation, relation, relation, changed, changed, changed]
 
 
 async def test_followers_of_a_deleted_account_go_in_batches(

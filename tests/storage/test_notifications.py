@@ -21,6 +21,7 @@ from storage.bus import (
 from storage.database import Database
 from storage.notifications import Notifications, parse_notification
 from storage.repositories import Role, Rooms, StreamKeys, Users, UserState, Visibility
+from storage.repositories.follows import Follows
 from tests.helpers.waiting import eventually
 
 
@@ -93,6 +94,32 @@ async def test_what_nobody_understands_is_passed_over(database: Database, events
     await database.execute('SELECT pg_notify(\'mediaserver\', \'{"kind": "stream_key", "room_id": "r"}\')')
     await eventually(lambda: StreamKeyRotated("r") in events)
     assert events == [ChangesMissed(), StreamKeyRotated("r")]
+
+
+@pytest.mark.usefixtures("notifications")
+async def test_who_may_see_more_of_whom_is_told_once(database: Database, bus: Bus) -> None:
+    told: list[RoomRelationChanged] = []
+    bus.subscribe(RoomRelationChanged, told.append)
+    users, follows = Users(database), Follows(database)
+    ids = [(await users.add(name, f"{name}@example.com", "hash")).id for name in ("alice", "bob", "carol")]
+    assert [await follows.add(ids[0], ids[1]) for _ in range(2)] == [True, False]
+    assert await follows.add(ids[0], ids[2])
+    expected = [RoomRelationChanged(str(ids[0]), str(other)) for other in ids[1:]]
+    await eventually(lambda: expected[-1] in told)
+    assert told == expected
+
+
+@pytest.mark.usefixtures("notifications")
+async def test_a_new_name_is_told_and_a_new_text_is_not(database: Database, bus: Bus) -> None:
+    told: list[UserChanged] = []
+    bus.subscribe(UserChanged, told.append)
+    users = Users(database)
+    alice, bob = [(await users.add(name, f"{name}@example.com", "hash")).id for name in ("alice", "bob")]
+    assert await users.change_profile(alice, None, "I bake.")
+    assert not await users.change_profile(alice, "Alice", None, version=7)
+    assert await users.change_profile(bob, "Bob the baker", None)
+    await eventually(lambda: UserChanged(str(bob)) in told)
+    assert told == [UserChanged(str(bob))]
 
 
 @pytest.mark.usefixtures("notifications")
