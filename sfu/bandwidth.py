@@ -11,6 +11,7 @@ from sfu.pacing import Piece, Waiting
 from sfu.protocol import rtcp
 from sfu.protocol.congestion.allocation import NOTHING, Allocator, Demand, wanted_bitrate
 from sfu.protocol.congestion.controller import CongestionController
+from sfu.protocol.congestion.ledger import MAX_SIZE
 from sfu.protocol.simulcast import NONE
 from sfu.sending_path import SendingPath
 
@@ -32,9 +33,10 @@ class _PaddingLedger:
     def __init__(self, controller: CongestionController[Waiting]) -> None:
         self._controller = controller
 
-    def record_batch(self, sizes: list[int], now: int) -> int:
+    def record_batch(self, entries: list[int]) -> int:
         """Note one packet of padding."""
-        return self._controller.record_padding(sum(sizes), now)
+        (entry,) = entries
+        return self._controller.record_padding(entry & MAX_SIZE, entry >> 16)
 
 
 class Bandwidth:

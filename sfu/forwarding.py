@@ -10,20 +10,29 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol
 
 from pylibsrtp._binding import ffi  # type: ignore[import-not-found]
 
-from sfu.header_extensions import MAX_BATCH, MAX_LAID_OUT_SIZE, Batch, ExtensionPlan, Layout
+from sfu.header_extensions import (
+    MAX_BATCH,
+    MAX_LAID_OUT_SIZE,
+    Batch,
+    ExtensionPlan,
+    Layout,
+    Place,
+    abs_send_time,
+)
 from sfu.protocol import rtp
+from sfu.protocol.congestion.ledger import sent_entries
 from sfu.sending_path import SendingPath
 from sfu.srtp import MAX_TRAILER_SIZE, SrtpSession, srtp_protect
 
 BUFFER_SIZE: Final = MAX_BATCH * MAX_LAID_OUT_SIZE + MAX_TRAILER_SIZE
 
-_FIXED = struct.Struct("!BHLL")
+_pack_fixed = struct.Struct("!BHLL").pack_into
 """A header from its second byte on: the first is the same for every consumer."""
-_TWO_OCTETS = struct.Struct("!H")
+_pack_number = struct.Struct("!H").pack_into
 
 
 class PayloadRewriter(Protocol):
@@ -141,26 +150,51 @@ class Forwarder:
         self, batch: Batch, indices: range, consumers: Iterator[ConsumerState], now: float, sent: list[int]
     ) -> None:
         """Forward to those left, and count in `sent` what left, also if it raises."""
-        time = _abs_send_time(now)
         layouts: dict[tuple[ExtensionPlan, int], Layout] = {}
+        layout: Layout | None = None
+        plan, profile = None, None
         for consumer in consumers:
             srtp = consumer.path.srtp
             if srtp is None:
                 continue
-            key = (consumer.plan, srtp.profile.tag_size)
-            layout = layouts.get(key)
-            if layout is None:
-                layout = layouts[key] = Layout(batch, indices, *key, self._pointer, time)
-            numbers = [consumer.rewrite(detail) for detail in layout.details]
+            if layout is None or consumer.plan is not plan or srtp.profile is not profile:
+                # nearly always, the one before had the same
+                plan, profile = consumer.plan, srtp.profile
+                layout = layouts.get((plan, profile.tag_size))
+                if layout is None:
+                    layout = self._lay_out(batch, indices, plan, profile.tag_size, now)
+                    layouts[plan, profile.tag_size] = layout
+            numbers: list[Any] = list(map(consumer.rewrite, layout.details))
             if None in numbers or -1 in numbers:
-                chosen = [
-                    (index, number) for index, number in zip(indices, numbers, strict=True) if _leaves(number)
-                ]
-                if not chosen:
-                    continue
-                layout = Layout(batch, [index for index, _ in chosen], *key, self._pointer, time)
-                numbers = [number for _, number in chosen]
-            sent[0] += self._send(consumer, srtp, layout, cast("list[int]", numbers), now)
+                sent[0] += self._send_some(consumer, srtp, batch, indices, numbers, now)
+            else:
+                sent[0] += self._send(consumer, srtp, layout, numbers, now)
+
+    def _lay_out(
+        self, batch: Batch, indices: Sequence[int], plan: ExtensionPlan, tag: int, now: float
+    ) -> Layout:
+        return Layout(batch, indices, plan, tag, self._view, self._pointer, now)
+
+    def _send_some(
+        self,
+        consumer: ConsumerState,
+        srtp: SrtpSession,
+        batch: Batch,
+        indices: range,
+        numbers: Sequence[int | None],
+        now: float,
+    ) -> int:
+        """Send what `numbers` leaves in."""
+        chosen = [
+            (index, number)
+            for index, number in zip(indices, numbers, strict=True)
+            if number is not None and number != -1
+        ]
+        if not chosen:
+            return 0
+        left = [index for index, _ in chosen]
+        layout = self._lay_out(batch, left, consumer.plan, srtp.profile.tag_size, now)
+        return self._send(consumer, srtp, layout, [number for _, number in chosen], now)
 
     def send_packet(self, path: SendingPath, plan: ExtensionPlan, packet: bytearray, now: float) -> int:
         """Send one finished packet (RTX, a probe) with the time and transport-wide number written into it."""
@@ -169,10 +203,10 @@ class Forwarder:
         places = rtp.extensions(packet, rtp.parse(packet))
         time = places.get(plan.abs_send_time)
         if time is not None and time[1] == 3:
-            packet[time[0] : time[0] + 3] = _abs_send_time(now)
+            packet[time[0] : time[0] + 3] = abs_send_time(now)
         if path.ledger is not None:
             size = len(packet) + path.srtp.profile.tag_size
-            number = path.ledger.record_batch([size], int(now * 1_000_000))
+            number = path.ledger.record_batch(sent_entries([size], int(now * 1_000_000)))
             place = places.get(plan.transport_sequence)
             if place is not None and place[1] == 2:
                 rtp.write_transport_sequence(packet, place[0], number)
@@ -183,83 +217,68 @@ class Forwarder:
         consumer: ConsumerState,
         srtp: SrtpSession,
         layout: Layout,
-        numbers: list[int],
+        numbers: Sequence[int],
         now: float,
     ) -> int:
         """Send what `layout` holds under `numbers`."""
-        path, view = consumer.path, self._view
+        path = consumer.path
         ledger = path.ledger
-        transport = 0
-        if ledger is not None:
-            transport = ledger.record_batch(layout.protected_sizes, int(now * 1_000_000))
+        transport = ledger.record_batch(layout.entries) if ledger is not None else 0
         self._buffer[: layout.end] = layout.template
-        refused = self._fill(consumer, srtp, layout, numbers, transport, now)
+        refused = self._fill(consumer, srtp.context, layout, numbers, transport, now)
         consumer.packets += len(numbers) - len(refused)
         if refused:
             return self._send_singly(path, layout, refused)
         consumer.octets += layout.payload_octets
-        if len(layout.runs) == 1:
-            return path.send_run(view[: layout.end], layout.runs[0][2])
-        return sum([path.send_run(view[start:end], size) for start, end, size in layout.runs])
+        sent = 0
+        for data, size in layout.runs:
+            sent += path.send_run(data, size)
+        return sent
 
     def _fill(
         self,
         consumer: ConsumerState,
-        srtp: SrtpSession,
+        context: Any,
         layout: Layout,
-        numbers: list[int],
+        numbers: Sequence[int],
         transport: int,
         now: float,
-    ) -> Sequence[int]:
-        """Rewrite and protect the copy in the buffer; return the indices of what must not leave."""
-        buffer, length, pack = self._buffer, self._length, _FIXED.pack_into
-        protect, context = srtp_protect, srtp.context
+    ) -> Sequence[Place]:
+        """Rewrite and protect the copy in the buffer; return the places of what must not leave."""
+        buffer, length = self._buffer, self._length
         ssrc, payload_type, shift = consumer.ssrc, consumer.payload_type, consumer.timestamp_offset
         mid, mid_size = consumer.mid, len(consumer.mid)
         has_transport = consumer.plan.transport_sequence and consumer.path.ledger is not None
         history, rewriter = consumer.history, consumer.payload_rewriter
-        refused: list[int] | tuple[()] = ()
+        refused: list[Place] | tuple[()] = ()
         picture: int | None = 0
-        for index, position in enumerate(layout.positions):
-            number, size = numbers[index], layout.sizes[index]
-            timestamp = layout.timestamps[index] + shift & 0xFFFF_FFFF
-            pack(buffer, position + 1, layout.markers[index] | payload_type, number, timestamp, ssrc)
+        for place, number in zip(layout.places, numbers):  # noqa: B905 -- of one length, as the caller sees to
+            header, marker, time, transport_at, mid_at, payload, end, size, source, pointer = place
+            timestamp = time + shift & 0xFFFF_FFFF
+            _pack_fixed(buffer, header, marker | payload_type, number, timestamp, ssrc)
             if has_transport:
-                _TWO_OCTETS.pack_into(buffer, layout.transport_offsets[index], transport + index & 0xFFFF)
+                _pack_number(buffer, transport_at, transport & 0xFFFF)
+                transport += 1
             if mid_size:
-                offset = layout.mid_offsets[index]
-                buffer[offset : offset + mid_size] = mid
+                buffer[mid_at : mid_at + mid_size] = mid
             if rewriter is not None:
-                picture = rewriter.rewrite(buffer, layout.payload_offsets[index], position + size)
+                picture = rewriter.rewrite(buffer, payload, end)
             length[0] = size
             if (
                 picture is None
                 or (
                     history is not None
-                    and not history.sent(
-                        number, layout.stream, layout.sources[index], timestamp, now, picture
-                    )
+                    and not history.sent(number, layout.stream, source, timestamp, now, picture)
                 )
-                or protect(context, layout.pointers[index], length)
+                or srtp_protect(context, pointer, length)
             ):
-                refused = [*refused, index]
+                refused = [*refused, place]
         return refused
 
-    def _send_singly(self, path: SendingPath, layout: Layout, refused: Sequence[int]) -> int:
+    def _send_singly(self, path: SendingPath, layout: Layout, refused: Sequence[Place]) -> int:
         """Send what is not refused."""
-        view = self._view
-        places = zip(layout.positions, layout.protected_sizes, strict=True)
         return sum(
-            path.send_one(view[position : position + size])
-            for index, (position, size) in enumerate(places)
-            if index not in refused
+            path.send_one(self._view[place.header - 1 : place.header - 1 + size])
+            for place, size in zip(layout.places, layout.protected_sizes, strict=True)
+            if place not in refused
         )
-
-
-def _leaves(number: int | None) -> bool:
-    return number is not None and number != -1
-
-
-def _abs_send_time(now: float) -> bytes:
-    """Return the three bytes of abs-send-time: seconds modulo 64 in 6.18 fixed point."""
-    return (int(now * 262144) & 0xFFFFFF).to_bytes(3, "big")

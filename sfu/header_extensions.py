@@ -5,9 +5,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sfu.protocol import rtp
+from sfu.protocol.congestion.ledger import sent_entries
 from sfu.protocol.errors import MalformedPacket
 from sfu.sending_path import MAX_RUN_SIZE, MAX_SEGMENTS
 
@@ -181,59 +182,78 @@ class Batch:
         self.sources.append(header.sequence_number if source is None else source)
 
 
+class Place(NamedTuple):
+    """Where one packet of a layout is, and what each consumer's header is made of; offsets into the whole."""
+
+    header: int
+    """Of the header's second byte: the first is the same for every consumer."""
+    marker: int
+    """0x80 or 0."""
+    timestamp: int
+    transport: int
+    """Of the transport-wide number."""
+    mid: int
+    payload: int
+    end: int
+    size: int
+    source: int
+    pointer: Any
+    """The packet's C address."""
+
+
 class Layout:
     """Packets one behind the other, with room for SRTP's tag after each, as they are copied per consumer.
 
-    Everything that a consumer's loop needs of a packet is in plain lists.
+    Everything that is the same for all consumers of a plan is here, ready to be used.
     """
 
     __slots__ = (
         "details",
         "end",
-        "markers",
-        "mid_offsets",
+        "entries",
         "payload_octets",
-        "payload_offsets",
-        "pointers",
-        "positions",
+        "places",
         "protected_sizes",
         "runs",
-        "sizes",
-        "sources",
         "stream",
         "template",
-        "timestamps",
-        "transport_offsets",
     )
 
     def __init__(
-        self, batch: Batch, indices: Sequence[int], plan: ExtensionPlan, tag: int, pointer: Any, time: bytes
+        self,
+        batch: Batch,
+        indices: Sequence[int],
+        plan: ExtensionPlan,
+        tag: int,
+        buffer: memoryview,
+        pointer: Any,
+        now: float,
     ) -> None:
-        """`pointer` is the C address of the buffer the template is copied to; `time` abs-send-time."""
+        """`buffer` is what the template is copied to, `pointer` its C address; `now` is in seconds."""
         self.stream = batch.stream
         self.details = [batch.details[index] for index in indices]
-        self.markers: list[int] = []
-        self.mid_offsets: list[int] = []
         self.payload_octets = 0
-        self.payload_offsets: list[int] = []
-        self.positions: list[int] = []
+        self.places: list[Place] = []
         self.protected_sizes: list[int] = []
-        self.sizes: list[int] = []
-        self.sources: list[int] = []
-        self.timestamps: list[int] = []
-        self.transport_offsets: list[int] = []
         template = bytearray()
+        time = abs_send_time(now)
         for index in indices:
-            self._append(template, batch, index, plan, time)
-            self.protected_sizes.append(self.sizes[-1] + tag)
+            self._append(template, batch, index, plan, time, pointer)
+            self.protected_sizes.append(self.places[-1].size + tag)
             template += bytes(tag)
         self.template = template
         self.end = len(template)
-        self.pointers = [pointer + position for position in self.positions]
-        self.runs = runs(self.protected_sizes)
+        self.entries = sent_entries(self.protected_sizes, int(now * 1_000_000))
+        self.runs = [(buffer[start:end], size) for start, end, size in runs(self.protected_sizes)]
 
     def _append(
-        self, template: bytearray, batch: Batch, index: int, plan: ExtensionPlan, time: bytes
+        self,
+        template: bytearray,
+        batch: Batch,
+        index: int,
+        plan: ExtensionPlan,
+        time: bytes,
+        pointer: Any,
     ) -> None:
         """Lay one packet out and note where in the whole its places are."""
         packet, header = batch.packets[index], batch.headers[index]
@@ -244,15 +264,26 @@ class Layout:
         template += laid_out
         if plan.abs_send_time:
             template[extensions + form.time : extensions + form.time + 3] = time
-        self.markers.append(0x80 if header.marker else 0)
-        self.mid_offsets.append(extensions + form.mid)
         self.payload_octets += payload_size - header.padding
-        self.payload_offsets.append(position + size - payload_size)
-        self.positions.append(position)
-        self.sizes.append(size)
-        self.sources.append(batch.sources[index])
-        self.timestamps.append(header.timestamp)
-        self.transport_offsets.append(extensions + form.transport_sequence)
+        self.places.append(
+            Place(
+                header=position + 1,
+                marker=0x80 if header.marker else 0,
+                timestamp=header.timestamp,
+                transport=extensions + form.transport_sequence,
+                mid=extensions + form.mid,
+                payload=position + size - payload_size,
+                end=position + size,
+                size=size,
+                source=batch.sources[index],
+                pointer=pointer + position,
+            )
+        )
+
+
+def abs_send_time(now: float) -> bytes:
+    """Return the three bytes of abs-send-time: seconds modulo 64 in 6.18 fixed point."""
+    return (int(now * 262144) & 0xFFFFFF).to_bytes(3, "big")
 
 
 def runs(sizes: Sequence[int]) -> list[tuple[int, int, int]]:

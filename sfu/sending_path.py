@@ -37,8 +37,8 @@ _ANCILLARY: Final[dict[int, Ancillary]] = {}
 class TransportLedger(Protocol):
     """Who numbers packets transport-wide and remembers when they left (congestion control)."""
 
-    def record_batch(self, sizes: list[int], now: int) -> int:
-        """Note packets that leave together at `now` (microseconds); return the first one's number."""
+    def record_batch(self, entries: list[int]) -> int:
+        """Note packets that leave together (`sent_entries` of the ledger); return the first one's number."""
 
 
 def can_segment(udp: socket.socket) -> bool:
@@ -88,7 +88,9 @@ class SendingPath:
 
     def send_run(self, data: memoryview, size: int) -> int:
         """Send `data` as datagrams of `size` bytes each, the last may be shorter; return how many left."""
-        if self.segmentation and MAX_SEGMENT_SIZE >= size < len(data) and self.udp is not None:
+        if len(data) <= size:
+            return self.send_one(data)
+        if self.segmentation and size <= MAX_SEGMENT_SIZE and self.udp is not None:
             try:
                 self.udp.sendmsg((data,), _ancillary(size), 0, self.address)
             except OSError as error:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from sfu.forwarding import ConsumerState
 from sfu.header_extensions import ExtensionPlan, extension_plan
 from sfu.protocol import rtp
+from sfu.protocol.congestion.ledger import MAX_SIZE
 from sfu.sending_path import SendingPath
 from sfu.srtp import AEAD_AES_128_GCM, SrtpProfile
 from tests.sfu.srtp_pair import srtp_pair
@@ -81,8 +82,8 @@ class Ledger:
         self.next = first
         self.batches: list[tuple[list[int], int]] = []
 
-    def record_batch(self, sizes: list[int], now: int) -> int:
+    def record_batch(self, entries: list[int]) -> int:
         first = self.next
-        self.next += len(sizes)
-        self.batches.append((sizes, now))
+        self.next += len(entries)
+        self.batches.append(([entry & MAX_SIZE for entry in entries], entries[0] >> 16))
         return first & 0xFFFF

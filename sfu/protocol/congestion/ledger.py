@@ -19,6 +19,12 @@ Report = tuple[int, int, int, int]
 """Number (not modulo 2**16), size in bytes, time of sending, time of arrival on the receiver's clock."""
 
 
+def sent_entries(sizes: Iterable[int], now: int) -> list[int]:
+    """Return what is remembered of packets of these sizes that leave at `now` (microseconds)."""
+    stamp = now << 16
+    return [stamp | size for size in sizes]
+
+
 class SentPackets:
     """Numbers packets transport-wide and remembers size and time of each, as one integer per packet."""
 
@@ -36,12 +42,14 @@ class SentPackets:
         self._entries.append(now << 16 | size)
         return number & 0xFFFF
 
-    def record_batch(self, sizes: list[int], now: int) -> int:
-        """Note packets that leave together; return the first one's number, the others follow on it."""
+    def record_batch(self, entries: list[int]) -> int:
+        """Note packets that leave together; return the first one's number, the others follow on it.
+
+        `entries` is of `sent_entries`: made once for all that get packets of the same sizes at the same time.
+        """
         number = self.next_number
-        self.next_number = number + len(sizes)
-        stamp = now << 16
-        self._entries.extend([stamp | size for size in sizes])
+        self.next_number = number + len(entries)
+        self._entries.extend(entries)
         return number & 0xFFFF
 
     def __len__(self) -> int:

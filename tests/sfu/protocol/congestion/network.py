@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from sfu.protocol.congestion.controller import CongestionController
 from sfu.protocol.congestion.feedback import FeedbackGenerator
+from sfu.protocol.congestion.ledger import sent_entries
 
 STEP = 1_000
 FRAME = 33_000
@@ -106,7 +107,7 @@ class Call:
 
     def _frame(self, sizes: list[int]) -> None:
         if self.controller.pacer.admit(sum(sizes), self.now):
-            first = self.controller.ledger.record_batch(sizes, self.now)
+            first = self.controller.ledger.record_batch(sent_entries(sizes, self.now))
             for position, size in enumerate(sizes):
                 self._transmit(size, (first + position) & 0xFFFF)
             return

@@ -13,6 +13,7 @@ from sfu.protocol.congestion.estimator import (
     START_BITRATE,
     BandwidthEstimator,
 )
+from sfu.protocol.congestion.ledger import sent_entries
 
 SECOND = 1_000_000
 
@@ -109,7 +110,7 @@ def test_no_feedback_leads_out_of_bounds(steps: list[tuple[int, list[tuple[int, 
     controller.wanted = 5_000_000
     for count, packets, elapsed in steps:
         now += elapsed
-        controller.ledger.record_batch([1200] * count, now)
+        controller.ledger.record_batch(sent_entries([1200] * count, now))
         controller.feedback(packets, now)
         assert controller.tick(now) > now
         if controller.padding_due(now):
