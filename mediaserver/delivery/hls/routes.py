@@ -110,7 +110,8 @@ class HlsRoutes:
         packager.audience.note(*self._viewer(request))
         deadline = _now() + blocking_seconds(packager.target_duration)
         try:
-            directives = Directives.parse(request.query)
+            # After the end they are ignored, whatever they say (6.2.5).
+            directives = Directives() if rendition.is_ended else Directives.parse(request.query)
             await wait_for_playlist(rendition, packager.timing, directives, deadline)
         except BadDirective as error:
             raise web.HTTPBadRequest(text=str(error)) from error
