@@ -89,10 +89,11 @@ from mediaserver.hub.hub import Hub
 from mediaserver.identity import Identity
 from mediaserver.ingest_health import HubIngestMonitor
 from mediaserver.money_plane import MoneyGround, MoneyPlane
+from mediaserver.persistence import objects_of
 from mediaserver.version import VERSION
 from storage.bus import Bus
 from storage.database import Database
-from storage.objects import Objects, open_objects
+from storage.objects import ObjectsUnavailable
 from storage.passwords import Passwords
 from storage.redis_state import RedisState
 from storage.repositories.webhooks import WebhookEndpoint
@@ -146,7 +147,7 @@ class ControlPlane:
         self._ground = ground
         self._state = ground.state
         self._open: AsyncExitStack = AsyncExitStack()
-        self.objects: Final = _objects(settings, ground.data)
+        self.objects: Final = objects_of(settings, ground.data)
         self._mailer = _mailer(settings, ground.data)
         self._outbound = Outbound(OutboundOptions(settings.api.webhooks_to_private_networks))
         self._push = WebPush(ground.data.vapid_key(), ground.public_url, self._outbound)
@@ -224,6 +225,14 @@ class ControlPlane:
                 await self._state.ping()
             except ConnectionError as error:
                 return str(error)
+        return None
+
+    async def check_objects(self) -> str | None:
+        """What is wrong with the store of objects."""
+        try:
+            await self.objects.ping()
+        except ObjectsUnavailable as error:
+            return str(error)
         return None
 
     def _make_api(self) -> ControlApi:
@@ -339,12 +348,6 @@ class ControlPlane:
     def _bases(self) -> PlaybackBases:
         addresses = self._ground.addresses()
         return PlaybackBases(addresses.base_url, addresses.rtmp_url)
-
-
-def _objects(settings: Settings, data: DataDirectory) -> Objects:
-    """Raises StorageError."""
-    url = settings.objects_url.get_secret_value() if settings.objects_url else None
-    return open_objects(url, data.path / "objects")
 
 
 def _mailer(settings: Settings, data: DataDirectory) -> Mailer:

@@ -6,6 +6,7 @@ A check never raises: whatever goes wrong is its result.
 import asyncio
 import http.client
 import resource
+import secrets
 import shutil
 import socket
 import ssl
@@ -20,10 +21,11 @@ import psutil
 from mediaserver.config import Settings
 from mediaserver.data_directory import DataDirectory
 from mediaserver.errors import StartError
-from mediaserver.persistence import COMMAND_PATIENCE_SECONDS, connect
+from mediaserver.persistence import COMMAND_PATIENCE_SECONDS, connect, objects_of
 from storage.database import Database
 from storage.errors import StorageError
 from storage.migrating import pending_migrations
+from storage.redis_state import RedisState
 
 MIB: Final = 1024 * 1024
 ENOUGH_DISK_BYTES: Final = 1024 * MIB
@@ -60,6 +62,8 @@ async def examine(settings: Settings) -> list[Check]:
     checks: list[Callable[[Settings], Awaitable[list[Check]]]] = [
         _check_data_directory,
         _check_database,
+        _check_redis,
+        _check_objects,
         _check_ports,
         _check_certificate,
         _check_clock,
@@ -117,6 +121,36 @@ async def _check_skew(database: Database) -> Check:
         advice = "synchronise both clocks (chrony, systemd-timesyncd)"
         return Check("database clock", Verdict.WARNING, f"{skew:.1f} s away from this machine's", advice)
     return Check("database clock", Verdict.OK, "agrees with this machine's")
+
+
+async def _check_redis(settings: Settings) -> list[Check]:
+    if settings.redis_url is None:
+        return [Check("redis", Verdict.OK, "not used: this is the only node")]
+    state = RedisState(settings.redis_url.get_secret_value())
+    try:
+        await state.ping()
+    except ConnectionError as error:
+        return [Check("redis", Verdict.FAILED, str(error), "start it, or correct redis_url")]
+    finally:
+        await state.close()
+    return [Check("redis", Verdict.OK, "Redis at redis_url answers")]
+
+
+async def _check_objects(settings: Settings) -> list[Check]:
+    """By an object that is written, read and deleted again: it takes rights to do each."""
+    name = f"doctor/{secrets.token_hex(8)}"
+    place = "objects_url" if settings.objects_url else "the data directory"
+    try:
+        objects = objects_of(settings, DataDirectory(settings.data_dir))
+        await objects.put(name, b"doctor")
+        is_kept = await objects.get(name) == b"doctor"
+        await objects.delete(name)
+    except (StartError, StorageError, OSError) as error:
+        advice = "correct objects_url and AWS_…" if settings.objects_url else "make it writable"
+        return [Check("objects", Verdict.FAILED, str(error), advice)]
+    if not is_kept:
+        return [Check("objects", Verdict.FAILED, f"{place} loses what is written", "use another objects_url")]
+    return [Check("objects", Verdict.OK, f"{place} can be written and read")]
 
 
 async def _check_ports(settings: Settings) -> list[Check]:

@@ -1,4 +1,4 @@
-"""Opening the database that the settings name."""
+"""Opening the database and the store of objects that the settings name."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,6 +9,7 @@ from mediaserver.data_directory import DataDirectory
 from storage.database import Database, PoolOptions
 from storage.embedded import EmbeddedPostgres
 from storage.migrating import migrate
+from storage.objects import Objects, open_objects
 
 COMMAND_PATIENCE_SECONDS: Final = 5.0
 SERVER_PATIENCE_SECONDS: Final = 30.0
@@ -38,6 +39,12 @@ async def open_database(
     async with connect(settings, data, patience) as database:
         await migrate(database)
         yield database
+
+
+def objects_of(settings: Settings, data: DataDirectory) -> Objects:
+    """The store, which is not asked for anything yet. Raises StorageError."""
+    url = settings.objects_url.get_secret_value() if settings.objects_url else None
+    return open_objects(url, data.path / "objects")
 
 
 def _server(settings: Settings, data: DataDirectory) -> str | EmbeddedPostgres:

@@ -148,7 +148,11 @@ class WebFront:
         ]
 
     def _checks(self, settings: Settings, control: ControlPlane) -> dict[str, Check]:
-        checks: dict[str, Check] = {"database": self._check_database, "rtmp": self._check_rtmp}
+        checks: dict[str, Check] = {
+            "database": self._check_database,
+            "objects": control.check_objects,
+            "rtmp": self._check_rtmp,
+        }
         if settings.redis_url is not None:
             checks["redis"] = control.check_redis
         return checks

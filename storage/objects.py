@@ -24,6 +24,8 @@ from storage.errors import StorageError
 MAX_OBJECT_BYTES: Final = 16 * 1024 * 1024
 MAX_NAME_LENGTH: Final = 200
 TIMEOUT_SECONDS: Final = 15.0
+ABSENT_NAME: Final = "absent"
+"""Of no object: all others have a folder."""
 
 _PART: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _NAME: Final = re.compile(rf"{_PART}(?:/{_PART})*")
@@ -63,6 +65,14 @@ class Objects:
         async with self._bounded():
             try:
                 await obstore.delete_async(self._store, _checked(name))
+            except FileNotFoundError:
+                return
+
+    async def ping(self) -> None:
+        """Ask for an object that is not there."""
+        async with self._bounded():
+            try:
+                await obstore.head_async(self._store, ABSENT_NAME)
             except FileNotFoundError:
                 return
 

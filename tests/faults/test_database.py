@@ -73,7 +73,7 @@ async def test_a_killed_database_is_started_again_while_media_flows(
             await newcomer.more_pictures(10)
         await eventually(lambda: not killed.is_running() or killed.status() == psutil.STATUS_ZOMBIE)
         checks = await asyncio.to_thread(wait_ready, server, 200)
-        assert checks == {"database": "ok", "rtmp": "ok"}
+        assert checks == {"database": "ok", "objects": "ok", "rtmp": "ok"}
         assert postmaster(server).pid != killed.pid
         await viewer.more_pictures(5)
         viewer.assert_decodes()

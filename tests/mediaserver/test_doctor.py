@@ -39,7 +39,8 @@ async def test_all_is_well_here(
     report = json.loads(capsys.readouterr().out)
     assert report["ok"] is True
     assert {check["name"] for check in report["checks"]} >= {
-        "data directory", "database", "http.port", "rtmp.port", "clock", "open files", "memory", "codecs"
+        "data directory", "database", "redis", "objects",
+        "http.port", "rtmp.port", "clock", "open files", "memory", "codecs",
     }  # fmt: skip
 
 
@@ -68,6 +69,24 @@ async def test_a_data_directory_that_cannot_be_is_said(tmp_path: Path, database_
     settings = settings_for(tmp_path / "file", database_url)
     assert (await find(settings, "data directory")).verdict is Verdict.FAILED
     assert (await find(settings, "database")).verdict is Verdict.FAILED
+
+
+async def test_objects_that_cannot_be_kept_are_said(tmp_path: Path, database_url: str) -> None:
+    settings = settings_for(tmp_path, database_url)
+    assert (await find(settings, "objects")).detail == "the data directory can be written and read"
+    (tmp_path / "objects" / "doctor").rmdir()
+    (tmp_path / "objects" / "doctor").write_text("in the way")
+    assert (await find(settings, "objects")).verdict is Verdict.FAILED
+    elsewhere = settings_for(tmp_path, database_url, objects_url="s3://")
+    check = await find(elsewhere, "objects")
+    assert (check.verdict, "objects_url" in check.advice) == (Verdict.FAILED, True)
+
+
+async def test_a_redis_that_is_away_is_said(tmp_path: Path, database_url: str) -> None:
+    assert (await find(settings_for(tmp_path, database_url), "redis")).verdict is Verdict.OK
+    settings = settings_for(tmp_path, database_url, redis_url="redis://127.0.0.1:1/0")
+    check = await find(settings, "redis")
+    assert (check.verdict, "redis_url" in check.advice) == (Verdict.FAILED, True)
 
 
 async def test_a_certificate_that_is_none_is_said(tmp_path: Path, database_url: str) -> None:

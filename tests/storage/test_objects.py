@@ -20,6 +20,10 @@ def objects(request: pytest.FixtureRequest, tmp_path: Path) -> Objects:
     return makers[request.param]()
 
 
+async def test_a_store_answers_a_ping_with_nothing_in_it(objects: Objects) -> None:
+    await objects.ping()
+
+
 async def test_what_is_put_is_got_until_it_is_deleted(objects: Objects) -> None:
     name = "avatars/0a1b.webp"
     assert await objects.get(name) is None
@@ -75,8 +79,9 @@ async def test_something_large_that_others_left_is_not_read(tmp_path: Path) -> N
 
 async def test_a_store_that_is_lost_says_so() -> None:
     objects = Objects(HTTPStore("https://127.0.0.1:9", retry_config={"max_retries": 0}))
-    with pytest.raises(ObjectsUnavailable):
-        await objects.get("name")
+    for action in (objects.get("name"), objects.ping()):
+        with pytest.raises(ObjectsUnavailable):
+            await action
 
 
 async def test_a_folder_that_went_away_is_made_again_by_the_next_put(tmp_path: Path) -> None:
