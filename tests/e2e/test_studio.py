@@ -188,6 +188,34 @@ async def test_who_has_no_camera_is_told_what_to_do(
     assert await studio.page.evaluate("document.getElementById('problem-again').checkVisibility()")
 
 
+async def test_real_time_is_switched_off_and_on(room: Room, studio: Studio) -> None:
+    page, switch = studio.page, "document.getElementById('low-latency')"
+    await page.wait_for(f"{switch}.checkVisibility() && {switch}.checked")
+    await page.evaluate(f"{switch}.click()")
+    await page.wait_for(f"!{switch}.checked && !{switch}.disabled")
+    assert [source["type"] for source in (await state_of(room))["sources"]] == ["fmp4", "hls"]
+    await page.evaluate("location.reload()")
+    await page.wait_for(f"{switch}?.checkVisibility() && !{switch}.checked")
+    await page.evaluate(f"{switch}.click()")
+    await page.wait_for(f"{switch}.checked && !{switch}.disabled")
+    assert (await state_of(room))["sources"][0]["type"] == "whep"
+
+
+async def test_a_switch_that_the_server_refuses_goes_back(studio: Studio) -> None:
+    page, switch = studio.page, "document.getElementById('low-latency')"
+    await page.evaluate(
+        """(() => {
+            const real = fetch;
+            const answer = () => new Response('{"error": "Not today."}', { status: 503 });
+            window.fetch = (url, options) =>
+                options?.method === 'PATCH' ? Promise.resolve(answer()) : real(url, options);
+        })()"""
+    )
+    await page.evaluate(f"{switch}.click()")
+    await page.wait_for("document.getElementById('room-note').textContent === 'Not today.'")
+    assert await page.evaluate(f"{switch}.checked && !{switch}.disabled")
+
+
 async def test_somebody_new_makes_a_room(server: ServerProcess, chromium: Chromium) -> None:
     studio = Studio(server, await chromium.open())
     await studio.open()
@@ -262,7 +290,7 @@ async def test_the_keyboard_reaches_everything(studio: Studio) -> None:
         await studio.page.press("Tab")
         reached.append(str(await studio.page.evaluate("document.activeElement.id")))
     expected = ["microphone-toggle", "camera-toggle", "screen-toggle", "go-live", "room", "watch-link"]
-    expected += ["copy-link", "cameras", "microphones", "quality"]
+    expected += ["copy-link", "low-latency", "cameras", "microphones", "quality"]
     assert [name for name in reached if name in expected][: len(expected)] == expected
 
 

@@ -6,6 +6,7 @@ import { MseSource, canPlayMse } from './player/mse_source.js';
 import { NativeHlsSource, canPlayNativeHls } from './player/native_hls_source.js';
 import { Player } from './player/player.js';
 import { Link, Reach, Screen, chooseScreen } from './player/screens.js';
+import { wayToTake } from './player/ways.js';
 import { WhepSource } from './player/whep_source.js';
 import { readPreference, writePreference } from './preferences.js';
 import { RoomStatus } from './room_status.js';
@@ -49,20 +50,23 @@ const WAYS = [
 ];
 /** Those that this browser and this room have; the room is not known before its first answer. */
 let ways = [];
+/** The names of the way that is taken, and of the one that the viewer wishes; null for the best one. */
+let current = null;
+let wish = readPreference('playback', null);
 
 let hasPlayed = false;
 let chat = null;
 
 new Statistics(video, () => ({ source: player.source, room: status.room, latency: currentLatency() }));
 
-/** The server says of each room whether it can be watched that way. */
+/** The server says of each room whether it can be watched that way; its owner may change that at any time. */
 function isRealTime() {
   const isOffered = FORCED === 'real-time' || status.room?.sources.some(({ type }) => type === 'whep');
   return isOffered && canPlayWebRtc();
 }
 
 function realTime() {
-  const source = new WhepSource(video, whep, () => Boolean(status.room?.video));
+  const source = new WhepSource(video, whep, () => status.room);
   if (FORCED !== null || !canPlayMse()) return source;
   const choice = new FallbackSource(source, new MseSource(video, stream), () => {
     document.getElementById('quality').value = choice.reason === null ? 'real-time' : 'low-latency';
@@ -94,6 +98,7 @@ function showLatency() {
 
 function choose(name) {
   const way = ways.find((other) => other.name === name) ?? ways[0];
+  current = way.name;
   document.getElementById('quality').value = way.name;
   player.use(way.make());
 }
@@ -111,7 +116,8 @@ function followWays() {
 }
 
 document.getElementById('quality').addEventListener('change', ({ target }) => {
-  writePreference('playback', target.value);
+  wish = target.value;
+  writePreference('playback', wish);
   lastPicture.take();
   choose(target.value);
 });
@@ -120,7 +126,24 @@ document.getElementById('quality').addEventListener('change', ({ target }) => {
 function followReach() {
   const isClosed = status.reach === Reach.NOT_FOUND || status.reach === Reach.FORBIDDEN;
   if (isClosed) player.stop();
-  else if (!player.isRunning && !player.isPaused && ways.length > 0) choose(readPreference('playback', ways[0].name));
+  else if (!player.isPaused && ways.length > 0) {
+    if (player.isRunning) followWay();
+    else choose(wish);
+  }
+}
+
+/** A way that the room has no more is left, and one that it has again is taken from the next broadcast on. */
+function followWay() {
+  const name = wayToTake({
+    names: ways.map((way) => way.name),
+    current,
+    wish,
+    isFallenBack: (player.source.reason ?? null) !== null,
+    isOn: status.room.state === 'live' || status.room.state === 'interrupted',
+  });
+  if (name === null) return;
+  lastPicture.take();
+  choose(name);
 }
 
 /** The chat is there as soon as the room is known to be, live or not. */

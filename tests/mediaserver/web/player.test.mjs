@@ -4,6 +4,7 @@ import { Backoff } from '../../../mediaserver/web/js/player/backoff.js';
 import { Cause, errorOfResponse } from '../../../mediaserver/web/js/player/errors.js';
 import { latencyOf } from '../../../mediaserver/web/js/player/latency.js';
 import { Link, Reach, Screen, chooseScreen } from '../../../mediaserver/web/js/player/screens.js';
+import { wayToTake } from '../../../mediaserver/web/js/player/ways.js';
 import { once, pause } from '../../../mediaserver/web/js/player/waiting.js';
 
 const LIVE = { reach: Reach.OK, room: 'live', link: Link.PLAYING, hasPlayed: true };
@@ -69,6 +70,27 @@ test('latency is counted from the arrival at the server', () => {
   assert.equal(latencyOf(answer, null, 51.5), null);
   assert.equal(latencyOf({ room: { edge: null }, answeredAt: 0 }, 1, 1), null);
   assert.equal(latencyOf({ room: null, answeredAt: 0 }, 1, 1), null);
+});
+
+test('a way that is gone is left, and one that is back waits for the next broadcast', () => {
+  const both = ['real-time', 'low-latency', 'hls'];
+  const situation = { names: both, current: 'real-time', wish: null, isFallenBack: false, isOn: true };
+  const cases = [
+    [{}, null],
+    [{ names: both.slice(1) }, 'low-latency'],
+    [{ names: both.slice(1), wish: 'hls' }, 'hls'],
+    [{ names: both.slice(1), wish: 'real-time' }, 'low-latency'],
+    // It plays by the other way already: nothing is gained by beginning anew.
+    [{ names: both.slice(1), isFallenBack: true }, null],
+    [{ names: both.slice(1), isFallenBack: true, isOn: false }, 'low-latency'],
+    [{ current: 'low-latency' }, null],
+    [{ current: 'low-latency', isOn: false }, 'real-time'],
+    [{ current: 'low-latency', wish: 'low-latency', isOn: false }, null],
+    [{ names: [] }, null],
+  ];
+  for (const [difference, name] of cases) {
+    assert.equal(wayToTake({ ...situation, ...difference }), name, JSON.stringify(difference));
+  }
 });
 
 test('waiting for an event ends with the event or the signal, and leaves nothing behind', async () => {

@@ -1,6 +1,6 @@
 /** Plays a room over WebRTC, half a second after the camera or less. */
 import { look, decoded, receivingFigures } from '../webrtc/figures.js';
-import { SessionError } from '../webrtc/http_session.js';
+import { SessionError, isEnded } from '../webrtc/http_session.js';
 import { WhepClient } from '../whep.js';
 import { Cause, SourceError } from './errors.js';
 import { waitLive } from './wait_live.js';
@@ -24,16 +24,16 @@ export class WhepSource {
   progress = 0;
   #video;
   #addresses;
-  #expectsVideo;
+  #room;
 
   /**
-   * `addresses`: `{whep, stream, token}`, the continuous stream telling when the room is live. `expectsVideo`
-   * says whether the room is known to have a picture.
+   * `addresses`: `{whep, stream, token}`, the continuous stream telling when the room is live. `room` returns
+   * what is known of the room, or null.
    */
-  constructor(video, addresses, expectsVideo) {
+  constructor(video, addresses, room) {
     this.#video = video;
     this.#addresses = addresses;
-    this.#expectsVideo = expectsVideo;
+    this.#room = room;
   }
 
   /** From the server to the screen, in seconds; null when nobody can tell. */
@@ -48,7 +48,7 @@ export class WhepSource {
     await waitLive(stream, signal);
     const client = new WhepClient(whep, token);
     try {
-      await opened(client, signal);
+      await opened(client, signal, this.#room);
       await connected(client.connection, signal);
       this.#video.playbackRate = 1;
       this.#video.srcObject = client.stream;
@@ -64,7 +64,7 @@ export class WhepSource {
   /** Until the connection is lost, or nothing comes any more. */
   async #follow(client, signal) {
     const { connection } = client;
-    const progress = new Progress(this.#expectsVideo);
+    const progress = new Progress(() => Boolean(this.#room()?.video));
     const health = new Health(client);
     let before = null;
     while (!signal.aborted) {
@@ -120,14 +120,16 @@ class Health {
 
   /** Throws SourceError when the connection is gone. */
   async check(time) {
-    const state = this.#client.connection.connectionState;
+    const { connection } = this.#client;
+    if (isEnded(connection)) throw new SourceError(Cause.NETWORK, 'the server ended the session');
+    const state = connection.connectionState;
     if (state === 'connected') {
       this.#lostAt = null;
       this.#hasRestarted = false;
       return;
     }
     this.#lostAt ??= time;
-    const isGone = state === 'closed' || (this.#hasRestarted && time - this.#lostAt > CONNECT_SECONDS + DISCONNECTED_SECONDS);
+    const isGone = this.#hasRestarted && time - this.#lostAt > CONNECT_SECONDS + DISCONNECTED_SECONDS;
     if (isGone) throw new SourceError(Cause.NETWORK, 'the connection was lost');
     if (!this.#hasRestarted && (state === 'failed' || time - this.#lostAt > DISCONNECTED_SECONDS)) await this.#restart();
   }
@@ -142,14 +144,19 @@ class Health {
   }
 }
 
-async function opened(client, signal) {
+async function opened(client, signal, room) {
   try {
     await client.open(signal);
   } catch (error) {
     if (signal.aborted) throw signal.reason;
-    const isUnreachable = error instanceof SessionError && error.status === 0;
-    throw new SourceError(isUnreachable ? Cause.NETWORK : Cause.WAY, error.message, error.retryAfter ?? 0);
+    throw new SourceError(causeOf(error, room()), error.message, error.retryAfter ?? 0);
   }
+}
+
+function causeOf(error, room) {
+  if (error instanceof SessionError && error.status === 0) return Cause.NETWORK;
+  // The publisher that dropped may come back, and so may the real time.
+  return error.code === 'not_live' && room?.state === 'interrupted' ? Cause.NOT_LIVE : Cause.WAY;
 }
 
 async function connected(connection, signal) {

@@ -12,6 +12,7 @@ export class RoomChoice extends EventTarget {
     super();
     this.#api = api;
     byId('room').addEventListener('change', () => this.#chosen());
+    byId('low-latency').addEventListener('change', ({ target }) => void this.#setLowLatency(target.checked));
     byId('copy-link').addEventListener('click', () => void this.#copy());
     byId('new-room').addEventListener('submit', (event) => {
       event.preventDefault();
@@ -58,9 +59,25 @@ export class RoomChoice extends EventTarget {
     byId('room-panel').hidden = false;
     byId('new-room').hidden = this.#rooms.length > 0;
     byId('room').parentElement.hidden = this.#rooms.length === 0;
-    byId('room-line').hidden = room === null;
+    byId('room-line').hidden = byId('low-latency-line').hidden = room === null;
+    byId('low-latency').checked = room?.lowLatency ?? true;
     byId('room-note').textContent = room === null ? '' : noteOf(room);
     if (room !== null) byId('watch-link').href = `/watch/${room.slug ?? room.id}`;
+  }
+
+  /** Those who watch over WebRTC are taken to another way by the server. */
+  async #setLowLatency(lowLatency) {
+    const { room } = this;
+    byId('low-latency').disabled = true;
+    try {
+      const { data } = await this.#api.call('PATCH', `/rooms/${room.id}`, { body: { lowLatency } });
+      room.lowLatency = data.lowLatency;
+      this.#show();
+    } catch (error) {
+      this.#show();
+      byId('room-note').textContent = error.message;
+    }
+    byId('low-latency').disabled = false;
   }
 
   async #make(title) {

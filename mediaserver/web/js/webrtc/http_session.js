@@ -22,6 +22,14 @@ export class SessionError extends Error {
   }
 }
 
+/** Whether the server has ended the connection, which says so itself only seconds later. */
+export function isEnded(connection) {
+  const places = [...connection.getReceivers(), ...connection.getSenders()];
+  const transports = places.map(({ transport }) => transport).filter(Boolean);
+  const isClosed = transports.length > 0 && transports.every(({ state }) => state === 'closed');
+  return isClosed || connection.connectionState === 'closed';
+}
+
 export class HttpSession {
   #connection;
   #url;
@@ -82,8 +90,7 @@ export class HttpSession {
     this.#isClosed = true;
     clearTimeout(this.#timer);
     // Where the server closed it, there is nothing left to be deleted.
-    const isOver = this.#location === null || this.#connection.connectionState === 'closed';
-    if (isOver) this.#connection.close();
+    if (this.#location === null || isEnded(this.#connection)) this.#connection.close();
     else this.#delete();
   }
 
