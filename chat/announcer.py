@@ -188,6 +188,18 @@ class Announcer:
         for room in self._hub.rooms():
             room.forget_people()
         self._hub.missed()
+        self._tasks.start(self._renew_staff())
+
+    async def _renew_staff(self) -> None:
+        """Roles in rooms are in their logs, and so are not missed; those on the site are not."""
+        staff = {
+            connection.identity.user_id
+            for room in self._hub.rooms()
+            for connection, visitor in room.visitors.items()
+            if visitor.role is Role.STAFF and connection.identity is not None
+        }
+        for user_id in staff:
+            await self._renew_roles(user_id)
 
 
 class RecentFollows:

@@ -17,7 +17,7 @@ from chat.bodies import message_body
 from chat.connection import Connection
 from chat.errors import Refusal
 from chat.hub import Hub
-from chat.moderation.emotes import is_emotes_only
+from chat.moderation.emotes import is_reaction
 from chat.moderation.rules import is_shadowed
 from chat.moderation.screening import Action, Screened, Screening
 from chat.moderation.service import Moderation
@@ -268,7 +268,7 @@ class FrameHandler:
     async def _react(self, connection: Connection, body: React) -> "Answer | None":
         identity = _signed_in(connection)
         room = self._room(connection, body.room_id)
-        if not is_emotes_only(body.reaction):
+        if not is_reaction(body.reaction):
             raise Refusal("bad_frame", "d.reaction: an emoji, or a name such as :wave:")
         is_heard = await self._is_heard(room, identity)
         await self._limit(connection, "react", REACTIONS_PER_WINDOW)

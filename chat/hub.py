@@ -88,6 +88,10 @@ class Hub:
     def connections_of(self, user_id: UUID) -> list[Connection]:
         return list(self._users.get(user_id, ()))
 
+    def users(self) -> list[UUID]:
+        """Who has signed in and is connected."""
+        return list(self._users)
+
     # Rooms
 
     def rooms(self) -> list[Room]:

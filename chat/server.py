@@ -7,14 +7,14 @@ then has neither a task nor a request of aiohttp's, which would be most of what 
 import asyncio
 import base64
 import binascii
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 from uuid import UUID
 
 import structlog
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 
 from chat.connection import CLOSE_GOING_AWAY, CLOSE_NOT_SIGNED_IN, Connection
 from chat.errors import Refusal
@@ -25,7 +25,7 @@ from chat.ports import Identity, RateLimiter, SignIn
 from chat.protocol.frames import Encoding
 from chat.protocol.websocket import accept_key
 from chat.tasks import Tasks
-from storage.bus import Bus, UserChanged
+from storage.bus import Bus, ChangesMissed, UserChanged
 from storage.errors import StorageError
 
 logger = structlog.get_logger("mediaserver.chat")
@@ -33,6 +33,7 @@ logger = structlog.get_logger("mediaserver.chat")
 CONNECT_WINDOW_SECONDS: Final = 60.0
 TICK_SECONDS: Final = 1.0
 SIGN_IN_SECONDS: Final = 10.0
+RETRY_SECONDS: Final = 1.0
 _VERSION: Final = "13"
 _STATUS: Final = {
     "invalid_ticket": HTTPStatus.UNAUTHORIZED,
@@ -73,13 +74,17 @@ class ChatServer:
         self._connections: dict[Connection, None] = {}
         self._keepalive = Keepalive()
         self._is_draining = False
+        self._changes = 0
+        self._has_missed = False
+        self._is_reviewing = False
 
     @property
     def connection_count(self) -> int:
         return len(self._connections)
 
     def subscribe(self, bus: Bus) -> None:
-        bus.subscribe(UserChanged, lambda event: self._tasks.start(self._review(event.user_id)))
+        bus.subscribe(UserChanged, self._user_changed)
+        bus.subscribe(ChangesMissed, self._changes_missed)
 
     async def run(self) -> None:
         """Pings, counts and bursts, once a second."""
@@ -100,6 +105,7 @@ class ChatServer:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer ``GET /ws``. Raises no refusals: they are answers with a JSON body."""
+        changes = self._changes
         try:
             key, encoding = _handshake(request)
             identity = await self._admit(request)
@@ -115,6 +121,9 @@ class ChatServer:
             self, encoding, identity, self._sign_in.address_of(request), asyncio.get_running_loop().time
         )
         self._take_over(request, connection, _response(key, encoding, request))
+        if identity is not None and changes != self._changes:
+            # It may have been about them, and came before there was a connection to close.
+            self._tasks.start(self._review(identity.user_id))
         # Cancelled with the request that the socket was taken from.
         await asyncio.Event().wait()
         raise AssertionError("not reached")
@@ -161,9 +170,41 @@ class ChatServer:
         self._frames.forget(connection)
         self._hub.disconnected(connection)
 
-    async def _review(self, user_id: str) -> None:
+    # Who is signed in no more
+
+    def _user_changed(self, event: UserChanged) -> None:
+        self._changes += 1
+        self._tasks.start(self._review(UUID(event.user_id)))
+
+    def _changes_missed(self, _: ChangesMissed) -> None:
+        self._changes += 1
+        self._has_missed = True
+        self._tasks.start(self._review_all())
+
+    async def _review_all(self) -> None:
+        """One at a time; what is missed meanwhile makes it begin again."""
+        if self._is_reviewing:
+            return
+        self._is_reviewing = True
+        try:
+            while self._has_missed:
+                self._has_missed = False
+                for user_id in self._hub.users():
+                    await self._review(user_id)
+        finally:
+            self._is_reviewing = False
+
+    async def _review(self, user_id: UUID) -> None:
         """Something about the user changed: their connections may not count any more."""
-        for connection in self._hub.connections_of(UUID(user_id)):
+        while connections := self._hub.connections_of(user_id):
+            try:
+                return await self._close_invalid(connections)
+            except (StorageError, TimeoutError) as error:
+                logger.warning("chat_sign_in_not_reviewed", user_id=str(user_id), error=str(error))
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _close_invalid(self, connections: Sequence[Connection]) -> None:
+        for connection in connections:
             identity = connection.identity
             if identity is not None and not await self._sign_in.is_valid(identity):
                 connection.close(CLOSE_NOT_SIGNED_IN, "signed out")
@@ -191,7 +232,12 @@ class _HandshakeRefused(Exception):
 
 def _handshake(request: web.Request) -> tuple[str, Encoding]:
     """The key and the subprotocol (RFC 6455, 4.2.1)."""
-    if request.headers.get(hdrs.UPGRADE, "").lower() != "websocket":
+    if request.method != hdrs.METH_GET or request.version < HttpVersion11 or request.body_exists:
+        raise _HandshakeRefused(HTTPStatus.BAD_REQUEST, "this address takes GET of HTTP/1.1 without a body")
+    is_asked = "websocket" in _tokens(request, hdrs.UPGRADE) and "upgrade" in _tokens(
+        request, hdrs.CONNECTION
+    )
+    if not is_asked:
         headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
         raise _HandshakeRefused(HTTPStatus.UPGRADE_REQUIRED, "this address speaks WebSocket", headers)
     if request.headers.get(hdrs.SEC_WEBSOCKET_VERSION) != _VERSION:
@@ -203,6 +249,11 @@ def _handshake(request: web.Request) -> tuple[str, Encoding]:
     if not _is_key(key):
         raise _HandshakeRefused(HTTPStatus.BAD_REQUEST, "Sec-WebSocket-Key: 16 bytes in base64")
     return key, _encoding(request)
+
+
+def _tokens(request: web.Request, header: str) -> list[str]:
+    values = ",".join(request.headers.getall(header, ()))
+    return [token.strip().lower() for token in values.split(",")]
 
 
 def _encoding(request: web.Request) -> Encoding:

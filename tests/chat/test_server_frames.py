@@ -1,5 +1,6 @@
 """Who gets in, and every frame, over a running server with the clients that people use."""
 
+import asyncio
 import json
 from itertools import product
 from typing import Any
@@ -93,6 +94,33 @@ async def test_subprotocols(live: Live) -> None:
     assert (await live.turned_away("", None, "graphql-ws", "mqtt"))[0] == 400
 
 
+UPGRADE = "Upgrade: websocket"
+HANDSHAKE = {
+    "a handshake": ("GET /ws HTTP/1.1", (UPGRADE, "Connection: keep-alive, Upgrade"), 101),
+    "one of several protocols": ("GET /ws HTTP/1.1", ("Upgrade: h2c, WebSocket", "Connection: Upgrade"), 101),
+    "no connection to upgrade": ("GET /ws HTTP/1.1", (UPGRADE, "Connection: close"), 426),
+    "no word of the connection": ("GET /ws HTTP/1.1", (UPGRADE,), 426),
+    "another method": ("HEAD /ws HTTP/1.1", (UPGRADE, "Connection: Upgrade"), 400),
+    "an old version": ("GET /ws HTTP/1.0", (UPGRADE, "Connection: Upgrade"), 400),
+    "a body": ("GET /ws HTTP/1.1", (UPGRADE, "Connection: Upgrade", "Content-Length: 2"), 400),
+}
+
+
+@pytest.mark.parametrize("what", HANDSHAKE)
+async def test_a_handshake_is_as_the_standard_has_it(live: Live, what: str) -> None:
+    line, headers, status = HANDSHAKE[what]
+    key = ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
+    host, port = live.server.base_url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        writer.write("\r\n".join((line, f"Host: {host}", *headers, *key, "", "")).encode())
+        async with asyncio.timeout(10):
+            answer = await reader.readline()
+        assert int(answer.split()[1]) == status
+    finally:
+        writer.close()
+
+
 # Frames
 
 
@@ -138,6 +166,15 @@ async def test_reactions_are_gathered(live: Live) -> None:
         assert sum(burst["reactions"].get("🎉", 0) for burst in bursts) == 10
         assert len(bursts) < 8
         assert await ben.refused("react", roomId=room, reaction="words") == "bad_frame"
+
+
+async def test_a_reaction_is_one(live: Live) -> None:
+    room = await live.room()
+    async with live.inside("ben", room) as ben:
+        for reaction in ("🎉🎉", "🎉 🎉", "🎉\n", ":wave::wave:", "ha", "<b>", "\0"):
+            assert await ben.refused("react", roomId=room, reaction=reaction) == "bad_frame", reaction
+        await ben.tell("react", roomId=room, reaction="👍🏽")
+        assert (await ben.heard("reaction-burst", roomId=room))["reactions"] == {"👍🏽": 1}
 
 
 async def test_several_rooms_on_one_connection(live: Live) -> None:
