@@ -117,7 +117,11 @@ class AccountRecovery:
         await self._confirm(user, current, address)
         password_hash = await self._hash(wanted)
         async with self._database.transaction() as transaction:
-            await Credentials(transaction).set_password(user.id, password_hash)
+            # Whoever set another one meanwhile may have done so because somebody else knows the old one.
+            if not await Credentials(transaction).set_password(
+                user.id, password_hash, user.password_changed_at
+            ):
+                raise _wrong_password()
             await Sessions(transaction).revoke_all(user.id, but=session_id)
             await AuditLog(transaction).add(user.id, "password.changed", "user", str(user.id), address)
         self._tell_changed(user)
@@ -138,7 +142,7 @@ class AccountRecovery:
         if not is_correct:
             await AuditLog(self._database).add(user.id, "password.refused", "user", str(user.id), address)
             await self._parts.throttle.failed(attempt)
-            raise forbidden("wrong_password", "That is not your password.")
+            raise _wrong_password()
         await self._parts.throttle.succeeded(attempt)
 
     async def _hash(self, password: str) -> str:
@@ -190,6 +194,10 @@ class AccountRecovery:
         self._parts.bus.publish(UserChanged(str(user.id)))
         text = _CHANGED_TEXT.format(name=user.display_name)
         self._parts.errands.start(self._parts.mail.send(user.email, "Your password was changed", text))
+
+
+def _wrong_password() -> ApiError:
+    return forbidden("wrong_password", "That is not your password.")
 
 
 def _busy() -> ApiError:

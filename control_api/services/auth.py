@@ -9,6 +9,7 @@ Rules:
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -117,7 +118,7 @@ class AuthService:
         await self._parts.throttle.succeeded(attempt)
         if self._parts.passwords.needs_rehash(user.password_hash):
             self._parts.errands.start(self._rehash(user, login.password))
-        return await self._welcome(user, client, login.remember)
+        return await self._welcome(user, client, login.remember, user.password_changed_at)
 
     async def welcome(self, user_id: UUID, client: Client, remember: bool) -> Welcome:
         """Sign in somebody who has shown otherwise who it is. Raises ApiError 403 if not active."""
@@ -179,8 +180,12 @@ class AuthService:
         new_hash = await self._parts.passwords.hash(password)
         await Credentials(self._database).replace_hash(user.id, user.password_hash, new_hash)
 
-    async def _welcome(self, user: Credential, client: Client, remember: bool) -> Welcome:
-        signed_in = await self._parts.sessions.open(user.id, client.address, client.user_agent, remember)
+    async def _welcome(
+        self, user: Credential, client: Client, remember: bool, password_since: datetime | None = None
+    ) -> Welcome:
+        signed_in = await self._parts.sessions.open(
+            user.id, client.address, client.user_agent, remember, password_since
+        )
         return Welcome(await self._parts.views.of(user), signed_in)
 
 

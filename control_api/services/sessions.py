@@ -90,17 +90,29 @@ class SessionService:
         self._refresh_tokens = refresh_tokens
         self._lifetimes = lifetimes or SessionLifetimes()
 
-    async def open(self, user_id: UUID, address: str, user_agent: str, remember: bool) -> SignedIn:
-        """Sign the user in; whoever calls has made sure that it is the user. ApiError 403 if not active."""
+    async def open(
+        self,
+        user_id: UUID,
+        address: str,
+        user_agent: str,
+        remember: bool,
+        password_since: datetime | None = None,
+    ) -> SignedIn:
+        """Sign the user in; whoever calls has made sure that it is the user. ApiError 403 if not active.
+
+        ``password_since`` is when the password was set that was shown. It takes long to check: if there is
+        another one by now, the session would outlive the end of all that the old one opened. ApiError 401.
+        """
         session_id = new_id()
         token = self._refresh_tokens.issue(session_id)
         digest = self._refresh_tokens.digest(token)
         lifetime = self._lifetimes.of(remember)
-        new = NewSession(session_id, user_id, digest, lifetime, address, printable(user_agent), remember)
+        agent = printable(user_agent)
+        new = NewSession(session_id, user_id, digest, lifetime, address, agent, remember, password_since)
         async with self._database.transaction() as transaction:
             opened = await Sessions(transaction).add(new)
             if opened is None:
-                raise inactive()
+                raise inactive() if password_since is None else wrong_credentials()
             await AuditLog(transaction).add(user_id, "session.opened", "session", str(session_id), address)
         return self._signed_in(opened, token)
 
@@ -178,6 +190,10 @@ class SessionService:
             refresh_token,
             self._lifetimes.of(session.remember),
         )
+
+
+def wrong_credentials() -> ApiError:
+    return unauthorized("invalid_credentials", "Wrong name or password.")
 
 
 def inactive() -> ApiError:

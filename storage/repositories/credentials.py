@@ -12,7 +12,10 @@ from storage.repositories.users import Role, UserState
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """``avatar`` is the name of an object, or None. ``profile_version`` counts the changes of the profile."""
+    """``avatar`` is the name of an object, or None. ``profile_version`` counts the changes of the profile.
+
+    ``password_changed_at`` stays when the same password is hashed anew.
+    """
 
     id: UUID
     username: str
@@ -27,6 +30,7 @@ class Credential:
     created_at: datetime
     email_verified_at: datetime | None
     profile_version: int
+    password_changed_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class NewAccount:
 
 
 _COLUMNS: Final = """id, username, email, display_name, avatar, bio, is_creator, password_hash, role, state,
-    created_at, email_verified_at, profile_version"""
+    created_at, email_verified_at, profile_version, password_changed_at"""
 
 
 class Credentials:
@@ -76,13 +80,16 @@ class Credentials:
         )
         return _credential(row) if row else None
 
-    async def set_password(self, user_id: UUID, password_hash: str) -> None:
-        """Another password than before."""
-        await self._database.execute(
-            "UPDATE users SET password_hash = $2, password_changed_at = now() WHERE id = $1",
+    async def set_password(self, user_id: UUID, password_hash: str, since: datetime | None = None) -> bool:
+        """Another password than before; with ``since`` only if that one is from then. Whether it was set."""
+        changed = await self._database.fetch_value(
+            """UPDATE users SET password_hash = $2, password_changed_at = clock_timestamp()
+               WHERE id = $1 AND ($3::timestamptz IS NULL OR password_changed_at = $3) RETURNING true""",
             user_id,
             password_hash,
+            since,
         )
+        return changed is not None
 
     async def replace_hash(self, user_id: UUID, old_hash: str, new_hash: str) -> None:
         """The same password, hashed anew; nothing happens if it was changed meanwhile."""
@@ -115,4 +122,5 @@ def _credential(row: Row) -> Credential:
         row["created_at"],
         row["email_verified_at"],
         row["profile_version"],
+        row["password_changed_at"],
     )

@@ -33,7 +33,10 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class NewSession:
-    """``refresh_hash`` is the digest of the first refresh token, which knows the session's ``id``."""
+    """``refresh_hash`` is the digest of the first refresh token, which knows the session's ``id``.
+
+    ``password_since`` is when the password was set that opened it, None if none did.
+    """
 
     id: UUID
     user_id: UUID
@@ -42,6 +45,7 @@ class NewSession:
     address: str
     user_agent: str
     remember: bool
+    password_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +87,16 @@ class Sessions:
         self._database = database
 
     async def add(self, session: NewSession) -> OpenSession | None:
-        """A new session; None when its user is not active. The user's oldest ones beyond the limit end."""
+        """A new session; None when its user is not active, or has another password by now.
+
+        Whoever sets a password or a state at the same moment is waited for, or finds the session and ends it.
+        The user's oldest ones beyond the limit end.
+        """
         row = await self._database.fetch_row(
             """INSERT INTO sessions (id, user_id, refresh_hash, expires_at, address, user_agent, remember)
-               SELECT $1, users.id, $3, now() + $4, $5, $6, $7 FROM users WHERE id = $2 AND state = 'active'
+               SELECT $1, users.id, $3, now() + $4, $5, $6, $7 FROM users
+               WHERE id = $2 AND state = 'active'
+                     AND ($8::timestamptz IS NULL OR password_changed_at = $8) FOR SHARE
                RETURNING id, user_id, remember, expires_at,
                          (SELECT role FROM users WHERE users.id = user_id) AS role""",
             session.id,
@@ -96,6 +106,7 @@ class Sessions:
             session.address[:MAX_ADDRESS_LENGTH],
             session.user_agent[:MAX_USER_AGENT_LENGTH],
             session.remember,
+            session.password_since,
         )
         if row is None:
             return None

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,9 +12,11 @@ import pytest
 
 from storage.database import Database
 from storage.ids import new_id
+from storage.repositories.credentials import Credentials
 from storage.repositories.sessions import NewSession, OpenSession, Sessions, TokenStanding, WebSessions
 from storage.repositories.users import Role, Users, UserState
 from tests.helpers.waiting import eventually
+from tests.storage.chat_world import until_somebody_waits
 
 DAY = timedelta(days=1)
 GRACE = timedelta(seconds=10)
@@ -54,6 +57,46 @@ async def test_who_is_not_active_gets_none(database: Database, user_id: UUID, st
     await Users(database).set_state(user_id, state)
     new = NewSession(new_id(), user_id, FIRST, DAY, "192.0.2.1", "", False)
     assert await Sessions(database).add(new) is None
+
+
+async def password_since(database: Database) -> datetime:
+    found: datetime = await database.fetch_value("SELECT password_changed_at FROM users")
+    return found
+
+
+async def test_another_password_meanwhile_opens_none(database: Database, user_id: UUID) -> None:
+    since = await password_since(database)
+    new = NewSession(new_id(), user_id, FIRST, DAY, "192.0.2.1", "", False, since)
+    assert await Sessions(database).add(new) is not None
+    await Credentials(database).set_password(user_id, "y")
+    again = replace(new, id=new_id(), refresh_hash=SECOND)
+    assert await Sessions(database).add(again) is None
+
+
+async def test_who_sets_a_password_is_waited_for(database: Database, user_id: UUID) -> None:
+    """Otherwise neither would see the other, and the session would outlive the end of all others."""
+    new = NewSession(new_id(), user_id, FIRST, DAY, "192.0.2.1", "", False, await password_since(database))
+    async with database.transaction() as transaction:
+        await Credentials(transaction).set_password(user_id, "y")
+        await Sessions(transaction).revoke_all(user_id)
+        adding = asyncio.create_task(Sessions(database).add(new))
+        await until_somebody_waits(database)
+    assert await adding is None
+
+
+async def test_who_opens_a_session_is_waited_for(database: Database, user_id: UUID) -> None:
+    new = NewSession(new_id(), user_id, FIRST, DAY, "192.0.2.1", "", False, await password_since(database))
+
+    async def set_password() -> int:
+        async with database.transaction() as other:
+            await Credentials(other).set_password(user_id, "y")
+            return await Sessions(other).revoke_all(user_id)
+
+    async with database.transaction() as transaction:
+        assert await Sessions(transaction).add(new) is not None
+        setting = asyncio.create_task(set_password())
+        await until_somebody_waits(database)
+    assert await setting == 1
 
 
 async def test_a_token_is_exchanged_once(database: Database, user_id: UUID) -> None:

@@ -208,3 +208,25 @@ async def test_what_happens_to_passwords_is_audited_without_them(house: House) -
     assert actions >= {"password.reset_asked", "reset_password.refused", "password.reset", "password.changed"}
     assert NEW not in str(entries)
     assert house.mailbox.code(RESET) not in str([entry.details for entry in entries])
+
+
+async def test_who_knows_only_the_old_password_cannot_undo_a_reset(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old password was right when it was looked at, but not any more when the new one would be set."""
+    token = (await house.register()).data["accessToken"]
+    await forgot(house)
+    code = house.mailbox.code(RESET)
+    hash_password = house.passwords.hash
+
+    async def hashed_during_a_reset(password: str) -> str:
+        monkeypatch.setattr(house.passwords, "hash", hash_password)
+        assert (await reset(house, code)).status == 200
+        return await hash_password(password)
+
+    monkeypatch.setattr(house.passwords, "hash", hashed_during_a_reset)
+    body = {"currentPassword": PASSWORD, "newPassword": "what a thief would like"}
+    answer = await house.call("PATCH", "/auth/password", body, token)
+    assert (answer.status, answer.code) == (403, "wrong_password")
+    assert (await house.login(password="what a thief would like")).status == 401
+    assert (await house.login(password=NEW)).status == 200

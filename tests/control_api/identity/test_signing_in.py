@@ -220,3 +220,23 @@ async def test_without_the_database_one_is_told_to_come_back(house: House) -> No
     ):
         assert (answer.status, answer.code) == (503, "unavailable")
         assert answer.headers["Retry-After"]
+
+
+async def test_a_password_that_is_changed_while_it_is_checked_opens_nothing(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checking takes long; the session would outlive the end of all that the old password opened."""
+    token = (await house.register("alice")).data["accessToken"]
+    is_correct = house.passwords.is_correct
+
+    async def checked_during_a_change(password: str, password_hash: str | None) -> bool:
+        monkeypatch.setattr(house.passwords, "is_correct", is_correct)
+        body = {"currentPassword": PASSWORD, "newPassword": "another good password"}
+        assert (await house.call("PATCH", "/auth/password", body, token)).status == 200
+        return await is_correct(password, password_hash)
+
+    monkeypatch.setattr(house.passwords, "is_correct", checked_during_a_change)
+    answer = await house.login("alice")
+    assert (answer.status, answer.code) == (401, "invalid_credentials")
+    assert not answer.cookies
+    assert len((await house.call("GET", "/auth/sessions", token=token)).data) == 1
