@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Final
 
 import aiohttp
@@ -21,8 +22,14 @@ _CREATED: Final = 201
 class Endpoints:
     """Opens connections until it is closed."""
 
-    def __init__(self, *, has_feedback: bool) -> None:
+    def __init__(
+        self,
+        *,
+        has_feedback: bool,
+        make: Callable[[DtlsCertificate, DatagramReader, Media], PeerConnection] = PeerConnection,
+    ) -> None:
         self._has_feedback = has_feedback
+        self._make = make
         self._certificate = DtlsCertificate.generate()
         self._reader = DatagramReader()
         self._connections: list[PeerConnection] = []
@@ -34,7 +41,7 @@ class Endpoints:
         self, url: str, bearer: str | None, media: Media, sources: Sources | None = None
     ) -> tuple[PeerConnection, Answer]:
         """Connect by WHIP (with ``sources``) or WHEP. Raises BenchError when the server does not let us."""
-        connection = PeerConnection(self._certificate, self._reader, media)
+        connection = self._make(self._certificate, self._reader, media)
         offer = make_offer(
             connection.ice, self._certificate.fingerprints[0], sources, has_feedback=self._has_feedback
         )

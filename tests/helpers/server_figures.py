@@ -40,6 +40,9 @@ class Held:
     rtmp_active_players: float
     viewers: float
     streams: float
+    webrtc_transports: float
+    webrtc_producers: float
+    webrtc_consumers: float
 
     @classmethod
     def by(cls, server: ServerProcess) -> "Held":
