@@ -75,6 +75,8 @@ async function figures(room) {
           packetsReceived: entry.packetsReceived,
           packetsLost: entry.packetsLost,
           audioEnergy: entry.totalAudioEnergy ?? 0,
+          samplesEmitted: entry.jitterBufferEmittedCount ?? 0,
+          packetsDiscarded: entry.packetsDiscarded ?? 0,
         };
       }
     }

@@ -1,23 +1,19 @@
 """Chromium pages in one room, by npm's mediasoup-client and the code of docs/rtc-protocol.md."""
 
-import os
-import re
-import subprocess
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
 from tests.e2e.narrow_link import NarrowLink
+from tests.e2e.rtc_bundle import build_bundle
 from tests.helpers.chromium import SOUND_WITHOUT_GESTURE, Chromium, Page
 from tests.sfu.rooms_world import ROOM
 from tests.sfu.rtc_world import RealRouters, RtcWorld, real_routers, rtc_world
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-HERE = Path(__file__).parent
 FAKE_DEVICES = (
     SOUND_WITHOUT_GESTURE,
     "--use-fake-device-for-media-stream",
@@ -31,22 +27,7 @@ PLAY_SECONDS = 30.0
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """What a page loads: the page's code, the documented code and mediasoup-client in one file."""
-    folder = tmp_path_factory.mktemp("bundle")
-    document = (HERE.parents[1] / "docs" / "rtc-protocol.md").read_text(encoding="utf-8")
-    documented, script = folder / "documented.js", folder / "room.js"
-    documented.write_text(re.findall(r"^```js\n(.*?)^```$", document, re.MULTILINE | re.DOTALL)[0])
-    command = (
-        HERE / "node_modules" / ".bin" / "esbuild",
-        HERE / "rtc_room.js",
-        "--bundle",
-        "--log-level=error",
-        f"--alias:documented={documented}",
-        f"--outfile={script}",
-    )
-    environment = {**os.environ, "NODE_PATH": str(HERE / "node_modules")}
-    subprocess.run(command, env=environment, check=True, timeout=60)
-    return script.read_bytes()
+    return build_bundle(tmp_path_factory.mktemp("bundle"))
 
 
 @pytest.fixture
