@@ -10,7 +10,7 @@ from aiohttp import web
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Somebody who has signed in. ``session_id`` is None for an API key.
+    """Somebody who has signed in, by a session or by an API key.
 
     ``may_moderate`` is False for an API key that is not for that, whatever its owner may do.
     """
@@ -20,6 +20,7 @@ class Identity:
     display_name: str
     session_id: UUID | None = None
     may_moderate: bool = True
+    api_key_id: UUID | None = None
 
 
 class SignIn(Protocol):
@@ -31,7 +32,7 @@ class SignIn(Protocol):
         """
 
     async def is_valid(self, identity: Identity) -> bool:
-        """Whether the session still counts and the account is active."""
+        """Whether the session or key still counts and the account is active."""
 
     def address_of(self, request: web.Request) -> str:
         """The client's address, as far as proxies are trusted."""

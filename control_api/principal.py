@@ -29,13 +29,15 @@ _RANK: Final = {"public": 0, "user": 1, "moderator": 2, "admin": 3, "superadmin"
 class Principal:
     """``scopes`` is None for a person, who may do all of their own; an API key may do what its scopes say.
 
-    ``session_id`` is None for an API key. Anonymous is a principal, too: without ``user_id`` and ``role``.
+    ``session_id`` is None for an API key, ``api_key_id`` for everybody else. Anonymous is a principal, too:
+    without ``user_id`` and ``role``.
     """
 
     user_id: UUID | None = None
     role: Role | None = None
     session_id: UUID | None = None
     scopes: frozenset[str] | None = None
+    api_key_id: UUID | None = None
 
     @property
     def is_anonymous(self) -> bool:

@@ -14,12 +14,13 @@ from control_api.errors import ApiError
 from control_api.identity.authenticator import Authenticator
 from control_api.identity.session_states import SessionStates
 from control_api.identity.web_session import COOKIE, ForgeryCheck
-from control_api.services.chat_tickets import MODERATE, WRITE, ChatTickets, Ticket
+from control_api.services.chat_tickets import WRITE, ChatTickets, Ticket, ticket_of
 from control_api.services.playback import Denial, PlaybackAccess
 from mediaserver.delivery.client_address import ClientAddress
 from mediaserver.playback_sessions import PlaybackSession, PlaybackSessions
 from storage.database import Database
 from storage.repositories import UserState
+from storage.repositories.api_keys import ApiKeys
 from storage.repositories.playback import Playback
 from storage.repositories.users import Users
 
@@ -40,6 +41,7 @@ class ChatSignIn:
         client_address: ClientAddress,
     ) -> None:
         self._users = Users(database)
+        self._api_keys = ApiKeys(database)
         self._tickets = tickets
         self._authenticator = authenticator
         self._states = states
@@ -64,14 +66,12 @@ class ChatSignIn:
             return None
         if not principal.has_scope(WRITE):
             raise Refusal("invalid_token", f"The API key does not have the scope {WRITE}.")
-        ticket = Ticket(principal.user_id, principal.session_id, principal.has_scope(MODERATE))
-        return await self._identity(ticket)
+        return await self._identity(ticket_of(principal))
 
     async def is_valid(self, identity: Identity) -> bool:
         if identity.session_id is not None:
             return await self._states.role_of(identity.user_id, identity.session_id) is not None
-        user = await self._users.find_by_id(identity.user_id)
-        return user is not None and user.state is UserState.ACTIVE
+        return identity.api_key_id is not None and await self._api_keys.is_good(identity.api_key_id)
 
     async def _by_ticket(self, text: str) -> Identity:
         ticket = await self._tickets.redeem(text)
@@ -84,7 +84,14 @@ class ChatSignIn:
         user = await self._users.find_by_id(ticket.user_id)
         if user is None or user.state is not UserState.ACTIVE:
             return None
-        return Identity(user.id, user.username, user.display_name, ticket.session_id, ticket.may_moderate)
+        return Identity(
+            user.id,
+            user.username,
+            user.display_name,
+            ticket.session_id,
+            ticket.may_moderate,
+            ticket.api_key_id,
+        )
 
     def _check_origin(self, request: web.Request) -> None:
         """A page of another site must not open the chat as whoever happens to be signed in here."""

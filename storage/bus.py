@@ -48,7 +48,7 @@ class RoomOwnerChanged:
 
 @dataclass(frozen=True, slots=True)
 class UserChanged:
-    """A user's state, role or displayed name is another one, or sessions of the user were revoked."""
+    """A user's state, role or displayed name is another one, or sessions or API keys were revoked."""
 
     user_id: str
 

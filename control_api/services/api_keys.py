@@ -106,7 +106,7 @@ class ApiKeyLookup:
             return None
         if holder.is_use_due:
             await self._keys.note_use(holder.key_id)
-        return Principal(holder.user_id, holder.role, scopes=holder.scopes)
+        return Principal(holder.user_id, holder.role, scopes=holder.scopes, api_key_id=holder.key_id)
 
 
 def _digest(key: str) -> bytes:

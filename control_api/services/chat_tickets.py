@@ -19,11 +19,19 @@ MODERATE: Final = "chat:moderate"
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """Whom a ticket stands for. ``session_id`` is None for an API key, which may lack a scope."""
+    """Whom a ticket stands for: for a session, or for an API key, which may lack a scope."""
 
     user_id: UUID
     session_id: UUID | None
     may_moderate: bool
+    api_key_id: UUID | None = None
+
+
+def ticket_of(principal: Principal) -> Ticket:
+    """``principal`` has signed in."""
+    assert principal.user_id is not None
+    may_moderate = principal.has_scope(MODERATE)
+    return Ticket(principal.user_id, principal.session_id, may_moderate, principal.api_key_id)
 
 
 class ChatTickets:
@@ -34,11 +42,8 @@ class ChatTickets:
 
     async def issue(self, principal: Principal) -> str:
         """``principal`` has signed in."""
-        assert principal.user_id is not None
         ticket = secrets.token_urlsafe(TICKET_BYTES)
-        value = msgspec.json.encode(
-            Ticket(principal.user_id, principal.session_id, principal.has_scope(MODERATE))
-        )
+        value = msgspec.json.encode(ticket_of(principal))
         await self._state.put_once(_key(ticket), value, TICKET_SECONDS)
         return ticket
 

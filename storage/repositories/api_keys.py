@@ -20,8 +20,15 @@ LIST = f"""SELECT {_COLUMNS} FROM api_keys
            WHERE user_id = $1 AND revoked_at IS NULL AND ($2::uuid IS NULL OR id < $2)
            ORDER BY id DESC LIMIT $3"""
 COUNT = "SELECT count(*) FROM api_keys WHERE user_id = $1 AND revoked_at IS NULL"
-REVOKE = """UPDATE api_keys SET revoked_at = now()
-            WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL RETURNING id"""
+IS_GOOD = """SELECT EXISTS (SELECT FROM api_keys JOIN users ON users.id = user_id
+                            WHERE api_keys.id = $1 AND revoked_at IS NULL AND users.state = 'active'
+                                  AND (expires_at IS NULL OR expires_at > now()))"""
+REVOKE = """WITH revoked AS (
+                UPDATE api_keys SET revoked_at = now()
+                WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL RETURNING user_id)
+            SELECT pg_notify('mediaserver', json_build_object(
+                       'kind', 'user', 'user_id', user_id)::text) IS NOT NULL
+            FROM revoked"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +94,7 @@ class ApiKeys:
         return [_api_key(row) for row in await self._database.fetch(LIST, user_id, before, limit)]
 
     async def revoke(self, key_id: UUID, user_id: UUID) -> bool:
-        """Whether the user had such a key."""
+        """Whether the user had such a key. Every node is told, for what the key has opened."""
         return await self._database.fetch_value(REVOKE, key_id, user_id) is not None
 
     async def find(self, key_hash: bytes) -> KeyHolder | None:
@@ -97,6 +104,11 @@ class ApiKeys:
             return None
         scopes = frozenset(row["scopes"])
         return KeyHolder(row["id"], row["user_id"], Role(row["role"]), scopes, row["is_use_due"])
+
+    async def is_good(self, key_id: UUID) -> bool:
+        """Whether ``find`` would find it."""
+        is_good: bool = await self._database.fetch_value(IS_GOOD, key_id)
+        return is_good
 
     async def note_use(self, key_id: UUID) -> None:
         """Written at most once a minute."""

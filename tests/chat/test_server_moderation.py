@@ -1,11 +1,12 @@
 """What moderators do takes effect at once on those who are connected, by frames and over HTTP alike."""
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
 
-from tests.chat.clients import Chat
+from tests.chat.clients import Chat, chatting
 from tests.chat.live_chat import Live, Person, comes_true, unique
 from tests.control_api.live_api import PASSWORD
 from tests.control_api.people_online import Caller
@@ -386,6 +387,27 @@ async def test_who_signs_out_loses_the_connection(live: Live) -> None:
         assert await chat.over() == 3000
         await stays.heard("viewer-left", username=person.name)
         await stays.settle()
+
+
+async def test_a_key_that_is_revoked_closes_what_it_opened(live: Live) -> None:
+    person, room = await live.newcomer(), await live.room()
+    key, other = [
+        await person.get("POST", "/api-keys", {"name": name, "scopes": ["chat:write"]})
+        for name in ("one", "other")
+    ]
+
+    def by(made: dict[str, Any], query: str = "") -> AbstractAsyncContextManager[Chat]:
+        headers = {} if query else {"Authorization": f"Bearer {made['key']}"}
+        return chatting(live.url + query, headers)
+
+    keyed = Person(person.name, Caller(live.server.base_url, key["key"]), person.id)
+    query = f"?ticket={(await keyed.get('POST', '/chat/tickets'))['ticket']}"
+    async with by(key) as first, by(key, query) as second, by(other) as stays:
+        for chat in (first, second, stays):
+            await chat.join(room)
+        await person.get("DELETE", f"/api-keys/{key['id']}")
+        assert [await chat.over() for chat in (first, second)] == [3000, 3000]
+        await stays.say(room, unique())
 
 
 async def test_another_session_of_the_same_user_stays(live: Live) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from aiohttp import web
@@ -65,10 +66,11 @@ async def test_a_key_is_shown_once(api: Sample, database: Database) -> None:
 async def test_a_key_stands_for_its_owner_with_its_scopes(
     api: Sample, database: Database, alice: User
 ) -> None:
-    key = (await make(api, scopes=["rooms:write", "rooms:read", "rooms:read"]))["key"]
+    made = await make(api, scopes=["rooms:write", "rooms:read", "rooms:read"])
+    key, key_id = made["key"], UUID(made["id"])
     lookup = ApiKeyLookup(database)
     scopes = frozenset({"rooms:read", "rooms:write"})
-    assert await lookup.principal_of(key) == Principal(alice.id, alice.role, scopes=scopes)
+    assert await lookup.principal_of(key) == Principal(alice.id, alice.role, scopes=scopes, api_key_id=key_id)
     assert await lookup.principal_of(key) is not None
     _, body, _ = await api.call("GET", "/api-keys", "alice")
     assert body["data"][0]["lastUsedAt"] is not None

@@ -37,14 +37,17 @@ async def test_a_revoked_key_is_gone(database: Database, user_id: UUID) -> None:
     keys = ApiKeys(database)
     added = await keys.add(user_id, new_key())
     assert not await keys.revoke(added.id, new_id())
+    assert await keys.is_good(added.id)
     assert await keys.revoke(added.id, user_id)
     assert not await keys.revoke(added.id, user_id)
+    assert not await keys.is_good(added.id)
     assert await keys.find(DIGEST) is None
     assert await keys.list_of(user_id, 10) == []
 
 
 async def test_an_expired_key_is_good_for_nothing(database: Database, user_id: UUID) -> None:
-    await ApiKeys(database).add(user_id, new_key(expires_at=datetime.now(UTC) - timedelta(seconds=1)))
+    key = await ApiKeys(database).add(user_id, new_key(expires_at=datetime.now(UTC) - timedelta(seconds=1)))
+    assert not await ApiKeys(database).is_good(key.id)
     assert await ApiKeys(database).find(DIGEST) is None
 
 
@@ -52,8 +55,9 @@ async def test_an_expired_key_is_good_for_nothing(database: Database, user_id: U
 async def test_a_key_of_somebody_not_active_is_good_for_nothing(
     database: Database, user_id: UUID, state: UserState
 ) -> None:
-    await ApiKeys(database).add(user_id, new_key())
+    key = await ApiKeys(database).add(user_id, new_key())
     await Users(database).set_state(user_id, state)
+    assert not await ApiKeys(database).is_good(key.id)
     assert await ApiKeys(database).find(DIGEST) is None
 
 
