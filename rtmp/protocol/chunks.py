@@ -94,6 +94,8 @@ class ChunkReader:
         self._limits = limits or ChunkLimits()
         self.max_message_size = self._limits.max_message_size
         """The limit in force: may be changed at any time, and holds from the next header on."""
+        self.max_buffered_bytes = self._limits.max_buffered_bytes
+        """As above, for unfinished messages together; it holds from the next chunk on."""
         self._chunk_size = DEFAULT_CHUNK_SIZE
         self._streams: dict[int, _ChunkStream] = {}
         self._current = _ChunkStream(b"")
@@ -254,7 +256,7 @@ class ChunkReader:
         assembly += payload
 
     def _check_buffered(self, size: int) -> None:
-        limit = self._limits.max_buffered_bytes
+        limit = self.max_buffered_bytes
         if self._buffered + size > limit:
             raise LimitExceededError(f"unfinished messages are over the limit of {limit} bytes")
 

@@ -230,6 +230,7 @@ class RtmpServerSession(Session):
         self._move_activity(activity)
         self._request = request
         self._reader.max_message_size = self._limits.chunks.max_message_size
+        self._reader.max_buffered_bytes = self._limits.chunks.max_buffered_bytes
         self._events.append(request)
 
     def _end_activity(self, request: Request) -> None:
@@ -249,8 +250,9 @@ class RtmpServerSession(Session):
     def _restrict(self) -> None:
         """Allow little until the client publishes or plays: it may never do either."""
         self._bytes_before_request = 0
-        limits = self._limits
-        self._reader.max_message_size = min(limits.chunks.max_message_size, limits.max_bytes_before_request)
+        chunks, most = self._limits.chunks, self._limits.max_bytes_before_request
+        self._reader.max_message_size = min(chunks.max_message_size, most)
+        self._reader.max_buffered_bytes = min(chunks.max_buffered_bytes, most)
 
     def _move_activity(self, activity: Activity) -> None:
         if activity not in _MOVES[self.activity]:

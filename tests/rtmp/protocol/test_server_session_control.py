@@ -139,6 +139,15 @@ def test_a_message_is_refused_by_its_header_before_a_publish() -> None:
     assert "message length 65537 is over the limit of 65536" in str(violation(events))
 
 
+def test_messages_without_an_end_share_the_limit_before_a_publish() -> None:
+    dialogue = connected()
+    begun = [
+        serialize_message(n, 0, VIDEO, 1, bytes(30_000), 128)[: 12 + 129 * 100 - 1] for n in range(10, 16)
+    ]
+    assert dialogue.say(*begun[:5]) == []
+    assert "unfinished messages are over the limit of 65536" in str(violation(dialogue.say(begun[5])))
+
+
 def test_publishing_lifts_the_limit_and_its_end_restores_it() -> None:
     dialogue = publishing()
     assert names(dialogue.say(media_bytes(VIDEO, 0, bytes(1_000_000)))) == ["VideoReceived"]
