@@ -55,7 +55,7 @@ from storage.database import Database
 from storage.errors import StorageError
 from storage.ids import new_id
 from storage.repositories.chat_log import ChatLog, LoggedEntry, Mention, NewEvent, NewMessage
-from storage.repositories.chat_messages import ChatMessages, MessageState
+from storage.repositories.chat_messages import ChatMessages, MessageState, StoredMessage
 from storage.repositories.chat_people import ChatPeople, RoomPerson
 
 logger = structlog.get_logger("mediaserver.chat")
@@ -209,7 +209,7 @@ class FrameHandler:
         identity = _signed_in(connection)
         room = self._room(connection, body.room_id)
         person = await self._person(room, identity.user_id)
-        await self._check_reply(room, body.reply_to)
+        await self._check_reply(room, body.reply_to, identity.user_id)
         screened = await self._parts.screening.screen(room, person, body.message)
         try:
             return await self._take(room, person, body, screened)
@@ -254,11 +254,11 @@ class FrameHandler:
         room.say_to(own, NEW_MESSAGE, message_body(room.offset, message))
         return Answer("ack", Ack(room.id, message.id, room.offset))
 
-    async def _check_reply(self, room: Room, reply_to: UUID | None) -> None:
+    async def _check_reply(self, room: Room, reply_to: UUID | None, user_id: UUID) -> None:
         if reply_to is None or room.ring.find(reply_to) is not None:
             return
         replied = await self._messages.find(room.id, reply_to)
-        if replied is None or replied.state is not MessageState.VISIBLE or replied.deleted_at is not None:
+        if replied is None or replied.deleted_at is not None or not _is_seen_by(user_id, replied):
             raise Refusal("message_not_found", "replyTo: there is no such message in this room.")
 
     async def _mentions(self, text: str) -> tuple[Mention, ...]:
@@ -366,6 +366,12 @@ def _moderating(connection: Connection) -> Identity:
     if not identity.may_moderate:
         raise Refusal("not_a_moderator", "The API key does not have the scope chat:moderate.")
     return identity
+
+
+def _is_seen_by(user_id: UUID, message: StoredMessage) -> bool:
+    """Under a shadow ban one sees one's own messages, and may not learn that others do not."""
+    is_own = message.user_id == user_id and message.state is MessageState.SHADOWED
+    return is_own or message.state is MessageState.VISIBLE
 
 
 def _room_id(incoming: Incoming) -> UUID | None:

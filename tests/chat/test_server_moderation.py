@@ -78,6 +78,9 @@ async def test_a_shadow_ban_is_seen_by_nobody(live: Live) -> None:
             said = await first.ask("chat-message", roomId=room, message=unique("shadow"))
             assert said["t"] == "ack"
             await second.first(lambda frame: frame["d"].get("id") == said["d"]["messageId"])
+            reply = {"roomId": room, "message": unique(), "replyTo": said["d"]["messageId"]}
+            assert (await first.ask("chat-message", **reply))["t"] == "ack"
+            assert await mia.refused("chat-message", **reply) == "message_not_found"
             shown = await mia.say(room, unique())
             await owner.heard("new-message", id=shown["messageId"])
             await mia.settle()
