@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -42,6 +42,10 @@ STARTED: Final = 30
 REPAIRED: Final = 80
 """Of the packets that the bad network lost; three times as many were sent meanwhile."""
 MOST_GIVEN_UP: Final = 0.1
+UNACKNOWLEDGED: Final = 600
+MEMORY: Final = "process_resident_memory_bytes"
+MEMORY_BYTES: Final = 64 * 1024 * 1024
+"""Far more than a viewer may take: what a call takes at its beginning is in it."""
 CONNECT_SECONDS: Final = 20.0
 WAIT_SECONDS: Final = 40.0
 
@@ -97,24 +101,44 @@ async def is_repaired(viewer: RepairingViewer, server: ServerProcess) -> None:
     assert await asyncio.to_thread(metric, server, "mediaserver_webrtc_mux_endpoint_errors_total") == 0
 
 
-async def test_through_a_relay(server: ServerProcess, room: str, room_and_key: tuple[str, str]) -> None:
-    async with Call.running(server, *room_and_key) as call:
+@asynccontextmanager
+async def relayed(url: str, *, is_silent: bool = False) -> AsyncIterator[tuple[RepairingViewer, LossyLink]]:
+    """A viewer behind a link, which is bad while the block runs."""
+    async with AsyncExitStack() as stack:
         links: list[LossyLink] = []
 
         async def detour(answer: Answer) -> Answer:
-            link = LossyLink((answer.host, answer.port), SEED)
-            links.append(await link.__aenter__())
+            link = await stack.enter_async_context(LossyLink((answer.host, answer.port), SEED))
+            links.append(link)
             host, port = link.address
             return replace(answer, host=host, port=port)
 
-        async with RepairingViewer.watching(call.url, detour) as viewer:
-            (link,) = links
-            await eventually(lambda: viewer.originals >= STARTED)
-            link.weather = BAD
+        watching = RepairingViewer.watching(url, detour, is_silent=is_silent)
+        viewer = await stack.enter_async_context(watching)
+        await eventually(lambda: viewer.originals >= STARTED)
+        links[0].weather = BAD
+        yield viewer, links[0]
+        links[0].weather = Weather()  # so that the goodbye arrives
+
+
+async def test_through_a_relay(server: ServerProcess, room: str, room_and_key: tuple[str, str]) -> None:
+    async with Call.running(server, *room_and_key) as call:
+        async with relayed(call.url) as (viewer, link):
             await is_repaired(viewer, server)
-            link.weather = Weather()
             assert link.lost > REPAIRED and link.doubled
-        await link.__aexit__()
+        await call.has_lost_nothing()
+
+
+async def test_who_acknowledges_nothing(
+    server: ServerProcess, room: str, room_and_key: tuple[str, str]
+) -> None:
+    async with Call.running(server, *room_and_key) as call:
+        async with relayed(call.url, is_silent=True) as (viewer, _):
+            memory = await asyncio.to_thread(metric, server, MEMORY)
+            await eventually(lambda: viewer.originals >= UNACKNOWLEDGED, WAIT_SECONDS)
+            assert await asyncio.to_thread(metric, server, MEMORY) - memory < MEMORY_BYTES
+            assert viewer.connection is not None and not viewer.connection.is_lost
+            assert viewer.repaired == 0
         await call.has_lost_nothing()
 
 

@@ -37,8 +37,10 @@ async def straight(answer: Answer) -> Answer:
 class RepairingViewer(Subscriber):
     """``video`` counts what was asked for, came after all, or was given up."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_silent: bool = False) -> None:
+        """``is_silent``: it asks for nothing, reports nothing, and only says that it is still there."""
         super().__init__(has_clock=False)
+        self.is_silent = is_silent
         self.video = NackGenerator()
         self.originals = 0
         self.repaired = 0
@@ -68,14 +70,20 @@ class RepairingViewer(Subscriber):
         if lost and self.connection is not None:
             self.connection.send_rtcp(rtcp.Nack(self._ssrc, self._ssrc_of_video, tuple(lost)).serialize())
 
+    def _report(self, turn: int) -> None:
+        self.ask()
+        self.send_feedback()
+        if turn % TURNS_PER_REPORT == 0:
+            self.send_report()
+
     @classmethod
     @asynccontextmanager
     async def watching(
-        cls, url: str, route: Route = straight, inside: Inside = nullcontext
+        cls, url: str, route: Route = straight, inside: Inside = nullcontext, *, is_silent: bool = False
     ) -> AsyncIterator[RepairingViewer]:
         """Watch ``url`` while the block runs; datagrams go by ``route``, from a socket made ``inside``."""
         endpoints = Endpoints(has_feedback=True, make=partial(_Connection, route, inside))
-        viewer = cls()
+        viewer = cls(is_silent=is_silent)
         try:
             connection, answer = await endpoints.open(url, None, viewer)
             viewer.transport_id, viewer.repairing = answer.transport_id, answer.repairing
@@ -94,10 +102,8 @@ class RepairingViewer(Subscriber):
         while True:
             await asyncio.sleep(TURN_SECONDS)
             turn += 1
-            self.ask()
-            self.send_feedback()
-            if turn % TURNS_PER_REPORT == 0:
-                self.send_report()
+            if not self.is_silent:
+                self._report(turn)
             if turn % TURNS_PER_CONSENT == 0:
                 connection.consent()
 
