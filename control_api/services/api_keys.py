@@ -19,6 +19,7 @@ from uuid import UUID
 from control_api.errors import conflict, invalid, not_found
 from control_api.pagination import Page, id_in, page_of
 from control_api.principal import Principal
+from control_api.services.social import hold_own
 from storage.database import Executor
 from storage.repositories.api_keys import ApiKey, ApiKeys, NewApiKey
 from storage.repositories.audit import AuditLog
@@ -71,6 +72,7 @@ class ApiKeyService:
         names = sorted({scope.value for scope in scopes})
         new = NewApiKey(name, key[:PREFIX_LENGTH], _digest(key), names, expires_at)
         async with self._database.transaction() as transaction:
+            await hold_own(transaction, user_id)
             keys = ApiKeys(transaction)
             if await keys.count_locked(user_id) >= MOST_KEYS:
                 raise conflict("too_many_api_keys", f"There may be {MOST_KEYS} keys; revoke one first.")

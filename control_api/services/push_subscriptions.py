@@ -4,9 +4,9 @@ from http import HTTPStatus
 from typing import Final, Protocol
 from uuid import UUID
 
-from control_api.errors import ApiError, not_found, unauthorized
+from control_api.errors import ApiError, not_found
+from control_api.services.social import hold_own
 from storage.database import Database
-from storage.errors import InvalidValue
 from storage.repositories.push_subscriptions import PushSubscriptions
 
 MOST_SUBSCRIPTIONS: Final = 20
@@ -37,11 +37,9 @@ class PushSubscriptionService:
         """Add or renew it; its id."""
         self._configured().check_subscription(endpoint, p256dh, auth)
         async with self._database.transaction() as transaction:
+            await hold_own(transaction, user_id)
             subscriptions = PushSubscriptions(transaction)
-            try:
-                subscription_id = await subscriptions.put(user_id, endpoint, p256dh, auth)
-            except InvalidValue as error:
-                raise unauthorized() from error
+            subscription_id = await subscriptions.put(user_id, endpoint, p256dh, auth)
             await subscriptions.keep_newest(user_id, MOST_SUBSCRIPTIONS)
         return subscription_id
 

@@ -19,6 +19,7 @@ from control_api.room_schemas import (
     NewRoom,
     RoomChanges,
 )
+from control_api.services.social import hold_own
 from control_api.texts import clean_line, clean_text
 from storage.database import Executor
 from storage.errors import Conflict, InvalidValue, StorageError
@@ -79,8 +80,10 @@ class RoomsService:
         async with self._database.transaction() as transaction:
             settings = await _new_settings(transaction, new)
             rooms = Rooms(transaction)
-            if self._max_rooms is not None and await rooms.count_of_owner(owner_id) >= self._max_rooms:
-                raise conflict("too_many_rooms", f"A user can have {self._max_rooms} rooms at most.")
+            if self._max_rooms is not None:
+                await hold_own(transaction, owner_id)
+                if await rooms.count_of_owner(owner_id) >= self._max_rooms:
+                    raise conflict("too_many_rooms", f"A user can have {self._max_rooms} rooms at most.")
             try:
                 room_id = await rooms.create(owner_id, settings)
             except (Conflict, InvalidValue) as error:

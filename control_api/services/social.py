@@ -112,6 +112,15 @@ async def active_profile(database: Executor, user_id: UUID) -> Profile:
     return profile
 
 
+async def hold_own(transaction: Executor, user_id: UUID) -> None:
+    """The account stays until the transaction ends: one that is being deleted gets nothing new meanwhile.
+
+    Raises ApiError 401 when it is not active any more.
+    """
+    if not await Users(transaction).hold_active((user_id,)):
+        raise unauthorized()
+
+
 async def _hold(transaction: Executor, own_id: UUID, other_id: UUID) -> None:
     """Both stay until the transaction ends: who is being deleted must not get a new relation meanwhile."""
     active = await Users(transaction).hold_active((own_id, other_id))

@@ -119,7 +119,11 @@ class UserService:
         before = await Users(self._database).set_avatar(user_id, name)
         if before is not None:
             await self._forget_objects([f"avatars/{before}"])
-        return await self.own(user_id)
+        try:
+            return await self.own(user_id)
+        except ApiError:  # the account was closed meanwhile
+            await self._forget_objects([f"avatars/{name}"])
+            raise
 
     async def avatar(self, name: str) -> bytes:
         """The picture as WebP. Raises ApiError 404 ``avatar_not_found``."""

@@ -21,6 +21,7 @@ from control_api.errors import conflict, forbidden, invalid, not_found, version_
 from control_api.outbound import AddressRefused
 from control_api.pagination import Page, id_in, page_of
 from control_api.principal import Access, Principal
+from control_api.services.social import hold_own
 from storage.database import Executor
 from storage.repositories.audit import AuditLog
 from storage.repositories.webhook_deliveries import WebhookDeliveries, WebhookDelivery
@@ -86,6 +87,7 @@ class Webhooks:
         settings = self._checked(settings)
         secret = secrets.token_bytes(SECRET_BYTES)
         async with self._database.transaction() as transaction:
+            await hold_own(transaction, owner_id)
             endpoints = WebhookEndpoints(transaction)
             if await endpoints.count_locked(owner_id) >= MAX_ENDPOINTS:
                 raise conflict("too_many_webhook_endpoints", f"There can be {MAX_ENDPOINTS} at most.")

@@ -163,7 +163,7 @@ class Users:
     async def change_profile(
         self, user_id: UUID, display_name: str | None, bio: str | None, version: int | None = None
     ) -> bool:
-        """None leaves a value as it is. False for nobody's id, and where the profile's version is another.
+        """None leaves a value as it is. False for another version, and where nobody active has the id.
 
         Every node is told of a name, which chats remember. Raises InvalidValue.
         """
@@ -171,7 +171,8 @@ class Users:
             """WITH changed AS (
                    UPDATE users SET display_name = coalesce($2, display_name), bio = coalesce($3, bio),
                        profile_version = profile_version + 1, updated_at = now()
-                   WHERE id = $1 AND ($4::integer IS NULL OR profile_version = $4) RETURNING id)
+                   WHERE id = $1 AND state = 'active' AND ($4::integer IS NULL OR profile_version = $4)
+                   RETURNING id)
                SELECT CASE WHEN $2 IS NOT NULL THEN pg_notify('mediaserver', json_build_object(
                           'kind', 'user', 'user_id', id)::text) IS NOT NULL ELSE true END
                FROM changed""",
@@ -183,10 +184,13 @@ class Users:
         return changed is not None
 
     async def set_avatar(self, user_id: UUID, name: str | None) -> str | None:
-        """The name of the avatar before. Two changes at once each get another answer."""
+        """The name of the avatar before. Two changes at once each get another answer.
+
+        Nothing happens to an account that is not active.
+        """
         before: str | None = await self._database.fetch_value(
             """UPDATE users SET avatar = $2, profile_version = profile_version + 1, updated_at = now()
-               FROM (SELECT avatar FROM users WHERE id = $1 FOR NO KEY UPDATE) AS before
+               FROM (SELECT avatar FROM users WHERE id = $1 AND state = 'active' FOR NO KEY UPDATE) AS before
                WHERE id = $1 RETURNING before.avatar""",
             user_id,
             name,
