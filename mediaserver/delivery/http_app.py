@@ -15,6 +15,13 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 MEDIA_PREFIXES: Final = ("/live/", "/hls/")
 DEFAULT_MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_REQUEST_ID: Final = 64
+HANDSHAKE_HEADERS: Final = (
+    hdrs.UPGRADE,
+    hdrs.CONNECTION,
+    hdrs.SEC_WEBSOCKET_KEY,
+    hdrs.SEC_WEBSOCKET_VERSION,
+    hdrs.SEC_WEBSOCKET_PROTOCOL,
+)
 REQUEST_ID_HEADER: Final = "X-Request-Id"
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 PREFLIGHT_MAX_AGE_SECONDS: Final = 86_400
@@ -24,7 +31,8 @@ logger = structlog.get_logger("mediaserver.http")
 
 def create_http_app(max_body_bytes: int = DEFAULT_MAX_BODY_BYTES) -> web.Application:
     """An application without routes: CORS for media, request ids, and no traceback in any answer."""
-    app = web.Application(middlewares=[_request_context, _media_preflight], client_max_size=max_body_bytes)
+    middlewares = [_request_context, _readable_handshake, _media_preflight]
+    app = web.Application(middlewares=middlewares, client_max_size=max_body_bytes)
     app.on_response_prepare.append(_add_common_headers)
     return app
 
@@ -43,6 +51,16 @@ async def _request_context(request: web.Request, handler: Handler) -> web.Stream
         except Exception:
             logger.exception("request_failed", method=request.method, path=request.path)
             return web.Response(status=500, text=f"internal error; request id {request_id}\n")
+
+
+@web.middleware
+async def _readable_handshake(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse what aiohttp's WebSockets would fail at: they encode these headers as ASCII, unchecked."""
+    if hdrs.UPGRADE in request.headers:
+        for name in HANDSHAKE_HEADERS:
+            if not request.headers.get(name, "").isascii():
+                raise web.HTTPBadRequest(text=f"{name}: has characters that are not ASCII")
+    return await handler(request)
 
 
 @web.middleware

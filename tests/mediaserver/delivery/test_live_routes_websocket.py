@@ -52,6 +52,18 @@ async def test_websocket_gives_the_bytes_of_http_and_closes_with_1000(
     await eventually(lambda: door.delivery.viewers == 0)
 
 
+@pytest.mark.parametrize("name", ["Upgrade", "Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version"])
+async def test_a_handshake_that_is_not_ascii_is_refused(
+    door: Door, session: aiohttp.ClientSession, name: str
+) -> None:
+    door.publish(10)
+    headers = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+    headers["Sec-WebSocket-Key"] = "dGhlIHNhbXBsZSBub25jZQ=="
+    headers[name] = "\xff"
+    async with session.get(f"{door.base_url}/live/{ROOM}.flv", headers=headers) as response:
+        assert (response.status, name in await response.text()) == (400, True)
+
+
 async def test_websocket_answers_pings_of_another_client_and_offers_no_compression(door: Door) -> None:
     door.publish(10)
     async with websockets.connect(f"ws://127.0.0.1:{door.port}/live/{ROOM}.flv") as socket:
