@@ -21,7 +21,7 @@ from sfu.protocol.reception import NTP_FRACTION, SenderClock
 from sfu.protocol.simulcast import NONE
 from sfu.quick_start import QuickStart
 from sfu.redundancy import Redundancy
-from sfu.svc_selection import SvcSelection, with_markers
+from sfu.svc_selection import by_last_layer, with_markers
 from sfu.taps import PacketSink, Tap, Taps, clock_report
 
 if TYPE_CHECKING:
@@ -240,19 +240,9 @@ class Producer:
     def _parts(self, batch: Batch, states: Sequence[ConsumerState]) -> Iterable[Part]:
         if self._redundancy is not None:
             return self._redundancy.parts(batch, states)
-        layers = self._by_last_layer(batch, states)
+        selections = {id(consumer.state): consumer.selection for consumer in self.consumers.values()}
+        layers = by_last_layer(batch, states, selections)
         return [(with_markers(batch, spatial), group) for spatial, group in layers.items()]
-
-    def _by_last_layer(self, batch: Batch, states: Sequence[ConsumerState]) -> dict[int, list[ConsumerState]]:
-        """Group consumers by what they get, which decides where their pictures end."""
-        has_keyframe = any(detail.keyframe for detail in batch.details)
-        selections = {id(other.state): other.selection for other in self.consumers.values()}
-        groups: dict[int, list[ConsumerState]] = {}
-        for state in states:
-            selection = selections.get(id(state))
-            layer = selection.last_layer(has_keyframe) if isinstance(selection, SvcSelection) else 0
-            groups.setdefault(layer, []).append(state)
-        return groups
 
     def note_report(self, stream: ProducerStream, ntp: int, timestamp: int, now: float) -> None:
         """Take a sender report of a stream, which its clock has already."""

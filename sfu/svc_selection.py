@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
+from sfu.forwarding import ConsumerState
 from sfu.header_extensions import Batch
 from sfu.packet_layers import StreamPacket
 from sfu.producer_stream import PADDING_LAYER
@@ -12,7 +13,7 @@ from sfu.protocol.reception import SenderClock
 from sfu.protocol.rtp import RtpHeader
 from sfu.protocol.sequence import SequenceRewriter
 from sfu.protocol.simulcast import NONE, higher_temporal
-from sfu.selection import first_sequence_number
+from sfu.selection import Selection, first_sequence_number
 
 _MODULUS = 0xFFFF_FFFF
 
@@ -114,6 +115,22 @@ class SvcSelection:
         if not self._clock.known:
             return None
         return self._clock.timestamp_at(ntp) & _MODULUS
+
+
+def by_last_layer(
+    batch: Batch, states: Iterable[ConsumerState], selections: Mapping[int, Selection]
+) -> dict[int, list[ConsumerState]]:
+    """Group consumers by what they get, which decides where their pictures end.
+
+    `selections` has each consumer's by the `id` of its state.
+    """
+    has_keyframe = any(detail.keyframe for detail in batch.details)
+    groups: dict[int, list[ConsumerState]] = {}
+    for state in states:
+        selection = selections.get(id(state))
+        layer = selection.last_layer(has_keyframe) if isinstance(selection, SvcSelection) else 0
+        groups.setdefault(layer, []).append(state)
+    return groups
 
 
 def with_markers(batch: Batch, spatial: int) -> Batch:

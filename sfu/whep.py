@@ -22,6 +22,7 @@ from sfu.http_messages import Problem
 from sfu.http_sessions import HttpSession
 from sfu.ports import Refusal, Rooms, ViewAccess, ViewGrant
 from sfu.program import Program
+from sfu.protocol.codec_matching import is_rtx
 from sfu.protocol.parameters import Direction, Kind, RtpParameters
 from sfu.protocol.sdp import MediaSection, Offer, SectionAnswer, consumer_parameters
 
@@ -210,7 +211,8 @@ def _choose(section: MediaSection, producers: Sequence[Producer], ssrc: int) -> 
 
 
 def _nothing_understood(text: str, producers: Sequence[Producer]) -> Problem:
-    names = {producer.consumable_parameters.codecs[0].mime_type for producer in producers}
+    sent = [codec for producer in producers for codec in producer.consumable_parameters.codecs]
+    names = {codec.mime_type for codec in sent if not is_rtx(codec)}
     return Problem(
         HTTPStatus.NOT_ACCEPTABLE,
         "unsupported_media",
