@@ -102,6 +102,7 @@ class RoomAccess:
     viewer_id: UUID | None = None
     max_viewers: int | None = None
     low_latency: bool = True
+    owner_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,4 +346,5 @@ def _open_access(room: WatchedRoom) -> RoomAccess:
         is_listed,
         max_viewers=room.max_viewers,
         low_latency=room.low_latency,
+        owner_id=room.owner_id,
     )

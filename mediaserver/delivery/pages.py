@@ -1,4 +1,4 @@
-"""The pages `/`, `/watch/{room}` and `/studio`, and the two JSON documents they live on.
+"""The pages `/`, `/watch/{room}`, `/studio` and `/creator`, and the two JSON documents they live on.
 
     GET /live/{room}.json   one room: who it is, whether it is live, how many watch, what it carries
     GET /live.json          the rooms that are live and public, and where to publish
@@ -150,6 +150,7 @@ class Pages:
         self._home = _Template(WEB_FOLDER / "home.html", self.files.prefix)
         self._watch = _Template(WEB_FOLDER / "watch.html", self.files.prefix)
         self._studio = _Template(WEB_FOLDER / "studio.html", self.files.prefix)
+        self._creator = _Template(WEB_FOLDER / "creator.html", self.files.prefix)
 
     async def home(self, request: web.Request) -> web.Response:
         return _page(request, self._home.render())
@@ -165,6 +166,10 @@ class Pages:
     async def studio(self, request: web.Request) -> web.Response:
         """For those who publish from the browser; who may is asked of the API by the page."""
         return _page(request, self._studio.render(), headers=STUDIO_HEADERS)
+
+    async def creator(self, request: web.Request) -> web.Response:
+        """What creators earn and offer; whose page it is, the page asks the API."""
+        return _page(request, self._creator.render())
 
     async def room_status(self, request: web.Request) -> web.Response:
         status = await self._status(request)
@@ -199,6 +204,7 @@ def add_pages(
     app.router.add_get("/", pages.home)
     app.router.add_get("/watch/{room}", pages.watch)
     app.router.add_get("/studio", pages.studio)
+    app.router.add_get("/creator", pages.creator)
     app.router.add_get("/live.json", pages.live_rooms)
     app.router.add_get("/live/{room}.json", pages.room_status)
     add_static_routes(app, pages.files)
@@ -214,6 +220,7 @@ def room_document(status: RoomStatus, has_webrtc: bool = False) -> dict[str, obj
         "slug": room.slug,
         "title": room.title,
         "owner": room.owner_name,
+        "ownerId": str(room.owner_id) if room.owner_id is not None else None,
         "state": status.state.value,
         "viewers": status.viewers,
         "startedAt": _timestamp(status.started_at),

@@ -16,6 +16,7 @@ export class RoomStatus extends EventTarget {
   answeredAt = 0;
   reach = Reach.UNKNOWN;
 
+  /** `url` gives the address, which may change. */
   constructor(url) {
     super();
     this.#url = url;
@@ -38,7 +39,7 @@ export class RoomStatus extends EventTarget {
   async #ask() {
     try {
       const signal = AbortSignal.timeout(TIMEOUT_SECONDS * 1000);
-      const response = await fetch(this.#url, { signal, cache: 'no-store' });
+      const response = await fetch(this.#url(), { signal, cache: 'no-store' });
       this.reach = reachOf(response.status);
       if (!response.ok) return;
       this.room = await response.json();

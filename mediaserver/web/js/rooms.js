@@ -1,5 +1,6 @@
 /** The home page: who is live, refreshed by itself. */
 import { durationText, videoText, viewersText } from './format.js';
+import { showReturn } from './money/return_notice.js';
 
 const REFRESH_SECONDS = 5;
 const RTMP_DEFAULT_PORT = 1935;
@@ -73,3 +74,4 @@ document.addEventListener('visibilitychange', () => {
   if (!document.hidden) void refresh();
 });
 void keepRefreshing();
+void showReturn();

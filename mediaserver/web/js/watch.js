@@ -1,5 +1,11 @@
 /** The watch page: puts the player, the room's status, the chat and what is shown of them together. */
+import { Account } from './chat/account.js';
+import { Api } from './chat/api.js';
 import { ChatPanel } from './chat/panel.js';
+import { Sheet } from './chat/sheet.js';
+import { SignIn } from './chat/sign_in.js';
+import { Door } from './money/door.js';
+import { Subscribing } from './money/subscribing.js';
 import { FallbackSource } from './player/fallback_source.js';
 import { latencyOf } from './player/latency.js';
 import { MseSource, canPlayMse } from './player/mse_source.js';
@@ -10,6 +16,7 @@ import { wayToTake } from './player/ways.js';
 import { WhepSource } from './player/whep_source.js';
 import { readPreference, writePreference } from './preferences.js';
 import { RoomStatus } from './room_status.js';
+import { RoomToken } from './room_token.js';
 import { About } from './ui/about.js';
 import { Controls } from './ui/controls.js';
 import { LastPicture } from './ui/last_picture.js';
@@ -21,31 +28,36 @@ import { canPlayWebRtc } from './whep.js';
 const roomRef = location.pathname.split('/').filter(Boolean).at(-1);
 const parameters = new URLSearchParams(location.search);
 // A private room's token opens its media as well.
-const token = parameters.get('token');
-const address = (path) => path + (token ? `?token=${encodeURIComponent(token)}` : '');
-const stream = address(`/live/${roomRef}.mp4`);
-const playlist = address(`/hls/${roomRef}/index.m3u8`);
-const whep = { whep: `/whep/${roomRef}`, stream, token };
+const token = new RoomToken(parameters.get('token'));
+const stream = () => token.address(`/live/${roomRef}.mp4`);
+const playlist = () => token.address(`/hls/${roomRef}/index.m3u8`);
+const whep = () => ({ whep: `/whep/${roomRef}`, stream: stream(), token: token.value });
 /** Whoever asks for one way gets that and no other. */
 const FORCED = { whep: 'real-time', fmp4: 'low-latency', hls: 'hls' }[parameters.get('player')] ?? null;
 
 const video = document.getElementById('video');
-const status = new RoomStatus(address(`/live/${roomRef}.json`));
+const status = new RoomStatus(() => token.address(`/live/${roomRef}.json`));
 const player = new Player(video);
 const controls = new Controls(player, video);
 const about = new About();
 const screen = new ScreenView();
 const seat = new SeatView(token);
+const api = new Api();
+const account = new Account(api);
+const sheet = new Sheet('page-sheet');
+const signIn = new SignIn(account, sheet);
+const subscribing = new Subscribing({ api, account, sheet, signIn });
+const door = new Door({ api, account, signIn }, roomRef, token, subscribing);
 const lastPicture = new LastPicture(video, document.getElementById('last-picture'));
 
 const WAYS = [
   { name: 'real-time', label: 'Real time', isSupported: isRealTime, make: realTime },
-  { name: 'low-latency', label: 'Low latency', isSupported: canPlayMse, make: () => new MseSource(video, stream) },
+  { name: 'low-latency', label: 'Low latency', isSupported: canPlayMse, make: () => new MseSource(video, stream()) },
   {
     name: 'hls',
     label: 'HLS',
     isSupported: canPlayNativeHls,
-    make: () => new NativeHlsSource(video, playlist, stream),
+    make: () => new NativeHlsSource(video, playlist(), stream()),
   },
 ];
 /** Those that this browser and this room have; the room is not known before its first answer. */
@@ -56,6 +68,9 @@ let wish = readPreference('playback', null);
 
 let hasPlayed = false;
 let chat = null;
+/** What the player began with: a token is renewed, a source keeps its own. */
+let playedToken = null;
+let wasForbidden = false;
 
 new Statistics(video, () => ({ source: player.source, room: status.room, latency: currentLatency() }));
 
@@ -66,9 +81,9 @@ function isRealTime() {
 }
 
 function realTime() {
-  const source = new WhepSource(video, whep, () => status.room);
+  const source = new WhepSource(video, whep(), () => status.room);
   if (FORCED !== null || !canPlayMse()) return source;
-  const choice = new FallbackSource(source, new MseSource(video, stream), () => {
+  const choice = new FallbackSource(source, new MseSource(video, stream()), () => {
     document.getElementById('quality').value = choice.reason === null ? 'real-time' : 'low-latency';
   });
   return choice;
@@ -100,6 +115,7 @@ function choose(name) {
   const way = ways.find((other) => other.name === name) ?? ways[0];
   current = way.name;
   document.getElementById('quality').value = way.name;
+  playedToken = token.value;
   player.use(way.make());
 }
 
@@ -149,10 +165,21 @@ function followWay() {
 /** The chat is there as soon as the room is known to be, live or not. */
 function followChat() {
   if (status.reach === Reach.OK) {
-    chat ??= new ChatPanel(status.room.roomId);
+    chat ??= new ChatPanel(status.room.roomId, { api, account });
     chat.show(status.room);
   } else if (status.reach === Reach.NOT_FOUND || status.reach === Reach.FORBIDDEN) chat?.hide();
 }
+
+/** Somebody who may come in, or pay to, is told so at the door; inside, who streams here may be subscribed to. */
+function followDoor() {
+  const isForbidden = status.reach === Reach.FORBIDDEN;
+  if (isForbidden && !wasForbidden) void door.knock();
+  wasForbidden = isForbidden;
+  if (status.reach === Reach.OK) void subscribing.follow({ id: status.room.ownerId, name: status.room.owner });
+}
+
+door.addEventListener('open', () => void status.refresh());
+door.addEventListener('closed', ({ detail }) => screen.explain(...detail));
 
 status.addEventListener('change', () => {
   about.show(status.room);
@@ -161,9 +188,11 @@ status.addEventListener('change', () => {
   followChat();
   seat.show(status.reach === Reach.OK ? status.room : null);
   show();
+  followDoor();
 });
 player.addEventListener('change', () => {
   if (player.link !== Link.PLAYING) lastPicture.take();
+  if (player.isRunning && player.link !== Link.PLAYING && playedToken !== token.value) choose(document.getElementById('quality').value);
   // Whatever changed here has changed the room as well, if only by one viewer.
   if (player.link !== Link.CONNECTING && player.link !== Link.PAUSED) void status.refresh();
   show();

@@ -2,6 +2,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
 from aiohttp import web
@@ -24,7 +25,15 @@ from mediaserver.delivery.pages import (
 )
 
 RTMP_PORT = 19350
-ROOM = RoomAccess("0190a5c4-0000-7000-8000-000000000001", "kitchen", "Soup & <b>bread</b>", "anna", True)
+OWNER_ID = UUID("0190a5c4-0000-7000-8000-000000000002")
+ROOM = RoomAccess(
+    "0190a5c4-0000-7000-8000-000000000001",
+    "kitchen",
+    "Soup & <b>bread</b>",
+    "anna",
+    is_listed=True,
+    owner_id=OWNER_ID,
+)
 LIVE = RoomStatus(
     ROOM,
     RoomState.LIVE,
@@ -83,6 +92,7 @@ async def test_status_of_a_live_room(client: Client) -> None:
         "slug": "kitchen",
         "title": "Soup & <b>bread</b>",
         "owner": "anna",
+        "ownerId": str(OWNER_ID),
         "state": "live",
         "viewers": 3,
         "startedAt": "2026-11-20T21:00:00.123+00:00",

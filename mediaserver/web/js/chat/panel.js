@@ -2,8 +2,6 @@
 import { viewersText } from '../format.js';
 import { Gifts } from '../gifts/gifts.js';
 import { GiftLines } from '../gifts/lines.js';
-import { Account } from './account.js';
-import { Api } from './api.js';
 import { Composer } from './composer.js';
 import { byId } from './dom.js';
 import { ChatLog, eventItem } from './log.js';
@@ -20,10 +18,10 @@ const STATES = { [State.CONNECTING]: 'Connecting…', [State.LOST]: 'Reconnectin
 const MODERATING = ['owner', 'staff', 'moderator'];
 
 export class ChatPanel {
-  #api = new Api();
-  #account = new Account(this.#api);
+  #api;
+  #account;
   #sheet = new Sheet();
-  #signIn = new SignIn(this.#account, this.#sheet);
+  #signIn;
   #you = { userId: null, username: null, role: 'anonymous' };
   #settings = null;
   #gifts;
@@ -37,7 +35,11 @@ export class ChatPanel {
   #typing = new Typing();
   #reactions = new Reactions((emoji) => this.#react(emoji));
 
-  constructor(roomId) {
+  /** `api` and `account` are the page's. */
+  constructor(roomId, { api, account }) {
+    this.#api = api;
+    this.#account = account;
+    this.#signIn = new SignIn(account, this.#sheet);
     this.#link = new RoomLink(roomId, () => this.#account.ticket());
     this.#history = new History(this.#api, roomId);
     this.#log = new ChatLog((before) => this.#history.before(before));

@@ -1,13 +1,17 @@
-/** What comes up over the foot of the panel: forms and menus. One at a time; Escape closes it. */
+/** What comes up over the foot of the panel, or over a page: forms and menus. One at a time; Escape closes it. */
 import { byId } from './dom.js';
 import { errorText } from './words.js';
 
 export class Sheet {
-  #sheet = byId('chat-sheet');
+  #name;
+  #sheet;
   #before = null;
 
-  constructor() {
-    byId('chat-sheet-close').addEventListener('click', () => this.close());
+  /** `name` is the element's id, and the beginning of its parts' ids. */
+  constructor(name = 'chat-sheet') {
+    this.#name = name;
+    this.#sheet = byId(name);
+    this.#part('close').addEventListener('click', () => this.close());
     this.#sheet.addEventListener('keydown', (event) => this.#key(event));
   }
 
@@ -17,23 +21,23 @@ export class Sheet {
 
   open(title, ...content) {
     if (this.#sheet.hidden) this.#before = document.activeElement;
-    byId('chat-sheet-title').textContent = title;
-    byId('chat-sheet-body').replaceChildren(...content);
+    this.#part('title').textContent = title;
+    this.#part('body').replaceChildren(...content);
     this.say('');
     this.#sheet.hidden = false;
-    (byId('chat-sheet-body').querySelector('input, select, button') ?? byId('chat-sheet-close')).focus();
+    (this.#part('body').querySelector('input, select, button') ?? this.#part('close')).focus();
   }
 
   close() {
     if (this.#sheet.hidden) return;
     this.#sheet.hidden = true;
-    byId('chat-sheet-body').replaceChildren();
+    this.#part('body').replaceChildren();
     if (this.#before?.isConnected) this.#before.focus();
     this.#before = null;
   }
 
   say(text) {
-    byId('chat-sheet-note').textContent = text;
+    this.#part('note').textContent = text;
   }
 
   /** Do something that may be refused, and say why if so. Whether it was done. */
@@ -53,6 +57,10 @@ export class Sheet {
     }
   }
 
+  #part(part) {
+    return byId(`${this.#name}-${part}`);
+  }
+
   #key(event) {
     if (event.key === 'Escape') this.close();
     else if (event.key === 'ArrowDown' || event.key === 'ArrowUp') this.#step(event);
@@ -60,7 +68,7 @@ export class Sheet {
 
   /** Through the buttons of a menu; fields keep their arrows. */
   #step(event) {
-    const buttons = [...byId('chat-sheet-body').querySelectorAll('button')];
+    const buttons = [...this.#part('body').querySelectorAll('button')];
     const now = buttons.indexOf(event.target);
     if (now < 0) return;
     const step = event.key === 'ArrowDown' ? 1 : buttons.length - 1;

@@ -1,7 +1,10 @@
 /** Coins for money: what they are sold for, and the way to the checkout, which is a page of somebody else. */
 import { button, element } from '../chat/dom.js';
 import { coinsText, moneyText } from '../format.js';
+import { checked, listen, openTab, waitingFor } from '../money/checkout.js';
+import { BROKEN_OFF, ON_THEIR_WAY } from '../money/outcomes.js';
 import { icon } from '../ui/icons.js';
+import { CodeField } from './code_field.js';
 
 const LOOK_AGAIN_SECONDS = 2;
 const MOST_LOOKS = 10;
@@ -12,6 +15,7 @@ export class Shop {
   #wallet;
   #sheet;
   #back;
+  #code = null;
   #waiting = null;
   #timer = 0;
 
@@ -23,6 +27,7 @@ export class Shop {
     this.#sheet = sheet;
     this.#back = back;
     wallet.addEventListener('change', () => this.#walletChanged());
+    listen('purchase', (outcome) => this.#returned(outcome));
   }
 
   /** `reason` says why somebody is here who wanted something else. */
@@ -30,52 +35,92 @@ export class Shop {
     const list = element('ul', { className: 'gift-packages' });
     const back = button('Back to the gifts', () => this.#back(), 'chat-link');
     this.#sheet.open('Get coins', element('p', { className: 'gift-reason', textContent: reason, attributes: { role: 'status' } }), list, back);
-    await this.#sheet.attempt(async () => {
+    const isLoaded = await this.#sheet.attempt(async () => {
       const { data } = await this.#api.call('GET', '/coin-packages?limit=100');
-      list.replaceChildren(...data.map((offer) => element('li', {}, this.#offer(offer))));
+      this.#code = this.#codeField(data, list);
+      this.#show(data, list);
       if (data.length === 0) throw { code: 'payments_not_configured' };
-      if (list.isConnected) list.querySelector('button').focus({ preventScroll: true });
+      back.before(this.#code.element);
     });
+    if (isLoaded && list.isConnected) list.querySelector('button').focus({ preventScroll: true });
   }
 
   /** Somebody is back at the page, maybe from the checkout; what they paid follows within seconds. */
   look(looks = MOST_LOOKS) {
     clearTimeout(this.#timer);
-    if (!this.#waiting?.root.isConnected || document.hidden || looks === 0) return;
+    if (!this.#waiting?.root.isConnected || document.hidden) return;
+    if (looks === 0) {
+      if (this.#waiting.isPaid) this.#waiting.root.querySelector('.gift-reason').textContent = ON_THEIR_WAY.purchase;
+      return;
+    }
     this.#wallet.refresh().catch(() => {});
     this.#timer = setTimeout(() => this.look(looks - 1), LOOK_AGAIN_SECONDS * 1000);
   }
 
+  #codeField(packages, list) {
+    const field = new CodeField({ api: this.#api, till: this.#till }, packages);
+    field.addEventListener('change', () => this.#show(packages, list));
+    field.addEventListener('coins', ({ detail }) => this.#wallet.set(detail));
+    return field;
+  }
+
+  #show(packages, list) {
+    list.replaceChildren(...packages.map((offer) => element('li', {}, this.#offer(offer))));
+  }
+
+  /** With the code's price beside the usual one. */
   #offer(offer) {
-    const made = button('', () => void this.#buy(offer), 'gift-package');
-    const price = moneyText(offer.price, offer.currency);
-    made.append(icon('coin'), element('b', { textContent: coinsText(offer.coins) }), element('span', { className: 'gift-package-price', textContent: price }));
-    made.setAttribute('aria-label', `${offer.name}: ${coinsText(offer.coins)} for ${price}`);
+    const { coins, amount } = this.#code.offers.get(offer.id) ?? { coins: offer.coins, amount: offer.price };
+    const price = moneyText(amount, offer.currency);
+    const usual = amount < offer.price ? element('s', { textContent: moneyText(offer.price, offer.currency) }) : null;
+    const words = element('b', { textContent: coinsText(coins) });
+    const more = coins > offer.coins ? element('span', { className: 'gift-package-more', textContent: `+${(coins - offer.coins).toLocaleString('en')}` }) : null;
+    const made = button('', () => void this.#buy(offer, coins), 'gift-package');
+    made.append(...[icon('coin'), words, more, element('span', { className: 'gift-package-price' }, usual, price)].filter((part) => part !== null));
+    made.setAttribute('aria-label', `${offer.name}: ${coinsText(coins)} for ${price}${usual ? `, instead of ${usual.textContent}` : ''}`);
     return made;
   }
 
-  /** The tab must be opened while the click is handled: browsers take one for an advertisement later on. */
-  async #buy(offer) {
-    const tab = window.open('', '_blank');
+  async #buy(offer, coins) {
+    const tab = openTab();
     const isDone = await this.#sheet.attempt(async () => {
-      const { checkoutUrl } = await this.#till.pay('/purchases', { packageId: offer.id });
-      const address = checked(checkoutUrl);
-      if (tab !== null) {
-        tab.opener = null;
-        tab.location.replace(address);
-      }
-      this.#wait(offer, address, tab === null);
+      const body = { packageId: offer.id, ...(this.#code.code && { discountCode: this.#code.code }) };
+      const purchase = await this.#ask(body);
+      if (purchase === null) return tab.close();
+      const address = checked(purchase.checkoutUrl);
+      tab.go(address);
+      this.#wait(coins, address, tab.isBlocked);
     });
-    if (!isDone) tab?.close();
+    if (!isDone) tab.close();
   }
 
-  #wait(offer, address, isBlocked) {
-    const words = isBlocked ? 'Your browser opened no tab. Follow the link to pay.' : 'Pay in the other tab.';
-    const link = element('a', { className: 'button is-main gift-checkout', href: address, target: '_blank', rel: 'noopener', textContent: isBlocked ? 'To the checkout' : 'Open the checkout again' });
-    const text = element('p', { className: 'gift-reason', textContent: `${words} Your ${coinsText(offer.coins)} are here as soon as it is paid.` });
-    const root = element('div', { className: 'gift-waiting' }, icon('coin'), text, link, button('Back to the gifts', () => this.#back(), 'chat-link'));
-    this.#waiting = { root, before: this.#wallet.coins ?? 0 };
+  /** Null when it was the code that was refused, which its field says. */
+  async #ask(body) {
+    try {
+      return await this.#till.pay('/purchases', body);
+    } catch (error) {
+      if (this.#code.takes(error)) return null;
+      throw error;
+    }
+  }
+
+  #wait(coins, address, isBlocked) {
+    const words = `Your ${coinsText(coins)} are here as soon as it is paid.`;
+    const root = waitingFor(icon('coin'), words, address, isBlocked, button('Back to the gifts', () => this.#back(), 'chat-link'));
+    this.#waiting = { root, before: this.#wallet.coins ?? 0, isPaid: false };
     this.#sheet.open('Waiting for the payment', root);
+    this.look();
+  }
+
+  /** The other tab is back from the checkout. */
+  #returned(outcome) {
+    if (!this.#waiting?.root.isConnected) return;
+    if (outcome === 'cancelled') {
+      this.#waiting = null;
+      void this.open(BROKEN_OFF.purchase);
+      return;
+    }
+    this.#waiting.isPaid = true;
     this.look();
   }
 
@@ -84,10 +129,4 @@ export class Shop {
     this.#waiting = null;
     this.#back();
   }
-}
-
-/** Only a page of the web is gone to. */
-function checked(address) {
-  if (!/^https?:\/\//.test(address ?? '')) throw { code: 'payment_provider_refused' };
-  return address;
 }

@@ -20,6 +20,13 @@ export class ScreenView {
   #title = document.getElementById('screen-title');
   #text = document.getElementById('screen-text');
   #link = document.getElementById('screen-link');
+  #door = document.getElementById('screen-door');
+
+  /** Why it is so here, instead of what is usual. */
+  explain(title, text) {
+    this.#title.textContent = title;
+    this.#text.textContent = text;
+  }
 
   show(screen) {
     if (screen === this.#shown) return;
@@ -31,5 +38,6 @@ export class ScreenView {
     this.#title.textContent = title;
     this.#text.textContent = text;
     this.#link.hidden = !WITH_LINK.has(screen);
+    this.#door.hidden = screen !== Screen.FORBIDDEN;
   }
 }

@@ -7,7 +7,7 @@ export class SeatView {
   #roomId;
   #token;
 
-  /** `token` is the playback token of the page, or null. */
+  /** `token` is the page's RoomToken. */
   constructor(token) {
     this.#token = token;
     byId('hand').addEventListener('click', () => this.#toggleHand());
@@ -40,7 +40,7 @@ export class SeatView {
   }
 
   #makeSeat() {
-    this.#seat = new Seat(this.#roomId, async () => this.#token);
+    this.#seat = new Seat(this.#roomId, async () => this.#token.value);
     this.#seat.addEventListener('change', () => this.#changed());
     this.#seat.addEventListener('invited', () => byId('invitation').open || byId('invitation').showModal());
     this.#seat.addEventListener('problem', ({ detail }) => this.#say(problemText(detail)));
