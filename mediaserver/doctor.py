@@ -21,6 +21,7 @@ import psutil
 from mediaserver.config import Settings
 from mediaserver.data_directory import DataDirectory
 from mediaserver.errors import StartError
+from mediaserver.payments import allows_test_payments, is_of_this_machine
 from mediaserver.persistence import COMMAND_PATIENCE_SECONDS, connect, objects_of
 from storage.database import Database
 from storage.errors import StorageError
@@ -66,6 +67,7 @@ async def examine(settings: Settings) -> list[Check]:
         _check_objects,
         _check_ports,
         _check_certificate,
+        check_payments,
         _check_clock,
         _check_files,
         _check_memory,
@@ -212,6 +214,34 @@ async def _check_certificate(settings: Settings) -> list[Check]:
         advice = "correct rtmps.certificate_file and rtmps.key_file (PEM, belonging together, readable)"
         return [Check("certificate", Verdict.FAILED, f"{rtmps.certificate_file}: {error}", advice)]
     return [Check("certificate", Verdict.OK, f"{rtmps.certificate_file} fits its key")]
+
+
+async def check_payments(settings: Settings) -> list[Check]:
+    """Which payment provider there is, and whether that is as it should be."""
+    secret = settings.stripe.secret_key
+    if secret is not None:
+        is_test = "_test_" in secret.get_secret_value()
+        return [_check_stripe(settings, is_test)]
+    if not allows_test_payments(settings):
+        return [Check("payments", Verdict.OK, "not set up: nothing can be paid for (see docs/payments.md)")]
+    if is_of_this_machine(settings):
+        return [Check("payments", Verdict.OK, "the test checkout, for this machine alone; no money moves")]
+    detail = "the test checkout, for whoever reaches this server: coins cost nothing"
+    advice = "set money.test_payments to false where coins are worth money"
+    return [Check("payments", Verdict.WARNING, detail, advice)]
+
+
+def _check_stripe(settings: Settings, is_test: bool) -> Check:
+    mode = "Stripe in test mode" if is_test else "Stripe"
+    is_local = is_of_this_machine(settings)
+    if settings.public_url is None and not is_local:
+        advice = "set public_url: buyers are sent back there, and Stripe sends its events there"
+        return Check("payments", Verdict.WARNING, f"{mode}, and no public_url", advice)
+    if is_test and not is_local:
+        detail = f"{mode} at {settings.public_url}: coins cost nothing"
+        return Check("payments", Verdict.WARNING, detail, "set stripe.secret_key to the live key (sk_live_…)")
+    address = settings.public_url or "this machine"
+    return Check("payments", Verdict.OK, f"{mode}, whose events come to {address}")
 
 
 async def _check_clock(_: Settings) -> list[Check]:

@@ -67,6 +67,11 @@ def allows_test_payments(settings: Settings) -> bool:
     """Where the operator says so, and otherwise where the server listens to nobody but this machine."""
     if settings.money.test_payments is not None:
         return settings.money.test_payments
+    return is_of_this_machine(settings)
+
+
+def is_of_this_machine(settings: Settings) -> bool:
+    """Whether nobody else reaches the server."""
     # What others reach is decided by where the server listens; an address of this machine says nothing of it.
     if not _is_loopback(settings.http.host) or settings.http.trusted_proxies:
         return False

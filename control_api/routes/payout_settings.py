@@ -22,7 +22,7 @@ HTML_TYPE: Final = "text/html"
 PAGE: Final = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}</title></head><body><h1>{title}</h1><p>{text}</p>
-<p><a href="/studio">Back to the studio</a></p></body></html>
+<p><a href="/creator">Back to your payouts</a></p></body></html>
 """
 
 

@@ -128,7 +128,7 @@ async def test_other_applications_are_refused(world: World) -> None:
 
 async def test_a_room_is_watched_by_id_and_by_slug(world: World) -> None:
     room_id = str(world.room_id)
-    expected = RoomAccess(room_id, "my-room", "A room", "alice", is_listed=True)
+    expected = RoomAccess(room_id, "my-room", "A room", "alice", is_listed=True, owner_id=world.owner_id)
     assert await world.watch(room_id) == expected
     assert await world.watch("MY-ROOM") == expected
     assert await world.authorizer.may_play("live", "my-room", {}, ADDRESS) == WatchGrant(room_id)

@@ -134,3 +134,32 @@ async def test_a_clock_that_was_never_set_is_said(
 ) -> None:
     monkeypatch.setattr(doctor, "EARLIEST_TIME", 1 << 40)
     assert (await find(settings_for(tmp_path, database_url), "clock")).verdict is Verdict.FAILED
+
+
+STRIPE = {"stripe__webhook_secret": "whsec_x", "public_url": "https://live.example"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "verdict", "words"),
+    [
+        ({}, Verdict.OK, "test checkout, for this machine alone"),
+        ({"money__test_payments": "false"}, Verdict.OK, "not set up"),
+        ({"public_url": "https://live.example"}, Verdict.OK, "not set up"),
+        ({"money__test_payments": "true", "public_url": "https://live.example"}, Verdict.WARNING, "nothing"),
+        ({**STRIPE, "stripe__secret_key": "sk_live_x"}, Verdict.OK, "https://live.example"),
+        ({**STRIPE, "stripe__secret_key": "rk_test_x"}, Verdict.WARNING, "Stripe in test mode"),
+        (
+            {"stripe__webhook_secret": "x", "stripe__secret_key": "sk_live_x", "http__host": "0.0.0.0"},
+            Verdict.WARNING,
+            "no public_url",
+        ),
+        ({"stripe__webhook_secret": "x", "stripe__secret_key": "sk_test_x"}, Verdict.OK, "this machine"),
+    ],
+)
+async def test_how_payments_are_set_up_is_said(
+    tmp_path: Path, flags: dict[str, str], verdict: Verdict, words: str
+) -> None:
+    (check,) = await doctor.check_payments(settings_for(tmp_path, "postgresql://unused", **flags))
+    assert check.verdict is verdict
+    assert words in check.detail
+    assert bool(check.advice) == (verdict is Verdict.WARNING)

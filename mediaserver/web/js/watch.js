@@ -192,7 +192,7 @@ status.addEventListener('change', () => {
 });
 player.addEventListener('change', () => {
   if (player.link !== Link.PLAYING) lastPicture.take();
-  if (player.isRunning && player.link !== Link.PLAYING && playedToken !== token.value) choose(document.getElementById('quality').value);
+  if (player.isRunning && player.link !== Link.PLAYING && playedToken !== token.value) choose(current);
   // Whatever changed here has changed the room as well, if only by one viewer.
   if (player.link !== Link.CONNECTING && player.link !== Link.PAUSED) void status.refresh();
   show();

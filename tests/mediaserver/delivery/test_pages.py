@@ -246,8 +246,11 @@ async def test_pages_may_use_only_the_devices_that_they_need(client: Client) -> 
     assert studio.headers["Content-Security-Policy"].startswith("default-src 'none'")
     watch = await client.get("/watch/kitchen")
     assert "camera=(self), microphone=(self), display-capture=()" in watch.headers["Permissions-Policy"]
-    home = await client.get("/")
-    assert "camera=(), microphone=(), display-capture=()" in home.headers["Permissions-Policy"]
+    for path in ("/", "/creator"):
+        page = await client.get(path)
+        assert page.status == 200
+        assert "camera=(), microphone=(), display-capture=()" in page.headers["Permissions-Policy"]
+        assert page.headers["Content-Security-Policy"].startswith("default-src 'none'")
 
 
 async def test_real_time_is_offered_where_the_server_has_it(

@@ -1,5 +1,6 @@
 /** Bars of what was earned, in SVG. Sizes are attributes: the pages allow no style of their own. */
 import { moneyText } from '../format.js';
+import { digitsOf } from '../money/amounts.js';
 import { KINDS, roundUp } from './series.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
@@ -72,10 +73,9 @@ function shortDate(at) {
 }
 
 function compact(amount, currency) {
-  const format = new Intl.NumberFormat('en', { style: 'currency', currency });
-  const value = amount / 10 ** format.resolvedOptions().maximumFractionDigits;
-  if (value > 0 && value < 10) return format.format(value);
-  return new Intl.NumberFormat('en', { style: 'currency', currency, notation: 'compact', maximumFractionDigits: 1 }).format(value);
+  const value = amount / 10 ** digitsOf(currency);
+  const short = value < 1000 ? { trailingZeroDisplay: 'stripIfInteger' } : { notation: 'compact', maximumFractionDigits: 1 };
+  return new Intl.NumberFormat('en', { style: 'currency', currency, ...short }).format(value);
 }
 
 function svg(tag, attributes) {
