@@ -8,6 +8,8 @@ from aiohttp import web
 Network = IPv4Network | IPv6Network
 
 MAX_FORWARDED_LENGTH = 512
+MAPPED_PREFIX = "::ffff:"
+"""Before an IPv4 address where one socket listens for both (RFC 4291, 2.5.5.2)."""
 
 
 class ClientAddress:
@@ -18,11 +20,11 @@ class ClientAddress:
 
     def of(self, request: web.Request) -> str:
         """The client's IP address, or an empty string when the peer is gone or has none."""
-        address = request.remote or ""
+        address = _plain(request.remote or "")
         if not self._is_trusted(address):
             return address
         forwarded = ",".join(request.headers.getall("X-Forwarded-For", ()))[-MAX_FORWARDED_LENGTH:]
-        for hop in reversed([part.strip() for part in forwarded.split(",") if part.strip()]):
+        for hop in reversed([_plain(part.strip()) for part in forwarded.split(",") if part.strip()]):
             if not _is_address(hop):
                 return address
             address = hop
@@ -35,6 +37,12 @@ class ClientAddress:
             return False
         parsed = ip_address(address)
         return any(parsed in network for network in self.trusted_proxies)
+
+
+def _plain(address: str) -> str:
+    """An IPv4 address is the same one, whichever way it came."""
+    mapped = address.removeprefix(MAPPED_PREFIX)
+    return mapped if "." in mapped else address
 
 
 def _is_address(text: str) -> bool:

@@ -29,6 +29,9 @@ def request_from(remote: str, forwarded: str | None = None):
         ("10.0.0.1", "garbage, 198.51.100.1", "198.51.100.1"),
         ("10.0.0.1", None, "10.0.0.1"),
         ("::1", "2001:db8::7", "2001:db8::7"),
+        ("::ffff:203.0.113.9", None, "203.0.113.9"),
+        ("::ffff:10.0.0.1", "::ffff:198.51.100.1, ::ffff:10.2.3.4", "198.51.100.1"),
+        ("::ffff:cb00:7109", None, "::ffff:cb00:7109"),
     ],
 )
 def test_address(remote, forwarded, expected):
