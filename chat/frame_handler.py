@@ -21,6 +21,7 @@ from chat.moderation.emotes import is_reaction
 from chat.moderation.rules import is_shadowed
 from chat.moderation.screening import Action, Screened, Screening
 from chat.moderation.service import Moderation
+from chat.people import person_in
 from chat.ports import Admission, Identity, RateLimiter, Visits
 from chat.protocol.frames import (
     HELD,
@@ -326,14 +327,9 @@ class FrameHandler:
         return room
 
     async def _person(self, room: Room, user_id: UUID) -> RoomPerson:
-        person = room.known_person(user_id)
+        person = await person_in(room, self._people, user_id)
         if person is None:
-            changes = room.people_changes
-            person = await self._people.person(room.id, user_id)
-            if person is None:
-                raise Refusal("room_not_found", "The room does not exist any more.")
-            if changes == room.people_changes:
-                room.remember(person)
+            raise Refusal("room_not_found", "The room does not exist any more.")
         return person
 
     async def _limit(self, connection: Connection, what: str, limit: int) -> None:

@@ -10,6 +10,7 @@ Rules:
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 from uuid import UUID
@@ -21,8 +22,10 @@ from chat.connection import Connection
 from chat.effects import RELOADING, deliver
 from chat.errors import Refusal
 from chat.fanout import FanoutCounters, Ticker
+from chat.moderation.authority import may_moderate
 from chat.moderation.recent import fingerprint
 from chat.moderation.terms import CompiledTerms
+from chat.people import person_in
 from chat.presence import Presence, RoomPresence
 from chat.protocol.frames import HELD, MAX_MISSED, MessageHeld
 from chat.relay import Relay
@@ -34,6 +37,7 @@ from storage.database import Database
 from storage.errors import StorageError
 from storage.repositories.chat_log import ChatLog, LoggedEntry, NewEvent, NewMessage
 from storage.repositories.chat_messages import ChatMessages, MessageState
+from storage.repositories.chat_people import ChatPeople
 from storage.repositories.chat_rooms import ChatRooms
 
 logger = structlog.get_logger("mediaserver.chat")
@@ -320,7 +324,18 @@ class Hub:
             message.message,
             message.hold_reason or "",
         )
-        room.say_to_moderators("message-held", held)
+        room.say_to(await self._moderators_in(room), "message-held", held)
+
+    async def _moderators_in(self, room: Room) -> list[Connection]:
+        """Who is here as a moderator, and has not been banned meanwhile."""
+        people, now = ChatPeople(self._database), datetime.now(UTC)
+        found = []
+        for connection, visitor in list(room.visitors.items()):
+            if visitor.role.is_moderator and connection.identity is not None:
+                person = await person_in(room, people, connection.identity.user_id)
+                if person is not None and may_moderate(person, now):
+                    found.append(connection)
+        return found
 
     def _in_background(self, room: Room, work: Callable[[], Awaitable[None]]) -> None:
         self._tasks.start(self._persistently(room, work))

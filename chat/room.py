@@ -190,11 +190,6 @@ class Room:
         """To everybody here, at the next tick."""
         self.fanout.say(Outgoing(kind, body))
 
-    def say_to_moderators(self, kind: str, body: ServerBody) -> None:
-        self.say_to(
-            [each for each, visitor in self.visitors.items() if visitor.role.is_moderator], kind, body
-        )
-
     def say_to(self, connections: Iterable[Connection], kind: str, body: ServerBody | dict[str, Any]) -> None:
         frame = Outgoing(kind, body)
         for connection in connections:

@@ -129,6 +129,26 @@ async def test_who_is_staff_no_more_does_not_go_on_seeing_held_messages(live: Li
         await comes_true(sees_nothing, WITHIN_SECONDS)
 
 
+async def test_a_moderator_who_is_timed_out_sees_no_held_messages(live: Live) -> None:
+    room, ana, mia = await live.room(), await live.person("ana"), await live.person("mia")
+    await ana.get("PUT", f"/rooms/{room}/chat-settings", {"links": "hold"})
+    await ana.get("PUT", f"/rooms/{room}/moderators/{mia.id}")
+    inside = [live.inside(name, room) for name in ("mia", "ben", "ana")]
+    async with inside[0] as chat, inside[1] as ben, inside[2] as owner:
+
+        async def hold() -> str:
+            sent = await ben.ask("chat-message", roomId=room, message=unique("https://example.com/"))
+            await owner.heard("message-held", messageId=sent["d"]["messageId"])
+            return str(sent["d"]["messageId"])
+
+        await chat.heard("message-held", messageId=await hold())
+        await ana.get("POST", f"/rooms/{room}/bans", {"userId": mia.id, "durationSec": 600})
+        unseen = await hold()
+        await ana.get("DELETE", f"/rooms/{room}/bans/{mia.id}")
+        await chat.heard("message-held", messageId=await hold())
+        assert not chat.all("message-held", messageId=unseen)
+
+
 async def test_a_ban_in_one_room_is_none_in_another(live: Live) -> None:
     rooms = [await live.room(), await live.room()]
     async with live.inside("ben", *rooms) as ben:
