@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sfu.protocol import red, rtp
@@ -26,6 +26,7 @@ def plain_of(found: bytes) -> bytes:
     return red.unwrapped(found, rtp.parse(found), OPUS_NUMBER)
 
 
+@settings(deadline=None)
 @given(FRAMES, st.lists(FRAMES, max_size=4), st.booleans())
 def test_a_packets_own_frame_keeps_its_number_time_and_extensions(
     frame: bytes, copies: list[bytes], marker: bool
@@ -37,6 +38,7 @@ def test_a_packets_own_frame_keeps_its_number_time_and_extensions(
     assert found == expected
 
 
+@settings(deadline=None)
 @given(FRAMES, st.lists(FRAMES, max_size=4))
 def test_only_payload_types_are_written_anew(frame: bytes, copies: list[bytes]) -> None:
     found = red_packet(red_payload(frame, *copies))
@@ -44,6 +46,7 @@ def test_only_payload_types_are_written_anew(frame: bytes, copies: list[bytes]) 
     assert red.renumbered(found, rtp.parse(found), 100) == expected
 
 
+@settings(deadline=None)
 @given(FRAMES)
 def test_plain_audio_is_wrapped_and_unwrapped(frame: bytes) -> None:
     plain = packet(7, payload_type=OPUS_NUMBER, payload=frame)
