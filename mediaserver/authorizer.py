@@ -6,6 +6,7 @@ Rules:
   before it comes near the database.
 * A public or unlisted room without an age restriction needs no token, and a useless one does no harm there.
   Elsewhere, and for whoever shows a token, it is asked whether its user may watch now, not when it was made.
+* A room whose owner's account is not active is not there, but for administrators with a token.
 * A change told on the bus counts at once: what is cached about the room or the user is forgotten.
 * After a gap in the notifications, the keys of those who were let in are checked again, and a key that no
   longer counts is told on the bus as ``StreamKeyRotated`` or ``RoomOwnerChanged``.
@@ -231,6 +232,8 @@ class Authorizer:
                 return await self._access_of(room, grant)
         except DatabaseUnavailable:
             return UNAVAILABLE
+        if not room.is_owner_active:
+            return NO_SUCH_ROOM
         return _open_access(room) if _is_open(room) else grant
 
     async def is_room(self, room_ref: str, room_id: str) -> bool:
@@ -250,7 +253,8 @@ class Authorizer:
         The database is asked. Whoever has no token is judged as one who has not signed in.
         """
         verdicts = await self._access.verdicts(UUID(room_id), user_ids)
-        return set(user_ids) - {verdict.user_id for verdict in verdicts if verdict.denial is None}
+        allowed = (each for each in verdicts if each.denial is None and not each.is_hidden)
+        return set(user_ids) - {verdict.user_id for verdict in allowed}
 
     async def has_low_latency(self, room_id: str) -> bool:
         """Whether the room may be watched over WebRTC now. The database is asked. Raises DatabaseUnavailable.
@@ -272,7 +276,7 @@ class Authorizer:
 
     async def _access_of(self, room: WatchedRoom, grant: Grant) -> RoomAccess | Refusal:
         verdict = await self._verdicts.get((room.id, grant.user_id))
-        if verdict is None:
+        if verdict is None or verdict.is_hidden:
             return NO_SUCH_ROOM
         if verdict.denial is not None:
             return refusal_of(verdict.denial)

@@ -22,6 +22,7 @@ class WatchedRoom:
     age_restricted: bool
     max_viewers: int | None
     low_latency: bool
+    is_owner_active: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Standing:
 
 
 _SELECT_ROOM = """SELECT rooms.id, owner_id, display_name AS owner_name, slug, title, visibility,
-                         age_restricted, max_viewers, low_latency
+                         age_restricted, max_viewers, low_latency, users.state = 'active' AS is_owner_active
                   FROM rooms JOIN users ON users.id = owner_id"""
 
 
@@ -100,6 +101,7 @@ def _room(row: Row) -> WatchedRoom:
         row["age_restricted"],
         row["max_viewers"],
         row["low_latency"],
+        row["is_owner_active"],
     )
 
 

@@ -196,7 +196,7 @@ async def test_a_ban_and_a_visibility_count_at_once(notified: World) -> None:
     await Users(notified.database).set_state(notified.owner_id, UserState.BANNED)
     await eventually(lambda: changes)
     assert await notified.publish() == OWNER_INACTIVE
-    assert await notified.watch("my-room") == NOT_OPEN
+    assert await notified.watch("my-room") == NO_SUCH_ROOM
 
 
 async def test_a_new_room_is_found_although_it_was_asked_for_before(notified: World) -> None:
@@ -382,3 +382,24 @@ async def test_without_grants_no_token_counts(database: Database) -> None:
         await world.populate()
         await Rooms(database).set_visibility(world.room_id, Visibility.PRIVATE)
         assert await world.watch("my-room", world.token(world.owner_id)) == TOKEN_INVALID
+
+
+async def test_a_room_of_a_suspended_owner_is_not_there(world: World) -> None:
+    """Neither for those who come nor for those who watch, but for administrators."""
+    bob = await world.add_viewer()
+    root = (await Users(world.database).add("root", "r@example.com", "hash", Role.ADMIN)).id
+    everybody = [None, bob, root]
+    assert isinstance(await world.watch("my-room"), RoomAccess)
+    assert not await world.authorizer.may_not_watch(str(world.room_id), everybody)
+
+    await Users(world.database).set_state(world.owner_id, UserState.SUSPENDED)
+    world.bus.publish(RoomOwnerChanged(str(world.room_id), is_active=False))
+    assert await world.watch("my-room") == NO_SUCH_ROOM
+    assert await world.watch("my-room", world.token(bob)) == NO_SUCH_ROOM
+    assert await world.watch("my-room", world.token(None)) == NO_SUCH_ROOM
+    assert isinstance(await world.watch("my-room", world.token(root)), RoomAccess)
+    assert await world.authorizer.may_not_watch(str(world.room_id), everybody) == {None, bob}
+
+    await Users(world.database).set_state(world.owner_id, UserState.ACTIVE)
+    world.bus.publish(RoomOwnerChanged(str(world.room_id), is_active=True))
+    assert isinstance(await world.watch("my-room"), RoomAccess)
