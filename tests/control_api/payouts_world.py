@@ -38,6 +38,7 @@ from tests.control_api.rooms_world import Nouns
 from tests.control_api.serving import serve
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
+NO_LEASE = timedelta()
 BASE = "https://live.example"
 
 
@@ -103,13 +104,14 @@ class Paying:
         provider: PayoutProvider,
         options: MoneyOptions | None = None,
         minimum: int = 5000,
+        lease: timedelta = NO_LEASE,
     ) -> None:
         options, payout_options = options or MoneyOptions(), PayoutOptions(minimum, lambda: BASE)
         self.provider = provider
         self.payouts = PayoutsService(database, provider, options, payout_options)
         self.bus, self.told = Bus(), list[NotificationAdded]()
         self.bus.subscribe(NotificationAdded, self.told.append)
-        self.sending = PayoutSending(database, provider, self.bus, timedelta())
+        self.sending = PayoutSending(database, provider, self.bus, lease)
         self.settings = PayoutSettingsService(database, provider, options, payout_options)
         self.revenue = RevenueService(database, options)
         self.job = PayoutJob(database, provider.name, self.payouts, self.sending)

@@ -1,0 +1,1 @@
+"""One state machine over all that moves money, its rules by what they are about."""
