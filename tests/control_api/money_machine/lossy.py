@@ -21,7 +21,11 @@ class Moment(Enum):
 
 Loss = tuple[int, Moment]
 """Which command from now on meets it; for INSIDE, which transaction."""
-losses = st.one_of(st.none(), st.tuples(st.integers(0, 14), st.sampled_from(Moment)))
+losses = st.one_of(
+    st.none(),
+    st.tuples(st.integers(0, 2), st.just(Moment.INSIDE)),
+    st.tuples(st.integers(0, 8), st.sampled_from([Moment.BEFORE, Moment.AFTER])),
+)
 
 
 class LossyDatabase(Database):

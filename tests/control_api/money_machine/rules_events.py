@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from hypothesis import strategies as st
-from hypothesis.stateful import rule
+from hypothesis.stateful import precondition, rule
 
 from control_api.payments.signatures import signature_of
 from storage.ids import new_id
@@ -55,28 +55,27 @@ class EventRules(MoneyBase):
         self.waiting.append(event)
         return event
 
+    @precondition(lambda self: self.waiting)
     @rule(number=numbers, copies=copies, loss=losses)
     def tell(self, number, copies, loss) -> None:
-        if self.waiting:
-            self.deliver(self.waiting[number % len(self.waiting)], copies, loss)
+        self.deliver(self.waiting[number % len(self.waiting)], copies, loss)
 
+    @precondition(lambda self: self._sent)
     @rule(number=numbers, copies=copies)
     def tell_again(self, number, copies) -> None:
-        if self._sent:
-            self.do(self.telling(self._sent[number % len(self._sent)]), copies)
+        self.do(self.telling(self._sent[number % len(self._sent)]), copies)
 
+    @precondition(lambda self: self.waiting)
     @rule(number=numbers)
     def forge(self, number) -> None:
         """Nothing is learned of what the provider did not sign."""
-        if self.waiting:
-            event = self.waiting[number % len(self.waiting)]
-            body = self._body(event)
+        body = self._body(self.waiting[number % len(self.waiting)])
 
-            async def call() -> Any:
-                signature = signature_of("x" * 32, body, time.time())
-                return await self.world.billing.events.receive(body, signature)
+        async def call() -> Any:
+            signature = signature_of("x" * 32, body, time.time())
+            return await self.world.billing.events.receive(body, signature)
 
-            self.do(Operation(call, lambda model: "signature_invalid"))
+        self.do(Operation(call, lambda model: "signature_invalid"))
 
     def deliver(self, event: Event, copies: int = 1, loss: Any = None) -> None:
         if self.do(self.telling(event), copies, loss) == DONE:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import rule
+from hypothesis.stateful import initialize, precondition, rule
 
 from control_api.services.wallet import Adjustment
 from storage.errors import DatabaseUnavailable
@@ -21,10 +21,12 @@ from tests.control_api.money_machine.base import (
 )
 from tests.control_api.money_machine.lossy import losses
 from tests.control_api.money_machine.model import DONE
+from tests.control_api.money_machine.world import PEOPLE
 from tests.control_api.money_world import ROSE, ROSE_COINS
 
 quantities = st.integers(1, 40)
-tips = st.integers(1, 1500)
+tips = st.one_of(st.integers(1, 100), st.integers(1, 1500))
+ENDOWMENT = 500
 adjustments = st.integers(-300, 300)
 
 
@@ -33,6 +35,12 @@ class GivingRules(MoneyBase):
         super().__init__(database_url)
         self._done: list[Operation] = []
         self._keys: list[tuple[int, int, str]] = []
+
+    @initialize()
+    def begin(self) -> None:
+        super().begin()
+        for person in range(PEOPLE):
+            self.do(self.adjusting(person, ENDOWMENT))
 
     @rule(sender=people, receiver=creators, quantity=quantities, copies=copies, loss=losses)
     def give(self, sender, receiver, quantity, copies, loss) -> None:
@@ -59,19 +67,19 @@ class GivingRules(MoneyBase):
 
         self.do(Operation(call, lambda model: model.welcome(person)), copies, loss)
 
+    @precondition(lambda self: self._done)
     @rule(number=numbers)
     def ask_again(self, number) -> None:
         """Long after: what was done stays done, once."""
-        if self._done:
-            operation = replace(self._done[number % len(self._done)], firsts=0)
-            assert self.do(operation) == DONE
+        operation = replace(self._done[number % len(self._done)], firsts=0)
+        assert self.do(operation) == DONE
 
+    @precondition(lambda self: self._keys)
     @rule(number=numbers, coins=tips)
     def ask_for_something_else(self, number, coins) -> None:
         """Under a key that was used."""
-        if self._keys:
-            sender, receiver, key = self._keys[number % len(self._keys)]
-            self.do(self.tipping(sender, receiver, coins, key))
+        sender, receiver, key = self._keys[number % len(self._keys)]
+        self.do(self.tipping(sender, receiver, coins, key))
 
     @rule(loss=losses)
     def tell_of_gifts(self, loss) -> None:

@@ -6,38 +6,56 @@ from copy import deepcopy
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import rule
+from hypothesis.stateful import precondition, rule
 
 from control_api.errors import ApiError
 from storage.errors import DatabaseUnavailable
 from storage.ids import new_id
+from storage.repositories.ledger import COIN
+from storage.repositories.ledger_accounts import AccountKind
 from storage.repositories.payouts import Payout, PayoutState
 from tests.control_api.money_machine.base import Operation, copies, creators, numbers
 from tests.control_api.money_machine.lossy import Loss, losses
 from tests.control_api.money_machine.model import MINIMUM_PAYOUT
 from tests.control_api.money_machine.model_payouts import PaidOut
 from tests.control_api.money_machine.rules_events import EventRules, delays
-from tests.control_api.money_machine.world import CREATORS, NODES, Observed
+from tests.control_api.money_machine.rules_giving import GivingRules
+from tests.control_api.money_machine.world import CREATORS, NODES, PEOPLE, Observed
 
 faults = st.sampled_from(
     [None, ("refused", "before")]
     + [(kind, moment) for kind in ("unavailable", "hangs") for moment in ("before", "after")]
 )
+incomes = st.sampled_from([0, 30, 100])
 KNOWN = (ApiError, DatabaseUnavailable)
 BELOW = "below_payout_minimum"
 
 
-class PayoutRules(EventRules):
-    @rule(creator=creators, copies=copies, loss=losses)
-    def demand(self, creator, copies, loss) -> None:
+def _is_any(machine: "PayoutRules") -> bool:
+    return bool(machine.known_payouts)
+
+
+class PayoutRules(GivingRules, EventRules):
+    @rule(creator=creators, income=incomes, copies=copies, loss=losses)
+    def demand(self, creator, income, copies, loss) -> None:
+        self._earn(creator, income)
         self.do(self.demanding(creator), copies, loss)
         self.learn_of_payouts()
 
-    @rule(creator=st.one_of(st.none(), creators), fault=faults, loss=losses)
-    def work(self, creator, fault, loss) -> None:
+    @rule(
+        creator=st.one_of(st.none(), creators),
+        income=incomes,
+        is_soon=st.booleans(),
+        fault=faults,
+        loss=losses,
+    )
+    def work(self, creator, income, is_soon, fault, loss) -> None:
         """On all nodes, perhaps while somebody is due, and once more by who saw the database fail."""
         if creator is not None:
+            self._earn(creator, income)
             self.run(self.world.be_due(creator))
+        if not is_soon:
+            self.run(self.world.let_time_pass())
         self.world.provider.fault = fault
         self._try([node.job.work_once() for node in self.world.paying], loss)
         self.run(self.world.work())
@@ -46,16 +64,16 @@ class PayoutRules(EventRules):
         if fault is None and loss is None:
             self.check_none_waits()
 
+    @precondition(_is_any)
     @rule()
     def let_time_pass(self) -> None:
         self.run(self.world.let_time_pass())
 
+    @precondition(_is_any)
     @rule(number=numbers, copies=copies, is_free=st.booleans(), loss=losses)
     def retry(self, number, copies, is_free, loss) -> None:
         """One on its way is hurried; of one that came back another begins, once."""
-        payout = self._some_payout(number)
-        if payout is None:
-            return
+        payout = self.known_payouts[number % len(self.known_payouts)]
         if is_free:
             self.run(self.world.let_time_pass())
         service, actor = self.world.paying[0].payouts, self.world.admin.id
@@ -67,23 +85,21 @@ class PayoutRules(EventRules):
             assert not payout.is_retried
             payout.is_retried = True
 
+    @precondition(_is_any)
     @rule(number=numbers, is_free=st.booleans(), loss=losses)
     def cancel(self, number, is_free, loss) -> None:
         """While a node is sending."""
-        payout = self._some_payout(number)
-        if payout is None:
-            return
+        payout = self.known_payouts[number % len(self.known_payouts)]
         if is_free:
             self.run(self.world.let_time_pass())
         paying, actor = self.world.paying, self.world.admin.id
         self._try([paying[0].sending.cancel(actor, "", payout.id, False), paying[1].job.work_once()], loss)
         self.learn_of_payouts(may_fail=True)
 
+    @precondition(lambda self: self.world.provider.transfers)
     @rule(number=numbers, thirds=st.integers(1, 3), is_late=delays, copies=copies, loss=losses)
     def take_back(self, number, thirds, is_late, copies, loss) -> None:
         orders = sorted(self.world.provider.transfers.values(), key=lambda order: order.payout_id)
-        if not orders:
-            return
         order = orders[number % len(orders)]
         payout_id, returned = order.payout_id, order.amount * thirds // 3
         data = {
@@ -155,9 +171,17 @@ class PayoutRules(EventRules):
         waiting = [each for own in seen.values() for each in own if each.state is PayoutState.PENDING]
         assert all(payout.attempts for payout in waiting), waiting
 
-    def _some_payout(self, number: int) -> PaidOut | None:
-        payouts = [payout for creator in range(CREATORS) for payout in self.model.payouts[creator]]
-        return payouts[number % len(payouts)] if payouts else None
+    def _earn(self, creator: int, coins: int) -> None:
+        """From who has most."""
+        givers = [person for person in range(PEOPLE) if person != creator]
+        richest = max(givers, key=lambda person: self.model.held(person, AccountKind.WALLET, COIN))
+        coins = min(coins, self.model.held(richest, AccountKind.WALLET, COIN))
+        if coins:
+            self.do(self.tipping(richest, creator, coins))
+
+    @property
+    def known_payouts(self) -> list[PaidOut]:
+        return [payout for creator in range(CREATORS) for payout in self.model.payouts[creator]]
 
     def _try(self, calls: Sequence[Awaitable[Any]], loss: Loss | None) -> None:
         """At once. They are refused or fail, but in no other way."""

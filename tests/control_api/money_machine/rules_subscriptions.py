@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from hypothesis import strategies as st
-from hypothesis.stateful import rule
+from hypothesis.stateful import precondition, rule
 
 from control_api.errors import ApiError
 from storage.ids import new_id
@@ -52,11 +52,19 @@ class Truth:
         }
 
 
+def _runs(machine: "SubscriptionRules") -> bool:
+    return bool(machine.running)
+
+
+def _has_paid(machine: "SubscriptionRules") -> bool:
+    return bool(machine.back)
+
+
 class SubscriptionRules(EventRules):
     def __init__(self, database_url: str) -> None:
         super().__init__(database_url)
         self._truths: dict[UUID, Truth] = {}
-        self._back: dict[str, tuple[int, bool]] = {}
+        self.back: dict[str, tuple[int, bool]] = {}
         """What was refunded of each invoice, and whether it is disputed."""
 
     @rule(person=people, creator=creators, is_late=delays)
@@ -80,52 +88,52 @@ class SubscriptionRules(EventRules):
         if not is_late:
             self._tell_all()
 
+    @precondition(_runs)
     @rule(number=numbers, is_late=delays)
     def renew(self, number, is_late) -> None:
-        truth = self._running(number)
-        if truth is not None:
-            truth.status, truth.period_end = "active", truth.period_end + PERIOD
-            self._changed(truth)
-            self._is_paid(truth)
-            if not is_late:
-                self._tell_all()
+        truth = self.running[number % len(self.running)]
+        truth.status, truth.period_end = "active", truth.period_end + PERIOD
+        self._changed(truth)
+        self._is_paid(truth)
+        if not is_late:
+            self._tell_all()
 
+    @precondition(_runs)
     @rule(number=numbers, status=st.sampled_from(["active", "past_due"]), cancels=st.booleans())
     def change(self, number, status, cancels) -> None:
-        truth = self._running(number)
-        if truth is not None:
-            truth.status, truth.cancels = status, cancels
-            self._changed(truth)
+        truth = self.running[number % len(self.running)]
+        truth.status, truth.cancels = status, cancels
+        self._changed(truth)
 
+    @precondition(_runs)
     @rule(number=numbers)
     def end(self, number) -> None:
-        truth = self._running(number)
-        if truth is not None:
-            truth.status = "canceled"
-            self.happens("customer.subscription.deleted", truth.object)
+        truth = self.running[number % len(self.running)]
+        truth.status = "canceled"
+        self.happens("customer.subscription.deleted", truth.object)
 
+    @precondition(_has_paid)
     @rule(number=numbers, amount=st.integers(1, PRICE), is_late=delays)
     def refund_invoice(self, number, amount, is_late) -> None:
-        if self._back:
-            invoice = list(self._back)[number % len(self._back)]
-            refunded, is_disputed = self._back[invoice]
-            refunded = min(refunded + amount, PRICE)
-            self._back[invoice] = refunded, is_disputed
-            data = {"id": f"ch_{invoice}", "amount_refunded": refunded}
-            self._goes_back("charge.refunded", invoice, data, "refund", refunded, is_late)
+        invoice = list(self.back)[number % len(self.back)]
+        refunded, is_disputed = self.back[invoice]
+        refunded = min(refunded + amount, PRICE)
+        self.back[invoice] = refunded, is_disputed
+        data = {"id": f"ch_{invoice}", "amount_refunded": refunded}
+        self._goes_back("charge.refunded", invoice, data, "refund", refunded, is_late)
 
+    @precondition(_has_paid)
     @rule(number=numbers, is_late=delays)
     def dispute_invoice(self, number, is_late) -> None:
         """It is opened, and won the next time."""
-        if self._back:
-            invoice = list(self._back)[number % len(self._back)]
-            refunded, was_disputed = self._back[invoice]
-            self._back[invoice] = refunded, not was_disputed
-            kind = "funds_reinstated" if was_disputed else "funds_withdrawn"
-            status = "won" if was_disputed else "needs_response"
-            data = {"id": f"dp_{invoice}", "amount": PRICE, "status": status}
-            amount = 0 if was_disputed else PRICE
-            self._goes_back(f"charge.dispute.{kind}", invoice, data, "dispute", amount, is_late)
+        invoice = list(self.back)[number % len(self.back)]
+        refunded, was_disputed = self.back[invoice]
+        self.back[invoice] = refunded, not was_disputed
+        kind = "funds_reinstated" if was_disputed else "funds_withdrawn"
+        status = "won" if was_disputed else "needs_response"
+        data = {"id": f"dp_{invoice}", "amount": PRICE, "status": status}
+        amount = 0 if was_disputed else PRICE
+        self._goes_back(f"charge.dispute.{kind}", invoice, data, "dispute", amount, is_late)
 
     def _goes_back(
         self, kind: str, invoice: str, data: Mapping[str, Any], source: str, amount: int, is_late: bool
@@ -136,16 +144,16 @@ class SubscriptionRules(EventRules):
         if not is_late:
             self.deliver(event)
 
-    def _running(self, number: int) -> Truth | None:
-        running = [truth for truth in self._truths.values() if truth.status != "canceled"]
-        return running[number % len(running)] if running else None
+    @property
+    def running(self) -> list[Truth]:
+        return [truth for truth in self._truths.values() if truth.status != "canceled"]
 
     def _changed(self, truth: Truth) -> None:
         self.happens("customer.subscription.updated", truth.object)
 
     def _is_paid(self, truth: Truth) -> None:
         invoice = f"in_{new_id().hex}"
-        self._back[invoice] = 0, False
+        self.back[invoice] = 0, False
         self.model.invoices[invoice] = Invoice(truth.creator)
         billed = truth.object
         details = {"subscription": billed["id"], "metadata": billed["metadata"]}
