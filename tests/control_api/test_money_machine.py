@@ -14,7 +14,7 @@ MORE = "MONEY_MACHINE_EXAMPLES"
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(0)
+@pytest.mark.timeout(600)
 def test_nothing_is_lost_made_up_or_done_twice(database_url: str) -> None:
     """Slow: each step moves money on several connections, and proves the whole ledger."""
     more = os.environ.get(MORE)

@@ -7,8 +7,7 @@ from hypothesis.stateful import precondition, rule
 
 from tests.control_api.money_machine.base import Operation, copies, creators, numbers, people
 from tests.control_api.money_machine.lossy import losses
-from tests.control_api.money_machine.model import DONE
-from tests.control_api.money_machine.rules_events import Event, EventRules
+from tests.control_api.money_machine.rules_events import EventRules
 from tests.control_api.money_machine.rules_giving import adjustments, quantities, tips
 from tests.control_api.money_machine.rules_payouts import PayoutRules
 from tests.control_api.money_machine.rules_purchases import PurchaseRules
@@ -32,29 +31,20 @@ class MoneyMachine(PurchaseRules, SubscriptionRules, PayoutRules):
     @rule(wishes=st.lists(wishes, min_size=2, max_size=4), copies=st.integers(1, 2), loss=losses)
     def at_once(self, wishes, copies, loss) -> None:
         operations = [self._operation(*wish) for wish in wishes if wish[0] != "tell"]
-        self._do_and_tell(operations, [wish[1] for wish in wishes if wish[0] == "tell"], copies, loss)
+        told = self.chosen([wish[1] for wish in wishes if wish[0] == "tell"])
+        self.do_and_tell(operations, told, copies, loss)
+        self.learn_of_payouts()
 
     @rule(sender=people, amounts=st.lists(tips, min_size=2, max_size=4), receiver=creators, loss=losses)
     def spend_at_once(self, sender, amounts, receiver, loss) -> None:
         """More, perhaps, than there is."""
-        self._do_and_tell([self.tipping(sender, receiver, coins) for coins in amounts], [], 1, loss)
+        self.do_at_once([self.tipping(sender, receiver, coins) for coins in amounts], 1, loss)
 
     @precondition(lambda self: self.waiting)
     @rule(chosen=st.lists(numbers, min_size=1, max_size=3), creator=creators, copies=copies, loss=losses)
     def demand_while_told(self, chosen, creator, copies, loss) -> None:
         """Of refunds and disputes, perhaps, of what is being paid out."""
-        self._do_and_tell([self.demanding(creator)], chosen, copies, loss)
-
-    def _do_and_tell(self, operations: list[Operation], chosen: list[int], copies: int, loss: Any) -> None:
-        """All at once. ``chosen`` are the events, of those that wait."""
-        waiting, events = self.waiting, dict[str, Event]()
-        if waiting:
-            events = {event.id: event for event in (waiting[each % len(waiting)] for each in chosen)}
-        operations = [*operations, *map(self.telling, events.values())]
-        outcomes = self.do_at_once(operations, copies, loss)
-        for event, outcome in zip(reversed(events.values()), reversed(outcomes), strict=False):
-            if outcome == DONE:
-                self.was_told(event)
+        self.do_and_tell([self.demanding(creator)], self.chosen(chosen), copies, loss)
         self.learn_of_payouts()
 
     def _operation(self, what: str, *details: Any) -> Operation:

@@ -1,7 +1,7 @@
 """What providers tell: at once or later, again, in any order, several at the same time, or forged."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +80,23 @@ class EventRules(MoneyBase):
     def deliver(self, event: Event, copies: int = 1, loss: Any = None) -> None:
         if self.do(self.telling(event), copies, loss) == DONE:
             self.was_told(event)
+
+    def chosen(self, numbers: Sequence[int]) -> list[Event]:
+        """Of those that wait."""
+        waiting = self.waiting
+        events = [waiting[number % len(waiting)] for number in numbers] if waiting else []
+        return list({event.id: event for event in events}.values())
+
+    def do_and_tell(
+        self, operations: Sequence[Operation], events: Sequence[Event], copies: int, loss: Any
+    ) -> None:
+        """All at once."""
+        if not operations and not events:
+            return
+        outcomes = self.do_at_once([*map(self.telling, events), *operations], copies, loss)
+        for event, outcome in zip(events, outcomes, strict=False):
+            if DONE in outcome:
+                self.was_told(event)
 
     def was_told(self, event: Event) -> None:
         self.waiting.remove(event)

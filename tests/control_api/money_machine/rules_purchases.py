@@ -23,6 +23,7 @@ PAGE_KINDS = {
 facts = st.sampled_from([*["paid", "refund"] * 3, *RANKS, *UNPAID, "wrong"])
 mostly = st.sampled_from([True, True, True, False])
 amounts = st.one_of(st.integers(0, 2000), st.just(2000))
+some_facts = st.lists(st.tuples(facts, amounts), min_size=1, max_size=4)
 
 
 class PurchaseRules(EventRules):
@@ -31,7 +32,7 @@ class PurchaseRules(EventRules):
         key = str(new_id())
         self.do(self.buying(person, with_code, key), copies, loss)
         if is_paid and key in self.model.bought:
-            self._told(key, "paid", 0, False, copies, loss)
+            self.deliver(self._event_of_purchase(key, "paid", 0), copies, loss)
 
     @rule(person=people, with_code=st.booleans(), moment=st.sampled_from(["before", "after"]))
     def buy_where_the_provider_fails(self, person, with_code, moment) -> None:
@@ -46,10 +47,17 @@ class PurchaseRules(EventRules):
         self.do(operation)
 
     @precondition(lambda self: self.model.bought)
-    @rule(what=facts, number=numbers, amount=amounts, is_late=delays, copies=copies, loss=losses)
-    def hear_of_purchase(self, what, number, amount, is_late, copies, loss) -> None:
-        keys = list(self.model.bought)
-        self._told(keys[number % len(keys)], what, amount, is_late, copies, loss)
+    @rule(number=numbers, told=some_facts, is_late=delays, copies=copies, loss=losses)
+    def hear_of_purchase(self, number, told, is_late, copies, loss) -> None:
+        """One thing, or several at once."""
+        key = list(self.model.bought)[number % len(self.model.bought)]
+        events = [self._event_of_purchase(key, what, amount) for what, amount in told]
+        if is_late:
+            return
+        if len(events) == 1:
+            self.deliver(events[0], copies, loss)
+        else:
+            self.do_and_tell([], events, copies, loss)
 
     @precondition(lambda self: self.model.bought)
     @rule()
@@ -96,11 +104,6 @@ class PurchaseRules(EventRules):
         lost = Bought(person, with_code, str(purchase_id), f"cs_test_{purchase_id.hex}", amount, coins)
         lost.is_over = True
         self.model.bought[str(purchase_id)] = lost
-
-    def _told(self, key: str, what: str, amount: int, is_late: bool, copies: int, loss: Any) -> None:
-        event = self._event_of_purchase(key, what, amount)
-        if not is_late:
-            self.deliver(event, copies, loss)
 
     def _event_of_purchase(self, key: str, what: str, amount: int) -> Event:
         bought = self.model.bought[key]
