@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant
 from control_api.errors import ApiError
 from storage.database import PoolOptions
 from storage.errors import DatabaseUnavailable
-from storage.reconciliation import reconcile
+from storage.reconciliation import ALL_CHECKS, reconcile
 from tests.control_api.money_machine.lossy import Loss, LossyDatabase
 from tests.control_api.money_machine.model import DONE
 from tests.control_api.money_machine.model_payouts import Model
@@ -56,6 +56,13 @@ class Operation:
     learn: Callable[[Model, Any], None] = lambda model, answer: None
 
 
+PROOF = " UNION ALL ".join(
+    f"SELECT '{what}', subject, expected::bigint, found::bigint FROM ({sql}) AS difference"
+    for what, sql in ALL_CHECKS.items()
+)
+"""All that ``reconcile`` looks for, in one statement that PostgreSQL plans once."""
+
+
 class MoneyBase(RuleBasedStateMachine):
     """``model`` is what should be, ``world`` what is."""
 
@@ -82,6 +89,7 @@ class MoneyBase(RuleBasedStateMachine):
         if self.is_begun and sys.exc_info()[0] is None:
             self.settle()
             self.everything_adds_up()
+            assert self.run(reconcile(self.database)).differences == ()
         self.run(self.database.__aexit__())
         self._runner.close()
 
@@ -94,13 +102,16 @@ class MoneyBase(RuleBasedStateMachine):
             self.run(self._check())
 
     async def _check(self) -> None:
-        assert (await reconcile(self.database)).differences == ()
+        assert [tuple(row) for row in await self.database.fetch(PROOF)] == []
         observed = await self.observed()
         assert observed.differences(self.model) == []
         for person, seen in observed.payouts.items():
             known = [(each.id, each.state, each.amount, each.returned) for each in self.model.payouts[person]]
             assert [(each.id, each.state, each.amount, each.returned) for each in seen] == known
         assert self.world.provider.differing == []
+        for bought in self.model.bought.values():
+            if bought.state is not None:
+                assert observed.purchases[bought.id] == bought.state, bought
 
     async def observed(self) -> Observed:
         return await self.world.observed(self.event_ids)

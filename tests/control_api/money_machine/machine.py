@@ -7,6 +7,7 @@ from hypothesis.stateful import precondition, rule
 
 from tests.control_api.money_machine.base import Operation, copies, creators, numbers, people
 from tests.control_api.money_machine.lossy import losses
+from tests.control_api.money_machine.model_subscriptions import PRICE
 from tests.control_api.money_machine.rules_events import EventRules
 from tests.control_api.money_machine.rules_giving import adjustments, quantities, tips
 from tests.control_api.money_machine.rules_payouts import PayoutRules
@@ -45,6 +46,18 @@ class MoneyMachine(PurchaseRules, SubscriptionRules, PayoutRules):
     def demand_while_told(self, chosen, creator, copies, loss) -> None:
         """Of refunds and disputes, perhaps, of what is being paid out."""
         self.do_and_tell([self.demanding(creator)], self.chosen(chosen), copies, loss)
+        self.learn_of_payouts()
+
+    @precondition(lambda self: self.back)
+    @rule(number=numbers, kind=st.sampled_from(["refund", "dispute"]), at_once=st.booleans(), loss=losses)
+    def take_back_what_was_paid_out(self, number, kind, at_once, loss) -> None:
+        """Of an invoice; what the creator does not have any more is owed."""
+        invoice = list(self.back)[number % len(self.back)]
+        demand = self.demanding(self.model.invoices[invoice].creator)
+        if not at_once:
+            self.do(demand)
+        event = self.refunding(invoice, PRICE) if kind == "refund" else self.disputing(invoice)
+        self.do_and_tell([demand] if at_once else [], [event], 1, loss)
         self.learn_of_payouts()
 
     def _operation(self, what: str, *details: Any) -> Operation:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from storage.repositories.ledger import COIN, TransferKind
+from storage.repositories.purchases import PurchaseState
 from tests.control_api.money_machine.model import DEBT, DONE, PLATFORM, PROVIDER, USD, WALLET, Books
 
 MAX_USES = 3
@@ -30,6 +31,19 @@ class Bought:
     dispute: int = 0
     coins_reversed: int = 0
     amount_reversed: int = 0
+
+    @property
+    def state(self) -> PurchaseState | None:
+        """None where nothing was paid."""
+        if self.in_review:
+            return PurchaseState.REVIEW
+        if not self.is_paid:
+            return None
+        if self.dispute in TAKEN:
+            return PurchaseState.DISPUTED if self.dispute == TAKEN[0] else PurchaseState.CHARGED_BACK
+        if self.refunded >= self.amount:
+            return PurchaseState.REFUNDED
+        return PurchaseState.PARTIALLY_REFUNDED if self.refunded else PurchaseState.PAID
 
     @property
     def taken_back(self) -> tuple[int, int]:

@@ -7,11 +7,14 @@ from hypothesis.stateful import precondition, rule
 
 from control_api.errors import ApiError
 from storage.ids import new_id
-from tests.control_api.money_machine.base import Operation, copies, numbers, people
+from storage.repositories.ledger import COIN
+from storage.repositories.ledger_accounts import AccountKind
+from tests.control_api.money_machine.base import Operation, copies, creators, numbers, people
 from tests.control_api.money_machine.lossy import losses
 from tests.control_api.money_machine.model_payouts import Model
 from tests.control_api.money_machine.model_purchases import BONUS_COINS, RANKS, Bought
 from tests.control_api.money_machine.rules_events import Event, EventRules, delays
+from tests.control_api.money_machine.rules_giving import GivingRules
 from tests.control_api.purchases_world import CHEST, CHEST_COINS
 
 STATUSES = {"inquiry": "warning_needs_response", "dispute": "needs_response", "lost": "lost", "won": "won"}
@@ -23,10 +26,11 @@ PAGE_KINDS = {
 facts = st.sampled_from([*["paid", "refund"] * 3, *RANKS, *UNPAID, "wrong"])
 mostly = st.sampled_from([True, True, True, False])
 amounts = st.one_of(st.integers(0, 2000), st.just(2000))
+takings = st.sampled_from(["refund", "dispute"])
 some_facts = st.lists(st.tuples(facts, amounts), min_size=1, max_size=4)
 
 
-class PurchaseRules(EventRules):
+class PurchaseRules(GivingRules, EventRules):
     @rule(person=people, with_code=st.booleans(), is_paid=mostly, copies=copies, loss=losses)
     def buy(self, person, with_code, is_paid, copies, loss) -> None:
         key = str(new_id())
@@ -58,6 +62,21 @@ class PurchaseRules(EventRules):
             self.deliver(events[0], copies, loss)
         else:
             self.do_and_tell([], events, copies, loss)
+
+    @rule(
+        person=people,
+        creator=creators,
+        amount=amounts,
+        what=st.sampled_from(["refund", "dispute"]),
+        loss=losses,
+    )
+    def lose_what_was_spent(self, person, creator, amount, what, loss) -> None:
+        """What cannot be taken back is owed."""
+        key = str(new_id())
+        self.do(self.buying(person, False, key))
+        self.deliver(self._event_of_purchase(key, "paid", 0))
+        self.do(self.tipping(person, creator, self.model.held(person, AccountKind.WALLET, COIN) or 1))
+        self.deliver(self._event_of_purchase(key, what, amount), 1, loss)
 
     @precondition(lambda self: self.model.bought)
     @rule()

@@ -14,7 +14,7 @@ from storage.repositories.plans import Interval
 from storage.repositories.subscriptions import Subscriptions
 from tests.control_api.money_machine.base import creators, numbers, people
 from tests.control_api.money_machine.model_subscriptions import PRICE, Invoice
-from tests.control_api.money_machine.rules_events import EventRules, delays
+from tests.control_api.money_machine.rules_events import Event, EventRules, delays
 
 PERIOD = 30 * 86400
 
@@ -115,34 +115,38 @@ class SubscriptionRules(EventRules):
     @precondition(_has_paid)
     @rule(number=numbers, amount=st.integers(1, PRICE), is_late=delays)
     def refund_invoice(self, number, amount, is_late) -> None:
-        invoice = list(self.back)[number % len(self.back)]
-        refunded, is_disputed = self.back[invoice]
-        refunded = min(refunded + amount, PRICE)
-        self.back[invoice] = refunded, is_disputed
-        data = {"id": f"ch_{invoice}", "amount_refunded": refunded}
-        self._goes_back("charge.refunded", invoice, data, "refund", refunded, is_late)
+        event = self.refunding(list(self.back)[number % len(self.back)], amount)
+        if not is_late:
+            self.deliver(event)
 
     @precondition(_has_paid)
     @rule(number=numbers, is_late=delays)
     def dispute_invoice(self, number, is_late) -> None:
+        event = self.disputing(list(self.back)[number % len(self.back)])
+        if not is_late:
+            self.deliver(event)
+
+    def refunding(self, invoice: str, amount: int) -> Event:
+        refunded, is_disputed = self.back[invoice]
+        refunded = min(refunded + amount, PRICE)
+        self.back[invoice] = refunded, is_disputed
+        data = {"id": f"ch_{invoice}", "amount_refunded": refunded}
+        return self._goes_back("charge.refunded", invoice, data, "refund", refunded)
+
+    def disputing(self, invoice: str) -> Event:
         """It is opened, and won the next time."""
-        invoice = list(self.back)[number % len(self.back)]
         refunded, was_disputed = self.back[invoice]
         self.back[invoice] = refunded, not was_disputed
         kind = "funds_reinstated" if was_disputed else "funds_withdrawn"
         status = "won" if was_disputed else "needs_response"
         data = {"id": f"dp_{invoice}", "amount": PRICE, "status": status}
         amount = 0 if was_disputed else PRICE
-        self._goes_back(f"charge.dispute.{kind}", invoice, data, "dispute", amount, is_late)
+        return self._goes_back(f"charge.dispute.{kind}", invoice, data, "dispute", amount)
 
-    def _goes_back(
-        self, kind: str, invoice: str, data: Mapping[str, Any], source: str, amount: int, is_late: bool
-    ) -> None:
+    def _goes_back(self, kind: str, invoice: str, data: Mapping[str, Any], source: str, amount: int) -> Event:
         data = {**data, "payment_intent": f"pi_{invoice}", "currency": "usd"}
         at = self.now + 1
-        event = self.happens(kind, data, lambda model: model.told_back(invoice, source, at, amount))
-        if not is_late:
-            self.deliver(event)
+        return self.happens(kind, data, lambda model: model.told_back(invoice, source, at, amount))
 
     @property
     def running(self) -> list[Truth]:

@@ -25,6 +25,7 @@ from storage.repositories.discounts import DiscountKind, NewDiscount
 from storage.repositories.ledger_accounts import AccountKind
 from storage.repositories.payouts import Onboarding, Payout, PayoutAccounts, Payouts, Schedule
 from storage.repositories.plans import Plan
+from storage.repositories.purchases import PurchaseState
 from tests.control_api.money_machine.model import COIN_VALUE, MINIMUM_PAYOUT, WELCOME_COINS
 from tests.control_api.money_machine.model_payouts import Model
 from tests.control_api.money_machine.model_purchases import BONUS_COINS, MAX_USES
@@ -99,6 +100,7 @@ class Observed:
     payouts: dict[int, list[Payout]]
     code_uses: int
     told: set[str]
+    purchases: dict[str, PurchaseState]
 
     def differences(self, model: Model) -> list[str]:
         found = []
@@ -131,7 +133,7 @@ class World:
         self.people: list[User] = []
         self.rooms: list[UUID] = []
         self.plans: list[Plan] = []
-        self._before = Observed(Counter(), Counter(), {}, 0, set())
+        self._before = Observed(Counter(), Counter(), {}, 0, set(), {})
         self.code = f"C-{new_id().hex[-16:].upper()}"
 
     async def populate(self) -> None:
@@ -193,7 +195,8 @@ class World:
         told = await self.database.fetch(
             "SELECT id FROM payment_events WHERE id = ANY ($1::text[])", list(event_ids)
         )
-        return Observed(accounts, transfers, await self._payouts(), uses, {row["id"] for row in told})
+        payouts, purchases = await self._payouts(), await self._purchases()
+        return Observed(accounts, transfers, payouts, uses, {row["id"] for row in told}, purchases)
 
     async def _accounts(self) -> Counter[tuple[int | None, AccountKind, str]]:
         numbers: dict[UUID | None, int | None] = {
@@ -213,6 +216,13 @@ class World:
     async def _transfers(self) -> Counter[str]:
         rows = await self.database.fetch("SELECT kind, count(*) FROM ledger_transfers GROUP BY kind")
         return Counter(dict(map(tuple, rows)))
+
+    async def _purchases(self) -> dict[str, PurchaseState]:
+        rows = await self.database.fetch(
+            "SELECT id, state FROM purchases WHERE user_id = ANY ($1::uuid[])",
+            [person.id for person in self.people],
+        )
+        return {str(row["id"]): PurchaseState(row["state"]) for row in rows}
 
     async def _payouts(self) -> dict[int, list[Payout]]:
         """The oldest first."""
