@@ -3,9 +3,9 @@
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import precondition, rule
+from hypothesis.stateful import rule
 
-from tests.control_api.money_machine.base import Operation, copies, creators, numbers, people
+from tests.control_api.money_machine.base import Operation, copies, creators, needs, numbers, people
 from tests.control_api.money_machine.lossy import losses
 from tests.control_api.money_machine.model_subscriptions import PRICE
 from tests.control_api.money_machine.rules_events import EventRules
@@ -28,8 +28,8 @@ wishes = st.one_of(
 class MoneyMachine(PurchaseRules, SubscriptionRules, PayoutRules):
     """What each rule asks for is done as often as it was asked for, whatever breaks meanwhile: once."""
 
-    @precondition(lambda self: self.model.transfers)
     @rule(wishes=st.lists(wishes, min_size=2, max_size=4), copies=st.integers(1, 2), loss=losses)
+    @needs(lambda self: self.model.transfers)
     def at_once(self, wishes, copies, loss) -> None:
         operations = [self._operation(*wish) for wish in wishes if wish[0] != "tell"]
         told = self.chosen([wish[1] for wish in wishes if wish[0] == "tell"])
@@ -41,15 +41,15 @@ class MoneyMachine(PurchaseRules, SubscriptionRules, PayoutRules):
         """More, perhaps, than there is."""
         self.do_at_once([self.tipping(sender, receiver, coins) for coins in amounts], 1, loss)
 
-    @precondition(lambda self: self.waiting)
     @rule(chosen=st.lists(numbers, min_size=1, max_size=3), creator=creators, copies=copies, loss=losses)
+    @needs(lambda self: self.waiting)
     def demand_while_told(self, chosen, creator, copies, loss) -> None:
         """Of refunds and disputes, perhaps, of what is being paid out."""
         self.do_and_tell([self.demanding(creator)], self.chosen(chosen), copies, loss)
         self.learn_of_payouts()
 
-    @precondition(lambda self: self.back)
     @rule(number=numbers, kind=st.sampled_from(["refund", "dispute"]), at_once=st.booleans(), loss=losses)
+    @needs(lambda self: self.back)
     def take_back_what_was_paid_out(self, number, kind, at_once, loss) -> None:
         """Of an invoice; what the creator does not have any more is owed."""
         invoice = list(self.back)[number % len(self.back)]

@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 from hypothesis import strategies as st
-from hypothesis.stateful import precondition, rule
+from hypothesis.stateful import rule
 
 from control_api.payments.signatures import signature_of
 from storage.ids import new_id
-from tests.control_api.money_machine.base import MoneyBase, Operation, copies, numbers
+from tests.control_api.money_machine.base import MoneyBase, Operation, copies, needs, numbers
 from tests.control_api.money_machine.lossy import losses
 from tests.control_api.money_machine.model import DONE
 from tests.control_api.money_machine.model_payouts import Model
@@ -55,18 +55,18 @@ class EventRules(MoneyBase):
         self.waiting.append(event)
         return event
 
-    @precondition(lambda self: self.waiting)
     @rule(number=numbers, copies=copies, loss=losses)
+    @needs(lambda self: self.waiting)
     def tell(self, number, copies, loss) -> None:
         self.deliver(self.waiting[number % len(self.waiting)], copies, loss)
 
-    @precondition(lambda self: self._sent)
     @rule(number=numbers, copies=copies)
+    @needs(lambda self: self._sent)
     def tell_again(self, number, copies) -> None:
         self.do(self.telling(self._sent[number % len(self._sent)]), copies)
 
-    @precondition(lambda self: self.waiting)
     @rule(number=numbers)
+    @needs(lambda self: self.waiting)
     def forge(self, number) -> None:
         """Nothing is learned of what the provider did not sign."""
         body = self._body(self.waiting[number % len(self.waiting)])

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, precondition, rule
+from hypothesis.stateful import initialize, rule
 
 from control_api.services.wallet import Adjustment
 from storage.errors import DatabaseUnavailable
@@ -16,6 +16,7 @@ from tests.control_api.money_machine.base import (
     Operation,
     copies,
     creators,
+    needs,
     numbers,
     people,
 )
@@ -67,15 +68,15 @@ class GivingRules(MoneyBase):
 
         self.do(Operation(call, lambda model: model.welcome(person)), copies, loss)
 
-    @precondition(lambda self: self._done)
     @rule(number=numbers)
+    @needs(lambda self: self._done)
     def ask_again(self, number) -> None:
         """Long after: what was done stays done, once."""
         operation = replace(self._done[number % len(self._done)], firsts=0)
         assert self.do(operation) == DONE
 
-    @precondition(lambda self: self._keys)
     @rule(number=numbers, coins=tips)
+    @needs(lambda self: self._keys)
     def ask_for_something_else(self, number, coins) -> None:
         """Under a key that was used."""
         sender, receiver, key = self._keys[number % len(self._keys)]

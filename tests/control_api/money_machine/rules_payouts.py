@@ -6,7 +6,7 @@ from copy import deepcopy
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import precondition, rule
+from hypothesis.stateful import rule
 
 from control_api.errors import ApiError
 from storage.errors import DatabaseUnavailable
@@ -14,7 +14,7 @@ from storage.ids import new_id
 from storage.repositories.ledger import COIN
 from storage.repositories.ledger_accounts import AccountKind
 from storage.repositories.payouts import Payout, PayoutState
-from tests.control_api.money_machine.base import Operation, copies, creators, numbers
+from tests.control_api.money_machine.base import Operation, copies, creators, needs, numbers
 from tests.control_api.money_machine.lossy import Loss, losses
 from tests.control_api.money_machine.model import MINIMUM_PAYOUT
 from tests.control_api.money_machine.model_payouts import PaidOut
@@ -64,13 +64,13 @@ class PayoutRules(GivingRules, EventRules):
         if fault is None and loss is None:
             self.check_none_waits()
 
-    @precondition(_is_any)
     @rule()
+    @needs(_is_any)
     def let_time_pass(self) -> None:
         self.run(self.world.let_time_pass())
 
-    @precondition(_is_any)
     @rule(number=numbers, copies=copies, is_free=st.booleans(), loss=losses)
+    @needs(_is_any)
     def retry(self, number, copies, is_free, loss) -> None:
         """One on its way is hurried; of one that came back another begins, once."""
         payout = self.known_payouts[number % len(self.known_payouts)]
@@ -85,8 +85,8 @@ class PayoutRules(GivingRules, EventRules):
             assert not payout.is_retried
             payout.is_retried = True
 
-    @precondition(_is_any)
     @rule(number=numbers, is_free=st.booleans(), loss=losses)
+    @needs(_is_any)
     def cancel(self, number, is_free, loss) -> None:
         """While a node is sending."""
         payout = self.known_payouts[number % len(self.known_payouts)]
@@ -96,8 +96,8 @@ class PayoutRules(GivingRules, EventRules):
         self._try([paying[0].sending.cancel(actor, "", payout.id, False), paying[1].job.work_once()], loss)
         self.learn_of_payouts(may_fail=True)
 
-    @precondition(lambda self: self.world.provider.transfers)
     @rule(number=numbers, thirds=st.integers(1, 3), is_late=delays, copies=copies, loss=losses)
+    @needs(lambda self: self.world.provider.transfers)
     def take_back(self, number, thirds, is_late, copies, loss) -> None:
         orders = sorted(self.world.provider.transfers.values(), key=lambda order: order.payout_id)
         order = orders[number % len(orders)]

@@ -3,13 +3,13 @@
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import precondition, rule
+from hypothesis.stateful import rule
 
 from control_api.errors import ApiError
 from storage.ids import new_id
 from storage.repositories.ledger import COIN
 from storage.repositories.ledger_accounts import AccountKind
-from tests.control_api.money_machine.base import Operation, copies, creators, numbers, people
+from tests.control_api.money_machine.base import Operation, copies, creators, needs, numbers, people
 from tests.control_api.money_machine.lossy import losses
 from tests.control_api.money_machine.model_payouts import Model
 from tests.control_api.money_machine.model_purchases import BONUS_COINS, RANKS, Bought
@@ -50,8 +50,8 @@ class PurchaseRules(GivingRules, EventRules):
             self._learn_of_lost_page(person, with_code)
         self.do(operation)
 
-    @precondition(lambda self: self.model.bought)
     @rule(number=numbers, told=some_facts, is_late=delays, copies=copies, loss=losses)
+    @needs(lambda self: self.model.bought)
     def hear_of_purchase(self, number, told, is_late, copies, loss) -> None:
         """One thing, or several at once."""
         key = list(self.model.bought)[number % len(self.model.bought)]
@@ -78,8 +78,8 @@ class PurchaseRules(GivingRules, EventRules):
         self.do(self.tipping(person, creator, self.model.held(person, AccountKind.WALLET, COIN) or 1))
         self.deliver(self._event_of_purchase(key, what, amount), 1, loss)
 
-    @precondition(lambda self: self.model.bought)
     @rule()
+    @needs(lambda self: self.model.bought)
     def sweep(self) -> None:
         sql = "UPDATE purchases SET expires_at = now() - interval '1 day' WHERE user_id = ANY ($1::uuid[])"
         self.run(self.world.database.execute(sql, [person.id for person in self.world.people]))

@@ -6,13 +6,13 @@ from typing import Any
 from uuid import UUID
 
 from hypothesis import strategies as st
-from hypothesis.stateful import precondition, rule
+from hypothesis.stateful import rule
 
 from control_api.errors import ApiError
 from storage.ids import new_id
 from storage.repositories.plans import Interval
 from storage.repositories.subscriptions import Subscriptions
-from tests.control_api.money_machine.base import creators, numbers, people
+from tests.control_api.money_machine.base import creators, needs, numbers, people
 from tests.control_api.money_machine.model_subscriptions import PRICE, Invoice
 from tests.control_api.money_machine.rules_events import Event, EventRules, delays
 
@@ -88,8 +88,8 @@ class SubscriptionRules(EventRules):
         if not is_late:
             self._tell_all()
 
-    @precondition(_runs)
     @rule(number=numbers, is_late=delays)
+    @needs(_runs)
     def renew(self, number, is_late) -> None:
         truth = self.running[number % len(self.running)]
         truth.status, truth.period_end = "active", truth.period_end + PERIOD
@@ -98,29 +98,29 @@ class SubscriptionRules(EventRules):
         if not is_late:
             self._tell_all()
 
-    @precondition(_runs)
     @rule(number=numbers, status=st.sampled_from(["active", "past_due"]), cancels=st.booleans())
+    @needs(_runs)
     def change(self, number, status, cancels) -> None:
         truth = self.running[number % len(self.running)]
         truth.status, truth.cancels = status, cancels
         self._changed(truth)
 
-    @precondition(_runs)
     @rule(number=numbers)
+    @needs(_runs)
     def end(self, number) -> None:
         truth = self.running[number % len(self.running)]
         truth.status = "canceled"
         self.happens("customer.subscription.deleted", truth.object)
 
-    @precondition(_has_paid)
     @rule(number=numbers, amount=st.integers(1, PRICE), is_late=delays)
+    @needs(_has_paid)
     def refund_invoice(self, number, amount, is_late) -> None:
         event = self.refunding(list(self.back)[number % len(self.back)], amount)
         if not is_late:
             self.deliver(event)
 
-    @precondition(_has_paid)
     @rule(number=numbers, is_late=delays)
+    @needs(_has_paid)
     def dispute_invoice(self, number, is_late) -> None:
         event = self.disputing(list(self.back)[number % len(self.back)])
         if not is_late:
