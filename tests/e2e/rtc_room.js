@@ -94,6 +94,10 @@ async function sendScalable(room, { mimeType, scalabilityMode, width, height, fr
     encodings: [{ scalabilityMode, maxBitrate }],
     codecOptions: { videoGoogleStartBitrate: maxBitrate / 1000 },
   });
+  // A machine that is too slow for it sends fewer pictures, not smaller ones with fewer layers.
+  const parameters = room.camera.rtpSender.getParameters();
+  parameters.degradationPreference = 'maintain-resolution';
+  await room.camera.rtpSender.setParameters(parameters);
   room.outbound = async () =>
     [...(await room.camera.getStats()).values()].find(({ type }) => type === 'outbound-rtp');
 }
