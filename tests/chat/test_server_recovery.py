@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from chat.protocol.frames import MAX_MISSED
 from tests.chat.clients import Chat, Frame
 from tests.chat.live_chat import FREE, Live, unique
 from tests.helpers.server_process import ServerProcess
@@ -13,6 +14,7 @@ pytestmark = pytest.mark.slow
 
 AT_ONCE = 25
 MOST_JOINS = 30
+TALKERS = 8
 
 
 async def talk(chat: Chat, room: str, count: int) -> list[Frame]:
@@ -149,11 +151,11 @@ async def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path) -> Non
             start = await ben.join(room)
 
             async def keep_talking() -> None:
-                while True:
+                for _ in range(MAX_MISSED // TALKERS):
                     sent.append(unique())
                     acks.append(await ana.say(room, sent[-1]))
 
-            talkers = [asyncio.create_task(keep_talking()) for _ in range(8)]
+            talkers = [asyncio.create_task(keep_talking()) for _ in range(TALKERS)]
             await ben.first(lambda _: len(acks) >= 60)
             await asyncio.to_thread(live.server.kill)
             await ana.over()

@@ -21,8 +21,8 @@ from tests.storage.test_shared_state import RedisServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.interop]
 
-WITHIN_SECONDS = 2.0
-"""A second is promised; as much again for a machine that is busy."""
+WITHIN_SECONDS = 10.0
+"""A second is promised, which a machine that is busy may not keep; what is lost on the way never comes."""
 HEAL_SECONDS = 30.0
 MESSAGES_PER_WINDOW = 40
 
@@ -95,6 +95,7 @@ async def test_what_was_missed_on_one_node_is_recovered_on_the_other(nodes: Node
         for _ in range(5):
             await one.say(room, unique())
             await other.say(room, unique())
+        await eventually(lambda: len(other.texts(room)) == 10)
         joined = await other.join(room, epoch=start["epoch"], offset=start["offset"])
         assert joined["recovered"]
         assert len(joined["missed"]) == 10
@@ -141,7 +142,8 @@ async def test_moderation_reaches_the_other_node(nodes: Nodes) -> None:
         await ana.get("PUT", f"/rooms/{room}/moderators/{user['userId']}")
         await other.heard("moderator-added", WITHIN_SECONDS)
         assert (await other.ask("clear-chat", roomId=room))["t"] == "ack"
-        await one.heard("chat-cleared", WITHIN_SECONDS)
+        for chat in (one, other):
+            await chat.heard("chat-cleared", WITHIN_SECONDS)
         assert [f["t"] for f in one.frames if "offset" in f["d"] and f["t"] != "joined"] == [
             f["t"] for f in other.frames if f["t"] not in ("joined", "ack") and "offset" in f["d"]
         ]
@@ -301,11 +303,17 @@ async def test_limits_are_shared(nodes: Nodes) -> None:
     async with nodes.a.chat(person) as one, nodes.b.chat(person) as other:
         for chat in (one, other):
             await chat.join(room)
-            for _ in range(MESSAGES_PER_WINDOW // 2):
-                await chat.say(room, unique())
-        for chat in (one, other):
-            answer = await chat.ask("chat-message", roomId=room, message=unique())
-            assert (answer["d"]["code"], answer["d"]["retryAfter"] > 0) == ("rate_limited", True)
+        # As many on each as one may: all would be taken if each node counted for itself.
+        answers = await asyncio.gather(
+            *(
+                chat.ask("chat-message", roomId=room, message=unique())
+                for chat in (one, other)
+                for _ in range(MESSAGES_PER_WINDOW)
+            )
+        )
+        refused = [answer["d"] for answer in answers if answer["t"] == "error"]
+        assert refused
+        assert all((each["code"], each["retryAfter"] > 0) == ("rate_limited", True) for each in refused)
 
 
 async def test_a_ticket_of_one_node_opens_the_other(nodes: Nodes) -> None:
@@ -366,7 +374,8 @@ async def test_redis_is_lost_in_mid_message(nodes: Nodes) -> None:
         await talkers.end()
         for chat in (at_a[1], at_b[1]):
             await eventually(lambda chat=chat: set(talkers.acked) <= set(chat.texts(room)), HEAL_SECONDS)
-        assert at_a[1].texts(room) == at_b[1].texts(room)
+        # Some may have been stored though nobody could be told so.
+        await eventually(lambda: at_a[1].texts(room) == at_b[1].texts(room), HEAL_SECONDS)
         assert len(set(at_a[1].texts(room))) == len(at_a[1].texts(room))
         await relays_again(room, at_a[1], at_b[1])
         await relays_again(room, at_b[1], at_a[1])
