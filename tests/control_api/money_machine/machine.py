@@ -3,7 +3,7 @@
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import rule
+from hypothesis.stateful import initialize, rule
 
 from tests.control_api.money_machine.base import Operation, copies, creators, needs, numbers, people
 from tests.control_api.money_machine.lossy import losses
@@ -27,6 +27,16 @@ wishes = st.one_of(
 
 class MoneyMachine(PurchaseRules, SubscriptionRules, PayoutRules):
     """What each rule asks for is done as often as it was asked for, whatever breaks meanwhile: once."""
+
+    @initialize()
+    def begin(self) -> None:
+        """Each example starts with something of each kind, so that there is something for each rule."""
+        super().begin()
+        for person, creator in ((2, 0), (3, 1)):
+            self.buy(person=person, with_code=False, is_paid=True, copies=1, loss=None)
+            self.subscribe(person=person, creator=creator, is_late=False)
+            self.tip(sender=person, receiver=creator, coins=50, copies=1, loss=None)
+            self.demand(creator=creator, income=0, copies=1, loss=None)
 
     @rule(wishes=st.lists(wishes, min_size=2, max_size=4), copies=st.integers(1, 2), loss=losses)
     @needs(lambda self: self.model.transfers)
