@@ -33,6 +33,8 @@ TITLE: Final = "document.getElementById('page-sheet-title').textContent"
 NOTE: Final = "document.getElementById('subscribe-note').textContent"
 STANDING: Final = "(document.querySelector('.plan-standing')?.textContent ?? '')"
 RETURNED: Final = "document.getElementById('returned-text').textContent"
+MOST_MESSAGES: Final = 4
+"""As many as one may send at once."""
 BUTTONS: Final = "#page-sheet button"
 
 
@@ -67,7 +69,7 @@ async def test_subscribed_shown_canceled_and_resumed(world: World, chromium: Chr
     await tab.wait_for(f"{RETURNED}.startsWith('You are a subscriber of ada now')")
     await page.call("Page.bringToFront")
     await page.wait_for(f"{STANDING}.startsWith('Renews on')")
-    await _says(page, "Good morning")
+    await _gets_badge(page)
     await press(page, BUTTONS, "Cancel the subscription")
     await press(page, BUTTONS, "Cancel at the end")
     await page.wait_for(f"{STANDING}.startsWith('Subscribed until') && {NOTE}.startsWith('Subscribed until')")
@@ -137,15 +139,23 @@ async def _watch(room: Room, chromium: Chromium, width: int = 1280, height: int 
     return page
 
 
-async def _says(page: Page, words: str) -> None:
-    """Something in the chat, where the badge of subscribers stands beside the name."""
+async def _gets_badge(page: Page) -> None:
+    """Say something until the badge of subscribers stands beside the name: the chat hears of it by itself."""
     await page.wait_for("document.getElementById('chat-form').checkVisibility()")
-    await page.evaluate(
-        f"""(() => {{
-            const text = document.getElementById('chat-text');
-            text.value = '{words}';
-            text.dispatchEvent(new Event('input', {{ bubbles: true }}));
-            document.getElementById('chat-form').requestSubmit();
-        }})()"""
-    )
-    await page.wait_for("document.querySelector('.chat-line .chat-badge.is-subscriber') !== null")
+    for number in range(MOST_MESSAGES):
+        words = f"Good morning {number}"
+        await page.evaluate(
+            f"""(() => {{
+                const text = document.getElementById('chat-text');
+                text.value = '{words}';
+                text.dispatchEvent(new Event('input', {{ bubbles: true }}));
+                document.getElementById('chat-form').requestSubmit();
+            }})()"""
+        )
+        line = (
+            f"[...document.querySelectorAll('.chat-line')].find((one) => one.textContent.includes('{words}'))"
+        )
+        await page.wait_for(f"{line} !== undefined")
+        if await page.evaluate(f"{line}.querySelector('.chat-badge.is-subscriber') !== null"):
+            return
+    raise AssertionError("no badge")

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 STOP_SECONDS = 20.0
 _ADDRESSES = re.compile(r"watch page +http://127\.0\.0\.1:(\d+)/|publish to +rtmp://127\.0\.0\.1:(\d+)/")
 _SECRETS = re.compile(r"stream key +(\S+)$")
@@ -113,7 +113,7 @@ class ServerProcess:
             capture_output=True,
             text=True,
             check=True,
-            timeout=30,
+            timeout=START_SECONDS,
         )
         result: dict[str, Any] = json.loads(run.stdout)
         return result

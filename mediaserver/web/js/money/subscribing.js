@@ -7,6 +7,9 @@ import { checked, listen, openTab, waitingFor } from './checkout.js';
 import { BROKEN_OFF, ON_THEIR_WAY, standingText } from './outcomes.js';
 import { managing, offers } from './subscribing_views.js';
 
+const CHANGE_LOOKS = 6;
+const SOON = 'It is done as soon as the payment provider confirms it. Look again in a moment.';
+
 /** Fires 'change' when one has become a subscriber, or is none any more. */
 export class Subscribing extends EventTarget {
   #api;
@@ -168,11 +171,12 @@ export class Subscribing extends EventTarget {
   /** The provider's events say what becomes of it: `isDone` tells whether they have. */
   async #act(method, body, isDone) {
     const path = `/subscriptions/${this.#subscription.id}`;
+    let isSeen = true;
     const isAccepted = await this.#sheet.attempt(async () => {
       const { data } = await this.#api.call(method, path, { body });
-      if (!isDone(data)) await askUntil(() => this.#changed(path, isDone));
+      isSeen = isDone(data) || (await askUntil(() => this.#changed(path, isDone), { looks: CHANGE_LOOKS })) !== null;
     });
-    if (isAccepted) await this.open();
+    if (isAccepted) await this.open(isSeen ? '' : SOON);
   }
 
   async #changed(path, isDone) {
