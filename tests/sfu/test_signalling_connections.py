@@ -94,10 +94,10 @@ async def test_who_joins_no_room_is_sent_away() -> None:
 
 
 async def test_who_is_in_a_room_may_be_silent() -> None:
-    async with rtc_world(options=SignallingOptions(join_seconds=0.05)) as world:
+    async with rtc_world(options=SignallingOptions(join_seconds=0.5)) as world:
         client = await joined(world, "sam")
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.3):
+            async with asyncio.timeout(0.8):
                 await client.socket.receive()
         assert world.signalling.connection_count == 1
 

@@ -30,6 +30,8 @@ from tests.sfu.protocol.sdp_cases import sample
 
 PUBLISHERS = ("chromium_whip", "chromium_whip_simulcast", "ffmpeg_whip", "firefox_whip_simulcast",
               "gstreamer_whip", "obs_whip")  # fmt: skip
+TIME_TO_CONNECT = 0.5
+"""For who connects at once, and the test has to wait for the end of it."""
 
 
 @pytest.mark.parametrize("name", PUBLISHERS)
@@ -255,7 +257,7 @@ async def test_of_publishers_that_did_not_come_the_last_one_counts() -> None:
 
 async def test_a_second_publisher_that_never_comes_takes_nothing_over() -> None:
     world = World()
-    async with doors(world, options(connect_seconds=0.02)) as served:
+    async with doors(world, options(connect_seconds=TIME_TO_CONNECT)) as served:
         await connected(served, world)
         await opened(served)
         await eventually(lambda: world.core.last.is_closed)
@@ -359,7 +361,7 @@ async def test_a_peer_that_never_comes_is_given_up() -> None:
 
 async def test_a_peer_that_came_is_waited_for_when_it_is_lost() -> None:
     world = World()
-    async with doors(world, options(connect_seconds=0.02)) as served:
+    async with doors(world, options(connect_seconds=TIME_TO_CONNECT)) as served:
         await opened(served)
         transport = world.core.last
         transport.become(TransportState.CONNECTED)
