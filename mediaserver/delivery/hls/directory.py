@@ -60,7 +60,7 @@ class HlsDirectory:
         if room is not None:
             self._ended.append((asyncio.get_running_loop().time(), room_id, room.hls))
             if len(self._ended) > MAX_ENDED:
-                self._ended.popleft()
+                self._forget_oldest()
 
     @contextmanager
     def moving(self, stream: Stream) -> Iterator[None]:
@@ -131,7 +131,7 @@ class HlsDirectory:
             except Exception:
                 logger.exception("hls_sweep_failed", room_id=room_id)
         while self._ended and self._ended[0][0] + self.options.linger <= now:
-            self._ended.popleft()
+            self._forget_oldest()
 
     def close(self) -> None:
         """Forget everything. The hub ends the streams."""
@@ -163,6 +163,10 @@ class HlsDirectory:
         for _, ended_id, packager in reversed(self._ended):
             if ended_id == room_id:
                 yield packager
+
+    def _forget_oldest(self) -> None:
+        _, _, packager = self._ended.popleft()
+        packager.forget()
 
     @staticmethod
     def _sweep_room(room: _Room, now: float) -> None:

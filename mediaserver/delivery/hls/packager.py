@@ -162,6 +162,11 @@ class HlsPackager:
             rendition.end()
         self.waiters.wake()
 
+    def forget(self) -> None:
+        """Give up all bytes of an ended stream: packager and renditions know each other, so without this they
+        would stay until the garbage collector looks at everything, which it seldom does."""
+        self.store.clear()
+
     def sweep(self, now: float) -> None:
         """Called about once a second: turn away who waits too long, and list time without a publisher."""
         self.audience.note_waiting(max((len(r.waiters) for r in self._all()), default=0), now)

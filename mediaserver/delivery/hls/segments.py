@@ -85,3 +85,8 @@ class MediaStore:
 
     def discard(self, name: str) -> None:
         self.total -= len(self._data.pop(name, b""))
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._data.clear()
+        self.total = 0

@@ -73,6 +73,17 @@ async def test_a_session_belongs_to_its_room(live: Stage):
     assert not parse(await live.text(live.video)).is_ended
 
 
+async def test_an_ended_stream_gives_up_its_bytes_after_a_while(live: Stage):
+    packager = live.packager
+    live.hub.kick("room", "over")
+    ended = asyncio.get_running_loop().time()
+    live.directory.sweep(ended)
+    assert packager.store.total
+    live.directory.sweep(ended + live.directory.options.linger + 1)
+    assert packager.store.total == 0
+    assert packager.data(packager.renditions[0].window.listed[0].name) is None
+
+
 async def test_whoever_asks_is_counted(live: Stage):
     assert live.packager.viewer_count == 0
     await live.text(live.video)
