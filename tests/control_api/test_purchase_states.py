@@ -26,9 +26,9 @@ from storage.errors import DatabaseUnavailable
 from storage.ids import new_id
 from storage.repositories import Users
 from storage.repositories.discounts import DiscountKind, NewDiscount
+from tests.control_api.money_machine.lossy import Loss, LossyDatabase, losses
 from tests.control_api.money_world import NO_BONUS, Money, live_room
 from tests.control_api.purchases_world import CHEST, Letters
-from tests.control_api.test_money_states import LossyDatabase, losses
 
 SECRET = "0123456789abcdef0123456789abcdef"
 PEOPLE = 2
@@ -272,11 +272,11 @@ class PurchaseMachine(RuleBasedStateMachine):
         }
         return msgspec.json.encode(event)
 
-    def _deliver(self, bodies: list[bytes], copies: int, loss: tuple[int, bool] | None) -> None:
+    def _deliver(self, bodies: list[bytes], copies: int, loss: Loss | None) -> None:
         self._sent += bodies
         self._run(self._deliver_all([body for body in bodies for _ in range(copies)], loss))
 
-    async def _deliver_all(self, bodies: list[bytes], loss: tuple[int, bool] | None) -> None:
+    async def _deliver_all(self, bodies: list[bytes], loss: Loss | None) -> None:
         self._database.loss = loss
         await asyncio.gather(*(self._deliver_one(body) for body in bodies))
         self._database.loss = None
@@ -291,7 +291,7 @@ class PurchaseMachine(RuleBasedStateMachine):
                 continue
         raise AssertionError("was never taken")
 
-    def _surely(self, call: Any, copies: int, loss: tuple[int, bool] | None) -> list[Any]:
+    def _surely(self, call: Any, copies: int, loss: Loss | None) -> list[Any]:
         """What ``copies`` at once were answered, and whoever asked again; without those who got no answer."""
         self._database.loss = loss
         results = self._run(_gathered(call, copies))

@@ -24,8 +24,8 @@ from storage.repositories.ledger import Ledger, Line, NewTransfer, TransferKind
 from storage.repositories.ledger_accounts import Account, AccountKind, LedgerAccounts
 from storage.repositories.plans import Interval
 from storage.repositories.subscriptions import Subscriptions
+from tests.control_api.money_machine.lossy import Loss, LossyDatabase, losses
 from tests.control_api.subscriptions_world import Billing
-from tests.control_api.test_money_states import LossyDatabase, losses
 
 PEOPLE = 2
 PRICE, EARNED = 1001, 700
@@ -193,7 +193,7 @@ class SubscriptionMachine(RuleBasedStateMachine):
     # What is told, and what else is done
 
     @rule(number=numbers, copies=st.integers(1, 3), loss=losses)
-    def tell(self, number: int, copies: int, loss: tuple[int, bool] | None) -> None:
+    def tell(self, number: int, copies: int, loss: Loss | None) -> None:
         if self._waiting:
             self._database.loss = loss
             self._deliver(self._waiting[number % len(self._waiting)], copies)
