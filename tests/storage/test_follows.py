@@ -138,8 +138,8 @@ async def test_every_node_hears_of_who_came_left_was_blocked_or_changed(database
         await Users(database).set_state(alice, UserState.SUSPENDED)
         await Users(database).set_state(alice, UserState.SUSPENDED)
         await eventually(lambda: len(heard) == 4)
-        await Users(database).change_profile(alice, "Alice", None)
         await Users(database).set_state(alice, UserState.ACTIVE)
+        await Users(database).change_profile(alice, "Alice", None)
         await eventually(lambda: len(heard) == 6)
     relation = {"kind": "relation", "user_id": str(alice), "owner_id": str(bob)}
     changed = {"kind": "user", "user_id": str(alice)}
