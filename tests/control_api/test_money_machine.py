@@ -8,7 +8,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.control_api.money_machine.machine import MoneyMachine
 
-EXAMPLES, STEPS = 14, 40
+EXAMPLES, STEPS = 32, 40
 MORE = "MONEY_MACHINE_EXAMPLES"
 """In the environment: so many examples, other ones each time, instead of the same few."""
 

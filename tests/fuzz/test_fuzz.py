@@ -1,4 +1,4 @@
-"""Runs every ``fuzz_*.py`` of this folder for ``FUZZ_SECONDS`` (8) on the corpus folder of the same name.
+"""Runs every ``fuzz_*.py`` of this folder for ``FUZZ_SECONDS`` (5) on the corpus folder of the same name.
 
 New inputs go to a temporary folder; a crash is printed with its input and is to be added to the corpus.
 """
@@ -12,7 +12,7 @@ import pytest
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-SECONDS = int(os.environ.get("FUZZ_SECONDS", "8"))
+SECONDS = int(os.environ.get("FUZZ_SECONDS", "5"))
 TARGETS = sorted(HERE.glob("fuzz_*.py"))
 
 
