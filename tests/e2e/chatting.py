@@ -64,8 +64,11 @@ async def chatting(room: Room, name: str) -> AsyncIterator[Chatter]:
         yield Chatter(room, http, token)
 
 
-async def flood(chatter: Chatter) -> int:
-    """Send for a while, paced by the clock of this process; returns how many were said."""
+async def flood(chatter: Chatter, name: str) -> int:
+    """Send for a while, paced by the clock of this process; returns how many were said.
+
+    What is said begins with ``name``, since nobody may say the same again so soon.
+    """
 
     async def send(number: int) -> int:
         count = 0
@@ -73,14 +76,17 @@ async def flood(chatter: Chatter) -> int:
             start = asyncio.get_running_loop().time()
             drain = asyncio.create_task(_drain(socket))
             for count in range(1, FLOOD_PER_CONNECTION * FLOOD_SECONDS + 1):
-                body = {"roomId": chatter.room.id, "message": f"{number} says {count} and a little more"}
+                body = {
+                    "roomId": chatter.room.id,
+                    "message": f"{name} {number} says {count} and a little more",
+                }
                 await socket.send_json({"t": "chat-message", "d": body})
                 await asyncio.sleep(start + count / FLOOD_PER_CONNECTION - asyncio.get_running_loop().time())
             drain.cancel()
         return count
 
     sent = sum(await asyncio.gather(*(send(number) for number in range(FLOOD_CONNECTIONS))))
-    await chatter.say("last of all")
+    await chatter.say(f"last of {name}")
     return sent
 
 
