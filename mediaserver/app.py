@@ -50,9 +50,10 @@ async def serve(settings: Settings, read_settings: Callable[[], Settings], is_de
     """
     configure_logging(settings.log.format, settings.log.level.value)
     _raise_file_limit()
-    with Signals() as signals:
+    data = DataDirectory(settings.data_dir)
+    with data.serving(), Signals() as signals:
         try:
-            await _serve(settings, read_settings, signals, is_demo)
+            await _serve(settings, data, read_settings, signals, is_demo)
         except asyncio.CancelledError:
             if not signals.drain.is_set():
                 raise
@@ -60,9 +61,12 @@ async def serve(settings: Settings, read_settings: Callable[[], Settings], is_de
 
 
 async def _serve(
-    settings: Settings, read_settings: Callable[[], Settings], signals: Signals, is_demo: bool
+    settings: Settings,
+    data: DataDirectory,
+    read_settings: Callable[[], Settings],
+    signals: Signals,
+    is_demo: bool,
 ) -> None:
-    data = DataDirectory(settings.data_dir)
     secret = data.secret_key(settings)
     digester = StreamKeyDigester(secret)
     grants = PlaybackGrants(secret, settings.api.playback_token_seconds)

@@ -4,9 +4,12 @@ A secret is made once, under a temporary name, and linked into place: processes 
 all end up with the same one, and a crash leaves no half-written file.
 """
 
+import errno
+import fcntl
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +33,38 @@ class DataDirectory:
             raise StartError(f"data_dir {self.path}: {error.strerror}") from error
         if not os.access(self.path, os.W_OK | os.X_OK):
             raise StartError(f"data_dir {self.path}: cannot be written by this user")
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Keep other servers away for as long as the block runs; commands beside it are welcome.
+
+        Two servers here would be one node to the others, and each would end the other's broadcasts. The
+        kernel gives the lock back however the process ends. Raises StartError.
+        """
+        path = self.path / "server.lock"
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise StartError(f"{path}: {error.strerror}") from error
+        try:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno == errno.EWOULDBLOCK:
+                    raise self._is_taken(file) from None
+                # A file system without locks has nobody to keep away.
+            os.ftruncate(file, 0)
+            os.write(file, str(os.getpid()).encode())
+            yield
+        finally:
+            os.close(file)
+
+    def _is_taken(self, file: int) -> StartError:
+        process = os.read(file, MAX_SECRET_FILE_BYTES).decode(errors="replace").strip() or "unknown"
+        return StartError(
+            f"data_dir {self.path}: another server (process {process}) uses it; "
+            "stop that one, or give this one a data_dir of its own"
+        )
 
     @property
     def postgres(self) -> Path:

@@ -60,3 +60,22 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
     with pytest.raises(StartError, match="cannot be written"):
         DataDirectory(tmp_path)
+
+
+def test_one_server_at_a_time(tmp_path: Path) -> None:
+    first, second = DataDirectory(tmp_path), DataDirectory(tmp_path)
+    for _ in range(2):
+        with (
+            first.serving(),
+            pytest.raises(StartError, match=rf"process {os.getpid()}\) uses it"),
+            second.serving(),
+        ):
+            pass
+    with second.serving():
+        pass
+
+
+def test_a_lock_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    (tmp_path / "server.lock").mkdir()
+    with pytest.raises(StartError, match=r"server\.lock: Is a directory"), DataDirectory(tmp_path).serving():
+        pass
