@@ -276,7 +276,7 @@ class Settings(Group):
     """All settings of one server process."""
 
     data_dir: Path = Path("data")
-    """Folder for everything the server keeps: embedded database, generated secrets. Made when missing; one server at a time uses it."""
+    """Folder for what the server keeps: embedded database, secrets. Made when missing; one server uses it."""
 
     public_url: Annotated[str, AfterValidator(check_public_url)] | None = None
     """Address under which browsers reach this server, such as https://live.example.com. Unset: localhost and
