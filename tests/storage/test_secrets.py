@@ -63,18 +63,24 @@ async def test_a_password_is_known_again_by_its_hash(passwords: Passwords) -> No
     assert await passwords.hash("correct horse") != hashed
 
 
-async def test_hashing_leaves_the_loop_free(passwords: Passwords, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hash that lasts until the loop's thread ends it would last for ever on that thread."""
+@pytest.fixture
+def hashing_ends(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """A hash lasts until this is set."""
     is_over = threading.Event()
 
     def hash_slowly(_hasher: PasswordHasher, _password: str | bytes) -> str:
-        return "ended by the loop" if is_over.wait(10) else "the loop stood still"
+        return "ended by the test" if is_over.wait(10) else "nobody ended it"
 
     monkeypatch.setattr(PasswordHasher, "hash", hash_slowly)
+    return is_over
+
+
+async def test_hashing_leaves_the_loop_free(passwords: Passwords, hashing_ends: threading.Event) -> None:
+    """A hash that lasts until the loop's thread ends it would last for ever on that thread."""
     hashing = asyncio.create_task(passwords.hash("correct horse"))
     await asyncio.sleep(0)
-    is_over.set()
-    assert await hashing == "ended by the loop"
+    hashing_ends.set()
+    assert await hashing == "ended by the test"
 
 
 async def test_the_same_letters_are_the_same_password(passwords: Passwords) -> None:
@@ -107,7 +113,7 @@ async def test_only_so_many_may_wait() -> None:
     passwords.close()
 
 
-async def test_who_gives_up_leaves_the_place_when_the_work_is_over() -> None:
+async def test_who_gives_up_leaves_the_place_when_the_work_is_over(hashing_ends: threading.Event) -> None:
     passwords = Passwords(threads=1, waiting=0)
     impatient = asyncio.create_task(passwords.hash("correct horse"))
     await asyncio.sleep(0)
@@ -115,6 +121,7 @@ async def test_who_gives_up_leaves_the_place_when_the_work_is_over() -> None:
     await asyncio.gather(impatient, return_exceptions=True)
     with pytest.raises(TooManyHashes):
         await passwords.hash("correct horse")
+    hashing_ends.set()
     await eventually(lambda: passwords._pending == 0)
     assert await passwords.hash("correct horse")
     passwords.close()
