@@ -123,7 +123,8 @@ class MoneyBase(RuleBasedStateMachine):
     async def _check(self) -> None:
         assert [tuple(row) for row in await self.database.fetch(PROOF)] == []
         observed = await self.observed()
-        assert observed.differences(self.model) == []
+        differences = observed.differences(self.model)
+        assert differences == [], differences
         for person, seen in observed.payouts.items():
             known = [(each.id, each.state, each.amount, each.returned) for each in self.model.payouts[person]]
             assert [(each.id, each.state, each.amount, each.returned) for each in seen] == known

@@ -137,8 +137,12 @@ class World:
         self.code = f"C-{new_id().hex[-16:].upper()}"
 
     async def populate(self) -> None:
-        # The database is that of the worlds before, too: theirs are not due.
+        # The database is that of the worlds before, too: theirs are not due, nor is what they left unsent
+        # when Hypothesis broke off their steps.
         await self.database.execute("UPDATE payout_settings SET due_at = now() + interval '1 year'")
+        await self.database.execute(
+            "UPDATE payouts SET attempt_at = now() + interval '1 year' WHERE state = 'pending'"
+        )
         self.admin = await self._person()
         self.people = [await self._person() for _ in range(PEOPLE)]
         for creator in self.people[:CREATORS]:
