@@ -8,6 +8,9 @@ const WORDS = {
 };
 const RENEW_BEFORE_SECONDS = 120;
 const LEAST_RENEWAL_SECONDS = 30;
+const TOO_MANY = 429;
+/** Nobody was refused: the server or the way to it fails for a while. */
+const isPassing = ({ status }) => status === 0 || status === TOO_MANY || status >= 500;
 
 /** Fires 'open' when `token` has become one that opens the room, and 'closed' with a title and a text. */
 export class Door extends EventTarget {
@@ -40,8 +43,9 @@ export class Door extends EventTarget {
       await this.#find();
       if (this.#account.user === null) await this.#account.restore();
       if (this.#account.user === null || !(await this.#enter())) this.#explain();
-    } catch {
+    } catch (error) {
       // A private room is not told from one that is not there: the screen says so already.
+      if (isPassing(error)) this.#later(() => this.knock());
     } finally {
       this.#isTrying = false;
     }
@@ -60,12 +64,18 @@ export class Door extends EventTarget {
       const { data } = await this.#api.call('POST', `/rooms/${this.#room.id}/playback-token`);
       this.#token.value = data.token;
       const seconds = (Date.parse(data.expiresAt) - Date.now()) / 1000 - RENEW_BEFORE_SECONDS;
-      this.#timer = setTimeout(() => void this.#enter(), Math.max(seconds, LEAST_RENEWAL_SECONDS) * 1000);
+      this.#later(() => this.#enter(), seconds);
       this.dispatchEvent(new Event('open'));
       return true;
-    } catch {
+    } catch (error) {
+      if (isPassing(error)) this.#later(() => this.#enter());
       return false;
     }
+  }
+
+  #later(act, seconds = LEAST_RENEWAL_SECONDS) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void act(), Math.max(seconds, LEAST_RENEWAL_SECONDS) * 1000);
   }
 
   #explain() {
