@@ -9,7 +9,7 @@ import fcntl
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -53,8 +53,9 @@ class DataDirectory:
                 if error.errno == errno.EWOULDBLOCK:
                     raise self._is_taken(file) from None
                 # A file system without locks has nobody to keep away.
-            os.ftruncate(file, 0)
-            os.write(file, str(os.getpid()).encode())
+            with suppress(OSError):  # a full disk: whose lock it is, is then not said
+                os.ftruncate(file, 0)
+                os.write(file, str(os.getpid()).encode())
             yield
         finally:
             os.close(file)
