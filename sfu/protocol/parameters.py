@@ -21,7 +21,9 @@ MAX_CANDIDATES: Final = 64
 MAX_FINGERPRINTS: Final = 8
 MAX_TEXT: Final = 512
 
-PRINTABLE: Final = r"^[^\x00-\x1f\x7f\u2028\u2029\ud800-\udfff]*\Z"
+UNPRINTABLE: Final = r"\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029\ud800-\udfff"
+"""What may not stand in a line of a description; a tab may (RFC 8866 9, byte-string)."""
+PRINTABLE: Final = rf"^[^{UNPRINTABLE}]*\Z"
 TOKEN: Final = r"^[A-Za-z0-9!#$%&'*+.^_`{|}~-]+\Z"
 """RFC 8866 9: what names, mids and rids are made of."""
 
@@ -29,7 +31,7 @@ Text = Annotated[str, Meta(max_length=MAX_TEXT, pattern=PRINTABLE)]
 Token = Annotated[str, Meta(min_length=1, max_length=64, pattern=TOKEN)]
 Rid = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,16}\Z")]
 """RFC 8851 10 allows any length, RFC 8852 3.1 only what fits a header extension; senders use one to three."""
-ParameterName = Annotated[str, Meta(max_length=64, pattern=r"^[^\x00-\x20\x7f-\x9f;=]*\Z")]
+ParameterName = Annotated[str, Meta(max_length=64, pattern=rf"^[^\x00-\x20\x80-\x9f;={UNPRINTABLE}]*\Z")]
 MimeType = Annotated[str, Meta(pattern=r"^(?i:audio|video)/[A-Za-z0-9._+-]{1,40}\Z")]
 PayloadType = Annotated[int, Meta(ge=0, le=127)]
 ExtensionId = Annotated[int, Meta(ge=1, le=255)]

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from sfu.protocol.errors import MalformedPacket, ProtocolError
+from sfu.protocol.parameters import UNPRINTABLE
 
 MAX_DESCRIPTION: Final = 65_536
 MAX_LINES: Final = 2_000
@@ -16,7 +17,7 @@ MAX_SECTIONS: Final = 32
 MAX_TOKENS: Final = 256
 """Words of one line that are looked at."""
 
-_CONTROL: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
+_CONTROL: Final = re.compile(f"[{UNPRINTABLE}]")
 _MAX_DIGITS: Final = 20
 
 

@@ -7,6 +7,7 @@ import json
 import msgspec
 import pytest
 
+from sfu.protocol.errors import ProtocolError
 from sfu.protocol.parameters import (
     DtlsFingerprint,
     DtlsParameters,
@@ -16,6 +17,7 @@ from sfu.protocol.parameters import (
     SctpParameters,
     Shape,
 )
+from sfu.protocol.sdp.lines import join
 
 FINGERPRINT = ":".join(["A0"] * 32)
 PRODUCED = {
@@ -116,6 +118,21 @@ def _produced(path: tuple[str | int, ...], value: object) -> dict[str, object]:
 def test_refused(path: tuple[str | int, ...], value: object) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(_produced(path, value), RtpParameters)
+
+
+@pytest.mark.parametrize("code", [*range(0x100), 0x2028, 0x2029, 0xD800, 0xDFFF, 0xFEFF, 0x1F600])
+def test_texts_are_what_may_stand_in_a_description(code: int) -> None:
+    """Neither is one peer's text refused that came in a description, nor does it break another's."""
+    text = f"a{chr(code)}b"
+    try:
+        join([f"a={text}"])
+    except ProtocolError:
+        for values in ({"a": text}, {text: "a"}):
+            with pytest.raises(msgspec.ValidationError):
+                msgspec.convert(_produced(("codecs", 0, "parameters"), values), RtpParameters)
+    else:
+        msgspec.convert(_produced(("codecs", 0, "parameters"), {"a": text}), RtpParameters)
+        assert "\n" not in text
 
 
 @pytest.mark.parametrize(
