@@ -19,13 +19,14 @@ FAST := not slow and not interop and not browser and not fuzz
 # Browsers play in real time: they have the machine to themselves.
 IN_PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run demo test test-fast test-setup lint bench lock settings clean
+.PHONY: help run demo test test-fast test-setup lint fuzz bench lock settings clean
 
 help:
 	@echo "make run        install and start the server with embedded defaults"
 	@echo "make demo       the same, with a test pattern published to the room demo"
 	@echo "make test       set up, lint, types, import rules and every test"
 	@echo "make test-fast  lint and the tests that need seconds"
+	@echo "make fuzz       look for inputs that break a parser, a minute for each"
 	@echo "make bench      a one-minute load test of this machine"
 	@echo "make lock       resolve the dependencies anew into constraints.txt"
 	@echo "make settings   regenerate docs/settings.md"
@@ -52,6 +53,10 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --config setup.cfg
+
+# Longer than `make test` does, and from another seed every time.
+fuzz: $(VENV)/.dev
+	FUZZ_SECONDS=$${FUZZ_SECONDS:-60} $(BIN)/python -m pytest -q -n 2 -m fuzz
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench quick

@@ -1,5 +1,7 @@
-"""Runs every ``fuzz_*.py`` of this folder for ``FUZZ_SECONDS`` (5) on the corpus folder of the same name.
+"""Runs every ``fuzz_*.py`` of this folder on the corpus folder of the same name.
 
+`make test` tries the same inputs each time, so that what it finds was brought by the change it runs on.
+`make fuzz` looks for new ones: ``FUZZ_SECONDS`` for each target, from another seed every time.
 New inputs go to a temporary folder; a crash is printed with its input and is to be added to the corpus.
 """
 
@@ -12,7 +14,9 @@ import pytest
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-SECONDS = int(os.environ.get("FUZZ_SECONDS", "5"))
+REPEATABLE_SECONDS = 5
+SECONDS = int(os.environ.get("FUZZ_SECONDS", REPEATABLE_SECONDS))
+REPEATABLE = ["-seed=1", "-runs=20000"] if "FUZZ_SECONDS" not in os.environ else []
 TARGETS = sorted(HERE.glob("fuzz_*.py"))
 
 
@@ -26,6 +30,7 @@ def test_finds_nothing(target: Path, tmp_path: Path) -> None:
     found = tmp_path / "found"
     found.mkdir()
     options = [
+        *REPEATABLE,
         f"-max_total_time={SECONDS}",
         f"-artifact_prefix={tmp_path}/",
         "-timeout=10",
@@ -34,7 +39,7 @@ def test_finds_nothing(target: Path, tmp_path: Path) -> None:
     finished = subprocess.run(
         [sys.executable, str(target), *options, str(found), str(committed)],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0"},
         capture_output=True,
         text=True,
         errors="replace",
