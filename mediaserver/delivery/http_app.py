@@ -11,6 +11,7 @@ import structlog
 from aiohttp import hdrs, web
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+RawHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 MEDIA_PREFIXES: Final = ("/live/", "/hls/")
 DEFAULT_MAX_BODY_BYTES: Final = 1024 * 1024
@@ -35,6 +36,22 @@ def create_http_app(max_body_bytes: int = DEFAULT_MAX_BODY_BYTES) -> web.Applica
     app = web.Application(middlewares=middlewares, client_max_size=max_body_bytes)
     app.on_response_prepare.append(_add_common_headers)
     return app
+
+
+def with_readable_expectation(handle: RawHandler) -> RawHandler:
+    """``handle``, but for an ``Expect`` that aiohttp fails at before any route or middleware is asked.
+
+    It repeats what it does not know in its 417, and encodes that unchecked.
+    """
+
+    async def checked(request: web.BaseRequest) -> web.StreamResponse:
+        if request.headers.get(hdrs.EXPECT, "").isascii():
+            return await handle(request)
+        response = web.Response(status=417, text="Expect: only 100-continue is known\n")
+        await _add_common_headers(request, response)
+        return response
+
+    return checked
 
 
 @web.middleware
@@ -77,7 +94,7 @@ async def _media_preflight(request: web.Request, handler: Handler) -> web.Stream
     )
 
 
-async def _add_common_headers(request: web.Request, response: web.StreamResponse) -> None:
+async def _add_common_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
     headers = response.headers
     headers[hdrs.SERVER] = "mediaserver"
     headers.setdefault("X-Content-Type-Options", "nosniff")

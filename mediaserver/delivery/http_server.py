@@ -14,7 +14,7 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.web_protocol import RequestHandler
 
-from mediaserver.delivery.http_app import Handler
+from mediaserver.delivery.http_app import Handler, with_readable_expectation
 
 FIRST_REQUEST_SECONDS: Final = 15.0
 STALLED_SECONDS: Final = 30.0
@@ -64,6 +64,10 @@ class HttpServer:
     async def start(self, host: str, port: int) -> int:
         """Listen and return the port. Raises OSError when the address cannot be bound."""
         await self._runner.setup()
+        if self._runner.server is not None:
+            self._runner.server.request_handler = with_readable_expectation(
+                self._runner.server.request_handler
+            )
         family = _family(host)
         is_both = host == "::" and socket.has_dualstack_ipv6()
         listening = socket.create_server(

@@ -86,3 +86,49 @@ async def test_media_answers_any_origin_and_preflight(aiohttp_client):
     missing = await client.get("/live/missing", headers={"Origin": "https://elsewhere.example"})
     assert missing.status == 404
     assert missing.headers["Access-Control-Allow-Origin"] == "*"
+
+
+async def answer_to(port: int, request: bytes) -> tuple[int, bytes]:
+    """The status and all that comes until the server closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(request)
+        async with asyncio.timeout(20):
+            answer = await reader.read()
+    finally:
+        writer.close()
+    return int(answer.split()[1]), answer
+
+
+@pytest.mark.parametrize("path", [b"/", b"/live/missing"])
+@pytest.mark.parametrize("expected", [b"\xff\xfe", b"100-continue\xff", "ünïcode".encode(), b"miracles"])
+async def test_an_expectation_that_cannot_be_met_is_refused(path: bytes, expected: bytes):
+    app = create_http_app()
+    app.router.add_get("/", hello)
+    server = HttpServer(app, shutdown_seconds=0)
+    port = await server.start("127.0.0.1", 0)
+    try:
+        head = b"GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: %s\r\n\r\n" % (path, expected)
+        status, answer = await answer_to(port, head)
+    finally:
+        await server.close()
+    assert status == 417
+    assert b"Expect:" in answer.partition(b"\r\n\r\n")[2]
+    assert b"Server: mediaserver\r\n" in answer
+    assert b"aiohttp" not in answer
+
+
+async def test_an_expectation_that_is_known_is_met():
+    async def echo(request: web.Request) -> web.Response:
+        return web.Response(body=await request.read())
+
+    app = create_http_app()
+    app.router.add_post("/", echo)
+    server = HttpServer(app, shutdown_seconds=0)
+    port = await server.start("127.0.0.1", 0)
+    try:
+        async with aiohttp.ClientSession() as session:
+            answer = await session.post(f"http://127.0.0.1:{port}/", data=b"body", expect100=True)
+            assert (answer.status, await answer.read()) == (200, b"body")
+    finally:
+        await server.close()
