@@ -1,7 +1,7 @@
 """What is too old is removed from the rooms' logs, a little at a time."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -9,6 +9,7 @@ import structlog
 
 from storage.database import Database
 from storage.errors import StorageError
+from storage.repositories.chat_log import ChatLog
 from storage.repositories.chat_messages import ChatMessages
 
 logger = structlog.get_logger("mediaserver.chat")
@@ -25,10 +26,10 @@ def _now() -> datetime:
 
 
 class History:
-    """Messages are kept for ``days``; for good with 0. ``run`` is its task."""
+    """Messages and events are kept for ``days``; for good with 0. ``run`` is its task."""
 
     def __init__(self, database: Database, days: int, now: Callable[[], datetime] = _now) -> None:
-        self._messages = ChatMessages(database)
+        self._purges = (ChatMessages(database).purge, ChatLog(database).purge_events)
         self._days = days
         self._now = now
 
@@ -42,15 +43,19 @@ class History:
                 logger.warning("chat_history_not_purged", error=str(error))
             else:
                 if count:
-                    logger.info("chat_history_purged", messages=count)
+                    logger.info("chat_history_purged", entries=count)
 
     async def purge(self) -> int:
-        """Remove all that is too old; how many messages that were. Raises StorageError."""
+        """Remove all that is too old; how many entries that were. Raises StorageError."""
         if not self._days:
             return 0
-        before, count = self._now() - timedelta(days=self._days), 0
+        before = self._now() - timedelta(days=self._days)
+        return sum([await self._purge(purge, before) for purge in self._purges])
+
+    async def _purge(self, purge: Callable[[datetime, int], Awaitable[int]], before: datetime) -> int:
+        count = 0
         while True:
-            removed = await self._messages.purge(before, ROWS_AT_ONCE)
+            removed = await purge(before, ROWS_AT_ONCE)
             count += removed
             if removed < ROWS_AT_ONCE:
                 return count

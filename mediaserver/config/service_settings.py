@@ -91,7 +91,7 @@ class ChatSettings(Group):
     """Messages that one user may write in 10 seconds, over all rooms."""
 
     history_days: Annotated[int, Field(ge=0, le=36_500)] = 90
-    """Messages are removed after so many days, but for those that are pinned; 0 keeps them for good."""
+    """Messages and events are removed after so many days, but for pinned messages; 0 keeps them for good."""
 
     filter_url: Annotated[str, AfterValidator(check_public_url)] | None = None
     """A classifier of your own. Every message is sent there as JSON, ``{"roomId", "userId", "username",

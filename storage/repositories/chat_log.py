@@ -181,6 +181,23 @@ class ChatLog:
         rows = await self._database.fetch(_RECENT, room_id, limit)
         return [_logged(row) for row in reversed(rows)]
 
+    async def purge_events(self, before: datetime, limit: int) -> int:
+        """Remove events that happened ``before``, the oldest first; how many.
+
+        Not those that somebody else is busy with.
+        """
+        removed: int = await self._database.fetch_value(
+            """WITH removed AS (
+                   DELETE FROM chat_events WHERE ctid = ANY (ARRAY(
+                       SELECT ctid FROM chat_events WHERE created_at < $1
+                       ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED))
+                   AND created_at < $1 RETURNING 1)
+               SELECT count(*) FROM removed""",
+            before,
+            limit,
+        )
+        return removed
+
     async def _write(self, entries: Mapping[int, Entry]) -> dict[int, int]:
         """Their offsets; none at all when a room has no row, which need not be the last word."""
         counts = Counter(entry.room_id for entry in entries.values())
