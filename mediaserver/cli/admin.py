@@ -31,7 +31,7 @@ async def run_admin(settings: Settings, arguments: argparse.Namespace) -> int:
     quiet_logs()
     if arguments.admin_command == "create-user":
         arguments.password = read_password(arguments)
-    async with _open_desk(settings) as desk:
+    async with open_desk(settings) as desk:
         result = await perform(desk, arguments)
     show(result, arguments.json)
     return 0 if result.is_good else EXIT_FAILED
@@ -46,7 +46,8 @@ async def perform(desk: Desk, arguments: argparse.Namespace) -> Result:
 
 
 @asynccontextmanager
-async def _open_desk(settings: Settings) -> AsyncIterator[Desk]:
+async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
+    """The services on the database of these settings. Raises StartError when it cannot be reached."""
     data = DataDirectory(settings.data_dir)
     secret = data.secret_key(settings)
     passwords = Passwords(settings.passwords.threads, settings.passwords.waiting)

@@ -8,10 +8,13 @@ import pytest
 
 from mediaserver.demo import publish_test_pattern
 from tests.e2e.watching import Room, Watcher
-from tests.helpers.chromium import SOUND_WITHOUT_GESTURE, Chromium
+from tests.helpers.chromium import SOUND_WITHOUT_GESTURE, Chromium, ChromiumProcess
 from tests.helpers.ffmpeg import Clip, make_clip
 from tests.helpers.server_process import ServerProcess
 
+# The second is a depth camera, of which nothing can be encoded.
+CAMERAS = "--use-fake-device-for-media-stream=device-count=3"
+ALLOWED = "--use-fake-ui-for-media-stream"
 H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "30", "-b:v", "500k")
 AAC = ("-c:a", "aac", "-b:a", "64k")
 
@@ -65,10 +68,16 @@ async def publishing_pattern(room: Room) -> AsyncIterator[None]:
         await asyncio.gather(publisher, return_exceptions=True)
 
 
+@pytest.fixture(scope="session")
+def browser_process() -> Iterator[ChromiumProcess]:
+    """One that asks nobody whether a page may play sound, or use its cameras and microphone."""
+    with ChromiumProcess(SOUND_WITHOUT_GESTURE, CAMERAS, ALLOWED) as process:
+        yield process
+
+
 @pytest.fixture
-async def chromium() -> AsyncIterator[Chromium]:
-    """A browser that lets pages play sound at once, so that tests need no mouse."""
-    async with await Chromium.start(SOUND_WITHOUT_GESTURE) as chromium:
+async def chromium(browser_process: ChromiumProcess) -> AsyncIterator[Chromium]:
+    async with await Chromium.share(browser_process) as chromium:
         yield chromium
 
 

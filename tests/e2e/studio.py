@@ -1,18 +1,13 @@
-"""What tests do with the studio page, and Chromium's fake camera and microphone."""
+"""What tests do with the studio page."""
 
-import contextlib
 import re
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
 from tests.e2e.chatting import PASSWORD
-from tests.helpers.chromium import SOUND_WITHOUT_GESTURE, Chromium, Page
+from tests.helpers.chromium import Page
 from tests.helpers.server_process import ServerProcess
 
-# The second is a depth camera, of which nothing can be encoded.
-CAMERAS: Final = "--use-fake-device-for-media-stream=device-count=3"
-ALLOWED: Final = "--use-fake-ui-for-media-stream"
 FIGURES: Final = "document.getElementById('figures').innerText"
 STATE: Final = "document.getElementById('studio').dataset.state"
 PROBLEM: Final = "document.getElementById('problem-text').textContent"
@@ -72,10 +67,3 @@ class Studio:
         sessions that the server ended at the same time."""
         mine = [problem for problem in self.page.problems if NOT_SIGNED_IN not in problem]
         return [problem for problem in mine if not ENDED_BY_BOTH.search(problem)]
-
-
-@contextlib.asynccontextmanager
-async def browser_with_camera() -> AsyncIterator[Chromium]:
-    """One that asks nobody whether a page may use it."""
-    async with await Chromium.start(CAMERAS, ALLOWED, SOUND_WITHOUT_GESTURE) as chromium:
-        yield chromium

@@ -2,14 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from tests.e2e.rtc_bundle import build_bundle
-from tests.e2e.studio import browser_with_camera
 from tests.e2e.watching import Room
 from tests.helpers.chromium import Chromium, Page
 from tests.helpers.flv_viewer import AUDIO, FlvViewer
@@ -20,9 +18,12 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 EXCHANGE: Final = """
     async function exchange(peer, url, key) {
         await peer.setLocalDescription();
-        const headers = { 'Content-Type': 'application/sdp', ...(key && { Authorization: `Bearer ${key}` }) };
+        const authorization = key && { Authorization: `Bearer ${key}` };
+        const headers = { 'Content-Type': 'application/sdp', ...authorization };
         const response = await fetch(url, { method: 'POST', headers, body: peer.localDescription.sdp });
         if (!response.ok) throw new Error(await response.text());
+        const session = response.headers.get('Location');
+        window.leave = () => fetch(session, { method: 'DELETE', headers: authorization });
         await peer.setRemoteDescription({ type: 'answer', sdp: await response.text() });
     }
     function preferred(...names) {
@@ -66,12 +67,6 @@ WITH_COPIES: Final = "one.packetsDiscarded > 20"
 """Copies of frames that are there already are discarded, one with each packet."""
 
 
-@pytest.fixture
-async def chromium() -> AsyncIterator[Chromium]:
-    async with browser_with_camera() as chromium:
-        yield chromium
-
-
 async def page_of(room: Room, chromium: Chromium) -> Page:
     """Of the server's address, with nothing of its own to do."""
     return await chromium.open(f"{room.server.base_url}/health")  # which has no icon
@@ -102,6 +97,8 @@ async def test_redundant_audio_is_heard_by_all(room: Room, chromium: Chromium, t
     await hears_by_mediasoup(room, chromium, await asyncio.to_thread(build_bundle, tmp_path))
     async with FlvViewer.watching(f"{room.server.base_url}/live/{room.id}.flv") as viewer:
         await eventually(lambda: sum(tag.type == AUDIO for tag in viewer.tags) > 50, 15)
+    await publisher.evaluate("leave()")
+    await asyncio.to_thread(room.server.wait_not_live, room.id)
     assert [problem for problem in publisher.problems if "/favicon.ico" not in problem] == []
 
 

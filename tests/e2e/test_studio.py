@@ -3,14 +3,14 @@
 import asyncio
 import json
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 import aiohttp
 import pytest
 
 from tests.e2e.chatting import PASSWORD
-from tests.e2e.studio import FIGURES, PROBLEM, STATE, Studio, browser_with_camera
+from tests.e2e.studio import FIGURES, PROBLEM, STATE, Studio
 from tests.e2e.watching import Room, Watcher
 from tests.helpers.chromium import Chromium, Page
 from tests.helpers.server_process import ServerProcess
@@ -41,12 +41,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
         for name in ("oli", "new"):
             _register(server, name)
         yield server
-
-
-@pytest.fixture
-async def chromium() -> AsyncIterator[Chromium]:
-    async with browser_with_camera() as chromium:
-        yield chromium
 
 
 @pytest.fixture

@@ -12,7 +12,9 @@ import itertools
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -150,38 +152,104 @@ class Page:
             self.problems.append(f"{entry['text']} {entry.get('url', '')}".strip())
 
 
-class Chromium:
-    """A browser with a fresh profile. Get it from ``start``; leaving the block ends it."""
+class ChromiumProcess:
+    """A browser with a fresh profile, for one ``Chromium`` after the other; a context manager.
 
-    def __init__(self, process: asyncio.subprocess.Process, connection: "_Connection", profile: Path) -> None:
-        self._process = process
-        self._connection = connection
-        self._profile = profile
+    ``address`` is where it speaks the DevTools protocol.
+    """
 
-    @classmethod
-    async def start(cls, *more_flags: str) -> Self:
+    def __init__(self, *more_flags: str) -> None:
+        self.address = ""
+        self._flags = (*FLAGS, *more_flags)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._profile = Path()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
         """Start ``chromium``. Raises BrowserError when it does not come up."""
         program = shutil.which("chromium")
         if program is None:
             raise BrowserError("chromium is not installed: apt-get install chromium")
-        profile = Path(tempfile.mkdtemp(prefix="chromium-"))
-        process = await asyncio.create_subprocess_exec(
-            program,
-            *FLAGS,
-            *more_flags,
-            f"--user-data-dir={profile}",
-            "about:blank",
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
+        self._profile = Path(tempfile.mkdtemp(prefix="chromium-"))
+        self._process = subprocess.Popen(
+            [program, *self._flags, f"--user-data-dir={self._profile}", "about:blank"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
         try:
-            connection = await _Connection.open(await _devtools_address(process, profile))
+            self.address = self._written_address(self._process)
         except BaseException:
-            await _end(process, profile)
+            self.stop()
             raise
-        return cls(process, connection, profile)
+
+    def stop(self) -> None:
+        """End the browser and its children, a process group of their own, and remove its profile."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self._process = None
+        shutil.rmtree(self._profile, ignore_errors=True)
+
+    def _written_address(self, process: subprocess.Popen[bytes]) -> str:
+        """Chromium writes the port it took, and the path, into its profile."""
+        written = self._profile / "DevToolsActivePort"
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                raise BrowserError(f"chromium ended with status {process.returncode}")
+            lines = written.read_text().split() if written.exists() else []
+            if len(lines) == 2:
+                return f"ws://127.0.0.1:{lines[0]}{lines[1]}"
+            time.sleep(POLL_SECONDS)
+        raise BrowserError(f"chromium did not start within {START_SECONDS} s")
+
+
+class Chromium:
+    """Somebody's browser, without cookies or storage at first. Leaving the block closes all its tabs.
+
+    Get it from ``start``, or from ``share`` where the process serves others before and after.
+    """
+
+    def __init__(self, connection: "_Connection", process: ChromiumProcess | None) -> None:
+        self._connection = connection
+        self._process = process
+        self._people: list[str] = []
+
+    @classmethod
+    async def start(cls, *more_flags: str) -> Self:
+        """In a process of its own. Raises BrowserError when it does not come up."""
+        process = ChromiumProcess(*more_flags)
+        await asyncio.to_thread(process.start)
+        try:
+            return await cls._of(await _Connection.open(process.address), process)
+        except BaseException:
+            await asyncio.to_thread(process.stop)
+            raise
+
+    @classmethod
+    async def share(cls, process: ChromiumProcess) -> Self:
+        """In a process that goes on."""
+        return await cls._of(await _Connection.open(process.address), None)
+
+    @classmethod
+    async def _of(cls, connection: "_Connection", process: ChromiumProcess | None) -> Self:
+        chromium = cls(connection, process)
+        await chromium._add_person()
+        return chromium
 
     async def __aenter__(self) -> Self:
         return self
@@ -189,15 +257,26 @@ class Chromium:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._connection.close()
-        await _end(self._process, self._profile)
+        try:
+            for person in self._people:
+                with contextlib.suppress(BrowserError, aiohttp.ClientError, TimeoutError):
+                    await self._connection.call("Target.disposeBrowserContext", {"browserContextId": person})
+            await self._connection.close()
+        finally:
+            if self._process is not None:
+                await asyncio.to_thread(self._process.stop)
+
+    async def _add_person(self) -> str:
+        created = await self._connection.call("Target.createBrowserContext", {})
+        person = str(created["browserContextId"])
+        self._people.append(person)
+        return person
 
     async def open(self, url: str = "about:blank", *, as_somebody_else: bool = False) -> Page:
         """A new tab at ``url``; ``as_somebody_else`` without the cookies and storage of the others."""
-        place: dict[str, object] = {}
-        if as_somebody_else:
-            place = dict(await self._connection.call("Target.createBrowserContext", {}))
-        created = await self._connection.call("Target.createTarget", {"url": "about:blank", **place})
+        person = await self._add_person() if as_somebody_else else self._people[0]
+        place = {"url": "about:blank", "browserContextId": person}
+        created = await self._connection.call("Target.createTarget", place)
         target = created["targetId"]
         attached = await self._connection.call("Target.attachToTarget", {"targetId": target, "flatten": True})
         page = Page(self._connection, attached["sessionId"], target)
@@ -248,8 +327,6 @@ class _Connection:
         return future
 
     async def close(self) -> None:
-        with contextlib.suppress(BrowserError, aiohttp.ClientError, TimeoutError):
-            await self.call("Browser.close", {})
         self._reading.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._reading
@@ -280,33 +357,6 @@ class _Connection:
             expected.set_result(None)
         if (page := self.pages.get(session)) is not None:
             page.note(method, message["params"])
-
-
-async def _devtools_address(process: asyncio.subprocess.Process, profile: Path) -> str:
-    """Chromium writes the port it took, and the path, into its profile."""
-    written = profile / "DevToolsActivePort"
-    try:
-        async with asyncio.timeout(START_SECONDS):
-            while True:
-                if process.returncode is not None:
-                    raise BrowserError(f"chromium ended with status {process.returncode}")
-                lines = written.read_text().split() if written.exists() else []
-                if len(lines) == 2:
-                    return f"ws://127.0.0.1:{lines[0]}{lines[1]}"
-                await asyncio.sleep(POLL_SECONDS)
-    except TimeoutError:
-        raise BrowserError(f"chromium did not start within {START_SECONDS} s") from None
-
-
-async def _end(process: asyncio.subprocess.Process, profile: Path) -> None:
-    """The browser and its children are a process group of their own."""
-    try:
-        await asyncio.wait_for(process.wait(), STOP_SECONDS)
-    except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
-    shutil.rmtree(profile, ignore_errors=True)
 
 
 def _thrown(details: Mapping[str, Any]) -> str:

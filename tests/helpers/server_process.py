@@ -1,6 +1,6 @@
 """The real server in a process of its own, as users run it, on free loopback ports."""
 
-import json
+import asyncio
 import os
 import re
 import signal
@@ -10,9 +10,14 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
+
+from mediaserver.cli.admin import open_desk, perform
+from mediaserver.cli.arguments import parse_arguments
+from mediaserver.config import load_settings
 
 START_SECONDS = 120.0
 STOP_SECONDS = 20.0
@@ -106,17 +111,17 @@ class ServerProcess:
         self.stop(signal.SIGKILL)
 
     def admin(self, *arguments: str) -> dict[str, Any]:
-        """``mediaserver admin … --json`` against this server's data."""
-        run = subprocess.run(
-            [sys.executable, "-m", "mediaserver", "admin", *arguments, "--json"],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=START_SECONDS,
-        )
-        result: dict[str, Any] = json.loads(run.stdout)
-        return result
+        """What ``mediaserver admin … --json`` does to this server's data, without the start of a process.
+
+        Raises AccountError.
+        """
+        with ThreadPoolExecutor(1) as apart:
+            return apart.submit(asyncio.run, self._administer(arguments)).result(START_SECONDS)
+
+    async def _administer(self, arguments: Sequence[str]) -> dict[str, Any]:
+        command = parse_arguments(["admin", *arguments])
+        async with open_desk(load_settings(self.environment, {}, None)) as desk:
+            return dict((await perform(desk, command)).as_json())
 
     def create_room(self, title: str) -> tuple[str, str]:
         """A new room of the administrator: (room id, stream key)."""
