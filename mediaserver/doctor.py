@@ -4,9 +4,9 @@ A check never raises: whatever goes wrong is its result.
 """
 
 import asyncio
+import hashlib
 import http.client
 import resource
-import secrets
 import shutil
 import socket
 import ssl
@@ -26,6 +26,7 @@ from mediaserver.persistence import COMMAND_PATIENCE_SECONDS, connect, objects_o
 from storage.database import Database
 from storage.errors import StorageError
 from storage.migrating import pending_migrations
+from storage.objects import Objects
 from storage.redis_state import RedisState
 
 MIB: Final = 1024 * 1024
@@ -140,19 +141,37 @@ async def _check_redis(settings: Settings) -> list[Check]:
 
 async def _check_objects(settings: Settings) -> list[Check]:
     """By an object that is written, read and deleted again: it takes rights to do each."""
-    name = f"doctor/{secrets.token_hex(8)}"
     place = "objects_url" if settings.objects_url else "the data directory"
     try:
-        objects = objects_of(settings, DataDirectory(settings.data_dir))
-        await objects.put(name, b"doctor")
-        is_kept = await objects.get(name) == b"doctor"
-        await objects.delete(name)
+        wrong = await _probe(objects_of(settings, DataDirectory(settings.data_dir)))
     except (StartError, StorageError, OSError) as error:
+        wrong = str(error)
+    if wrong:
         advice = "correct objects_url and AWS_…" if settings.objects_url else "make it writable"
-        return [Check("objects", Verdict.FAILED, str(error), advice)]
-    if not is_kept:
-        return [Check("objects", Verdict.FAILED, f"{place} loses what is written", "use another objects_url")]
+        return [Check("objects", Verdict.FAILED, wrong, advice)]
     return [Check("objects", Verdict.OK, f"{place} can be written and read")]
+
+
+async def _probe(objects: Objects) -> str:
+    """What goes wrong with an object; nothing if nothing does.
+
+    It is removed also when it cannot be read, and when the doctor is interrupted. What a killed one leaves,
+    the next one of this machine writes over and removes: the name is the same each time.
+    """
+    name = f"doctor/{hashlib.sha256(socket.gethostname().encode()).hexdigest()[:16]}"
+    wrong = []
+    try:
+        await objects.put(name, b"doctor")
+        if await objects.get(name) != b"doctor":
+            wrong.append("what is written is not there to be read")
+    except (StorageError, OSError) as error:
+        wrong.append(str(error))
+    finally:
+        try:
+            await objects.delete(name)
+        except (StorageError, OSError) as error:
+            wrong.append(f"{name} is not removed: {error}")
+    return "; ".join(wrong)
 
 
 async def _check_ports(settings: Settings) -> list[Check]:

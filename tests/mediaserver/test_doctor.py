@@ -1,16 +1,20 @@
 """The doctor finds what is wrong and says what to do."""
 
+import asyncio
 import json
 import socket
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import psutil
 import pytest
+from obstore.store import MemoryStore
 
 from mediaserver import doctor
 from mediaserver.cli.doctor import doctor as run_doctor
 from mediaserver.config import Settings, load_settings
 from mediaserver.doctor import Check, Verdict, examine
+from storage.objects import Objects, ObjectsUnavailable
 
 
 def settings_for(tmp_path: Path, database_url: str, **flags: str) -> Settings:
@@ -80,6 +84,88 @@ async def test_objects_that_cannot_be_kept_are_said(tmp_path: Path, database_url
     elsewhere = settings_for(tmp_path, database_url, objects_url="s3://")
     check = await find(elsewhere, "objects")
     assert (check.verdict, "objects_url" in check.advice) == (Verdict.FAILED, True)
+
+
+class ForgetfulObjects(Objects):
+    """A store whose every step can go wrong."""
+
+    def __init__(self, **faults: Exception | asyncio.Event) -> None:
+        super().__init__(MemoryStore())
+        self.faults = faults
+        self.stored: set[str] = set()
+        self.written: list[str] = []
+        self.is_reached = asyncio.Event()
+
+    async def _maybe_fail(self, step: str) -> None:
+        fault = self.faults.get(step)
+        if isinstance(fault, Exception):
+            raise fault
+        if fault is not None:
+            self.is_reached.set()
+            await fault.wait()
+
+    async def put(self, name: str, data: bytes) -> None:
+        await super().put(name, data)
+        self.stored.add(name)
+        self.written.append(name)
+        await self._maybe_fail("put")
+
+    async def get(self, name: str) -> bytes | None:
+        await self._maybe_fail("get")
+        return await super().get(name)
+
+    async def delete(self, name: str) -> None:
+        await self._maybe_fail("delete")
+        await super().delete(name)
+        self.stored.discard(name)
+
+
+@pytest.fixture
+def check_objects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Objects], Awaitable[Check]]:
+    async def check(objects: Objects) -> Check:
+        monkeypatch.setattr(doctor, "objects_of", lambda *_: objects)
+        (found,) = await doctor._check_objects(settings_for(tmp_path, "postgresql://unused"))
+        return found
+
+    return check
+
+
+@pytest.mark.parametrize("step", ["put", "get"])
+async def test_the_probe_is_removed_whatever_goes_wrong(check_objects, step: str) -> None:
+    objects = ForgetfulObjects(**{step: ObjectsUnavailable("no right to")})
+    check = await check_objects(objects)
+    assert (check.verdict, check.detail) == (Verdict.FAILED, "no right to")
+    assert objects.written and not objects.stored
+
+
+async def test_a_probe_that_cannot_be_removed_is_said_and_written_over(check_objects) -> None:
+    objects = ForgetfulObjects(delete=ObjectsUnavailable("no right to delete"))
+    check = await check_objects(objects)
+    (left,) = objects.stored
+    assert check.verdict is Verdict.FAILED
+    assert left in check.detail and "no right to delete" in check.detail
+    objects.faults = {}
+    assert (await check_objects(objects)).verdict is Verdict.OK
+    assert not objects.stored
+
+
+async def test_both_of_two_faults_are_said(check_objects) -> None:
+    objects = ForgetfulObjects(get=ObjectsUnavailable("unread"), delete=ObjectsUnavailable("undeleted"))
+    check = await check_objects(objects)
+    assert "unread" in check.detail and "undeleted" in check.detail
+
+
+@pytest.mark.parametrize("step", ["put", "get"])
+async def test_an_interrupted_doctor_removes_its_probe(check_objects, step: str) -> None:
+    objects = ForgetfulObjects(**{step: asyncio.Event()})
+    checking = asyncio.ensure_future(check_objects(objects))
+    async with asyncio.timeout(20):
+        await objects.is_reached.wait()
+    assert objects.stored
+    checking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await checking
+    assert not objects.stored
 
 
 async def test_a_redis_that_is_away_is_said(tmp_path: Path, database_url: str) -> None:
