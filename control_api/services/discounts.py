@@ -36,6 +36,8 @@ MAX_BONUS: Final = 1_000_000
 MAX_USES: Final = 1_000_000_000
 LEAST_AMOUNT: Final = 50
 """In minor units; providers take no less."""
+LAST_END: Final = datetime(3000, 1, 1, tzinfo=UTC)
+"""Near the end of the calendar there is no UTC for every time."""
 REFUSALS: Final = (
     (HTTPStatus.NOT_FOUND, "discount_not_found"),
     (HTTPStatus.CONFLICT, "discount_expired"),
@@ -207,5 +209,5 @@ def _check(new: NewDiscount) -> None:
         raise invalid("percent", "is for codes of the kind percentage, and only these")
     if is_percentage == (new.coins > 0):
         raise invalid("coins", "is for codes of the kinds bonus_coins and reward, and only these")
-    if new.expires_at is not None and new.expires_at <= datetime.now(UTC):
-        raise invalid("expiresAt", "must be in the future")
+    if new.expires_at is not None and not datetime.now(UTC) < new.expires_at < LAST_END:
+        raise invalid("expiresAt", f"must be in the future, and before {LAST_END.year}")

@@ -206,6 +206,7 @@ async def test_only_administrators_make_codes(world):
         {"usesPerUser": 0},
         {"expiresAt": "2020-01-01T00:00:00Z"},
         {"expiresAt": "2090-01-01T00:00:00"},
+        {"expiresAt": "9999-12-31T23:59:59-23:59"},
         {"userId": "x"},
     ],
 )
