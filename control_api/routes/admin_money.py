@@ -15,6 +15,7 @@ from control_api.services.admin_money import (
     AdminMoneyService,
     EarningsAdjustment,
 )
+from control_api.services.money import CURRENCY_PATTERN
 from control_api.texts import LINE_PATTERN
 
 
@@ -23,7 +24,7 @@ class NewEarningsAdjustment(Body):
 
     amount: Annotated[int, Meta(ge=-MAX_AMOUNT, le=MAX_AMOUNT)]
     reason: Annotated[str, Meta(min_length=1, max_length=MAX_REASON, pattern=LINE_PATTERN)]
-    currency: Annotated[str, Meta(pattern="^[a-z]{3}$")] | None = None
+    currency: Annotated[str, Meta(pattern=CURRENCY_PATTERN, max_length=3)] | None = None
 
 
 class EarningsView(Data):

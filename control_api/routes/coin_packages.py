@@ -17,7 +17,7 @@ from control_api.services.coin_packages import (
     CoinPackagesService,
     PackageChanges,
 )
-from control_api.services.money import MAX_COINS
+from control_api.services.money import CURRENCY_PATTERN, MAX_COINS
 from control_api.texts import LINE_PATTERN
 from storage.repositories.coin_packages import CoinPackage
 
@@ -26,7 +26,7 @@ NOT_FOUND = (HTTPStatus.NOT_FOUND, "package_not_found")
 Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME, pattern=LINE_PATTERN)]
 Coins = Annotated[int, Meta(ge=1, le=MAX_COINS)]
 Price = Annotated[int, Meta(ge=MIN_PRICE, le=MAX_PRICE)]
-Currency = Annotated[str, Meta(pattern="^[a-z]{3}$", max_length=3)]
+Currency = Annotated[str, Meta(pattern=CURRENCY_PATTERN, max_length=3)]
 
 
 class CoinPackageView(Data):

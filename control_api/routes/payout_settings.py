@@ -9,6 +9,7 @@ from msgspec import Meta
 from control_api.principal import Access
 from control_api.routing import Call, Reply, Route
 from control_api.schemas import Body, Data
+from control_api.services.money import CURRENCY_PATTERN
 from control_api.services.payout_settings import (
     DONE_PATH,
     EXPIRED_PATH,
@@ -47,7 +48,7 @@ class NewPayoutSettings(Body):
 
     schedule: Schedule
     minimum: Annotated[int, Meta(ge=1, le=MAX_PAYOUT)] | None = None
-    currency: Annotated[str, Meta(pattern="^[a-z]{3}$")] | None = None
+    currency: Annotated[str, Meta(pattern=CURRENCY_PATTERN, max_length=3)] | None = None
 
 
 class OnboardingView(Data):

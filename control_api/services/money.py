@@ -9,6 +9,8 @@ from control_api.errors import ApiError
 
 MAX_COINS: Final = 1_000_000_000
 """The most that one call moves."""
+CURRENCY_PATTERN: Final = "^([a-fh-z][a-z]{2}|g[a-df-z][a-z]|ge[a-ln-z])$"
+"""ISO 4217 in small letters. The ledger knows three letters that are no money, and would take them: gem."""
 INSUFFICIENT: Final = (HTTPStatus.PAYMENT_REQUIRED, "insufficient_coins")
 
 _WHOLE_CURRENCIES: Final = frozenset(

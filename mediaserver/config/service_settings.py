@@ -6,6 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
+from control_api.services.money import CURRENCY_PATTERN
 from mediaserver.config.values import (
     Count,
     Group,
@@ -106,7 +107,7 @@ class ChatSettings(Group):
 
 
 class MoneySettings(Group):
-    currency: Annotated[str, BeforeValidator(lower), Field(pattern="^[a-z]{3}$")] = "usd"
+    currency: Annotated[str, BeforeValidator(lower), Field(pattern=CURRENCY_PATTERN)] = "usd"
     """Currency of creators' earnings, as in ISO 4217. What was earned in another one stays in it."""
 
     coin_value: Annotated[int, Field(ge=1, le=10_000)] = 1

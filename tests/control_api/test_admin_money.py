@@ -62,6 +62,8 @@ async def test_a_key_does_it_once(world):
         {"reason": "a\ab"},
         {"reason": "x" * 201},
         {"currency": "coin"},
+        {"currency": "gem"},
+        {"currency": "eur\n"},
         {"currency": "US"},
         {"coins": 5},
     ],
@@ -69,6 +71,13 @@ async def test_a_key_does_it_once(world):
 )
 async def test_what_cannot_be_is_refused(world, fields):
     assert await adjust(world, **{"amount": 5, **fields}) == (400, "invalid_request")
+
+
+async def test_a_currency_that_cannot_be_is_told_by_its_field(world):
+    path = f"/admin/earnings/{world.people['alice'].id}/adjust"
+    body, headers = {"amount": 5, "reason": "x", "currency": "eur\n"}, {"Idempotency-Key": "x"}
+    _, answer, _ = await world.world.api.call("POST", path, "admin", json=body, headers=headers)
+    assert answer["details"][0]["field"] == "currency"
 
 
 async def test_who_may_do_it_to_whom(world):

@@ -76,6 +76,13 @@ async def test_a_currency_that_was_earned_may_be_chosen(world):
     assert (status, changed["currency"]) == (200, "eur")
 
 
+async def test_gems_are_no_currency_to_be_paid_in(world):
+    platform, earnings = AccountKind.PLATFORM, AccountKind.EARNINGS
+    await world.move(platform, earnings, "alice", 10, TransferKind.ADJUSTMENT, "gem")
+    body = {"schedule": "weekly", "currency": "gem"}
+    assert await world.call("PUT", SETTINGS, "alice", json=body) == (400, "invalid_request")
+
+
 async def test_onboarding_leads_to_the_provider_and_back(world):
     status, answer = await world.call("POST", "/payouts/onboarding", "alice")
     account = f"acct_{world.people['alice'].id.hex}"

@@ -299,6 +299,7 @@ async def test_packages_are_decided_by_administrators(world):
         {"price": 10**9},
         {"coins": 0},
         {"currency": "EUR"},
+        {"currency": "gem"},
         {"currency": "eur\n"},
         {"name": "\u0007"},
     ],

@@ -105,6 +105,7 @@ def test_variables_that_kubernetes_sets_are_no_settings(name: str) -> None:
         ("MEDIASERVER_HLS__PART_TARGET_MS", "0", "hls.part_target_ms: input should be greater"),
         ("MEDIASERVER_DRAIN__TIMEOUT_SECONDS", "nan", "drain.timeout_seconds: input should be"),
         ("MEDIASERVER_DRAIN__TIMEOUT_SECONDS", "inf", "drain.timeout_seconds: input should be"),
+        ("MEDIASERVER_MONEY__CURRENCY", "gem", "money.currency: string should match pattern"),
         ("MEDIASERVER_LOG__FORMAT", "xml", "log.format: input should be 'console' or 'json'"),
         ("MEDIASERVER_PUBLIC_URL", "live.example.com", "public_url: must begin with http:// or https://"),
         ("MEDIASERVER_PUBLIC_URL", "https:///", "public_url: names no host"),
