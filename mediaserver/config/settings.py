@@ -113,7 +113,8 @@ class RtmpSettings(Group):
     """RTMP connections at once from one IP address."""
 
     publish_grace_seconds: Annotated[Seconds, LIVE] = 10
-    """How long viewers are kept while a dropped publisher may come back; 0 ends the stream at once."""
+    """How long viewers are kept while a dropped publisher may come back; 0 ends the stream at once. One that
+    comes back or takes over has as long, and 5 seconds at least, to send something."""
 
 
 class RtmpsSettings(Group):

@@ -3,13 +3,14 @@
 Rules:
 
 * One publisher per room. A second one takes over: the first is told, the stream and its viewers stay.
-* A publisher that drops leaves its stream in a grace window; one that says goodbye ends it at once.
+* A publisher that drops leaves its stream in a grace window; one that says goodbye ends it at once. One that
+  takes over or resumes has as long for its first media, or loses the stream.
 * Everything here is synchronous but ``wait_live``; all of it runs on the event loop's thread.
 """
 
 import asyncio
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
@@ -17,6 +18,9 @@ from mediaserver.hub.gop_cache import GopCacheLimits
 from mediaserver.hub.ports import Metadata
 from mediaserver.hub.stream import Stream, StreamState
 from mediaserver.media.packet import Track
+
+FIRST_MEDIA_SECONDS: Final = 5.0
+"""However short the grace window is: an encoder that just begins may need so long."""
 
 logger = structlog.get_logger("mediaserver.hub")
 
@@ -78,12 +82,15 @@ class Hub:
             logger.info("publisher_replaced", room_id=room_id)
             stream.interrupt()
             previous.replaced()
+        if stream.state is StreamState.INTERRUPTED:
+            self._start_grace(room_id, max(self.grace_seconds, FIRST_MEDIA_SECONDS))
         return stream
 
     def set_tracks(self, stream: Stream, tracks: Sequence[Track], metadata: Metadata) -> None:
         """Announce a stream's tracks; the first time makes it live and wakes those who wait for it."""
         if stream.state is StreamState.ENDED:
             return
+        self._cancel_grace(stream.room_id)
         is_first = not stream.tracks
         stream.set_tracks(tracks, metadata)
         if is_first and stream.tracks:
@@ -103,10 +110,7 @@ class Hub:
             self._end(room_id, "publisher stopped" if is_clean else "publisher lost")
             return
         stream.interrupt()
-        loop = asyncio.get_running_loop()
-        self._grace_timers[room_id] = loop.call_later(
-            self.grace_seconds, self._end, room_id, "publisher lost"
-        )
+        self._start_grace(room_id, self.grace_seconds)
 
     def kick(self, room_id: str, reason: str) -> bool:
         """End the room's stream and its publisher's session; say whether there was one."""
@@ -139,6 +143,18 @@ class Hub:
         """End every stream."""
         for room_id in list(self._streams):
             self.kick(room_id, "server stopped")
+
+    def _start_grace(self, room_id: str, seconds: float) -> None:
+        self._cancel_grace(room_id)
+        self._grace_timers[room_id] = asyncio.get_running_loop().call_later(seconds, self._lose, room_id)
+
+    def _lose(self, room_id: str) -> None:
+        """The grace window is over: nobody publishes, or somebody who sends nothing."""
+        publisher = self._publishers.pop(room_id, None)
+        if publisher is not None:
+            logger.warning("publisher_silent", room_id=room_id)
+            publisher.kicked("no media came in time")
+        self._end(room_id, "publisher lost")
 
     def _cancel_grace(self, room_id: str) -> None:
         timer = self._grace_timers.pop(room_id, None)

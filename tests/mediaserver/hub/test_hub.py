@@ -2,6 +2,7 @@ import asyncio
 
 import pytest
 
+from mediaserver.hub import hub as hub_module
 from mediaserver.hub.hub import Hub
 from mediaserver.hub.stream import Stream, StreamState
 from mediaserver.media.packet import MediaPacket, Track
@@ -121,6 +122,55 @@ async def test_the_stream_ends_when_the_grace_window_passes(hub, listener):
     await eventually(lambda: hub.find("room") is None)
     assert output.states == ["interrupted", "ended"]
     assert listener.told[-1] == ("ended", "publisher lost")
+
+
+@pytest.mark.parametrize("is_takeover", [True, False])
+@pytest.mark.parametrize("grace_seconds", [0.0, 0.05])
+async def test_whoever_takes_over_and_sends_nothing_loses_the_stream(
+    hub, listener, monkeypatch, is_takeover, grace_seconds
+):
+    monkeypatch.setattr(hub_module, "FIRST_MEDIA_SECONDS", 0.05)
+    first, silent = RecordingPublisher(), RecordingPublisher()
+    stream = go_live(hub, first)
+    output = RecordingOutput()
+    stream.attach(output)
+    if not is_takeover:
+        hub.release("room", first, is_clean=False)
+    hub.grace_seconds = grace_seconds
+    assert hub.open("room", silent) is stream
+    assert silent.told == []
+    await eventually(lambda: hub.find("room") is None)
+    assert silent.told == ["kicked: no media came in time"]
+    assert output.states == ["interrupted", "ended"]
+    assert listener.told == [("started", "room"), ("ended", "publisher lost")]
+    hub.release("room", silent, is_clean=False)  # its session closes late
+    assert go_live(hub, RecordingPublisher()) is not stream
+
+
+async def test_a_silent_publisher_that_drops_has_one_grace_window(hub, listener, monkeypatch):
+    monkeypatch.setattr(hub_module, "FIRST_MEDIA_SECONDS", 0.01)
+    hub.grace_seconds = 60.0
+    first, silent = RecordingPublisher(), RecordingPublisher()
+    stream = go_live(hub, first)
+    hub.open("room", silent)
+    hub.grace_seconds = 0.05
+    hub.release("room", silent, is_clean=False)
+    await eventually(lambda: hub.find("room") is None)
+    assert (silent.told, stream.state) == ([], StreamState.ENDED)
+    assert listener.told[-1] == ("ended", "publisher lost")
+    assert not hub._grace_timers
+
+
+async def test_whoever_takes_over_and_sends_keeps_the_stream(hub, listener, monkeypatch):
+    monkeypatch.setattr(hub_module, "FIRST_MEDIA_SECONDS", 0.05)
+    stream = go_live(hub, RecordingPublisher())
+    second = RecordingPublisher()
+    hub.open("room", second)
+    assert hub._grace_timers
+    hub.set_tracks(stream, (VIDEO, AUDIO), {})
+    assert not hub._grace_timers
+    assert (stream.state, second.told) == (StreamState.LIVE, [])
+    assert listener.told == [("started", "room")]
 
 
 async def test_a_clean_goodbye_ends_at_once(hub, listener):
