@@ -16,6 +16,7 @@ from control_api.services.payout_settings import (
     PayoutOverview,
     PayoutSettingsService,
     SettingsChange,
+    version_of,
 )
 from storage.repositories.payouts import MAX_PAYOUT, Onboarding, Schedule
 
@@ -65,7 +66,15 @@ class PayoutSettingsRoutes:
         settings = "/payouts/settings"
         user = Access.USER
         return [
-            Route("GET", settings, self.get, "How you are paid", user, response=PayoutSettingsView),
+            Route(
+                "GET",
+                settings,
+                self.get,
+                "How you are paid",
+                user,
+                response=PayoutSettingsView,
+                gives_etag=True,
+            ),
             Route(
                 "PUT",
                 settings,
@@ -74,6 +83,8 @@ class PayoutSettingsRoutes:
                 user,
                 body=NewPayoutSettings,
                 response=PayoutSettingsView,
+                takes_if_match=True,
+                gives_etag=True,
             ),
             Route(
                 "POST",
@@ -98,13 +109,13 @@ class PayoutSettingsRoutes:
             ),
         ]
 
-    async def get(self, call: Call[None, None]) -> PayoutSettingsView:
+    async def get(self, call: Call[None, None]) -> Reply:
         return _view(await self._settings.of(call.user_id))
 
-    async def change(self, call: Call[NewPayoutSettings, None]) -> PayoutSettingsView:
+    async def change(self, call: Call[NewPayoutSettings, None]) -> Reply:
         body = call.body
         change = SettingsChange(body.schedule, body.minimum, body.currency)
-        return _view(await self._settings.change(call.user_id, change))
+        return _view(await self._settings.change(call.user_id, change, call.if_match))
 
     async def onboard(self, call: Call[None, None]) -> OnboardingView:
         return OnboardingView(url=await self._settings.onboard(call.user_id))
@@ -120,9 +131,9 @@ def _page(title: str, text: str) -> Reply:
     return Reply(raw=PAGE.format(title=title, text=text).encode(), content_type=HTML_TYPE)
 
 
-def _view(overview: PayoutOverview) -> PayoutSettingsView:
+def _view(overview: PayoutOverview) -> Reply:
     settings, account = overview.settings, overview.account
-    return PayoutSettingsView(
+    view = PayoutSettingsView(
         schedule=settings.schedule,
         minimum=settings.minimum,
         least=overview.least,
@@ -131,3 +142,4 @@ def _view(overview: PayoutOverview) -> PayoutSettingsView:
         onboarding=account.state if account is not None else None,
         problem=account.problem if account is not None else "",
     )
+    return Reply(view, version=version_of(settings))

@@ -1,11 +1,14 @@
 """Where and how often a creator is paid, and the way to the payment provider's onboarding."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
+from zlib import crc32
 
-from control_api.errors import conflict, invalid, not_found
+from control_api.errors import conflict, invalid, not_found, version_mismatch
 from control_api.payments.payout_ports import OnboardingLinks, PayoutProvider
 from control_api.routing import PREFIX
 from control_api.services.money import MoneyOptions
@@ -25,6 +28,8 @@ from storage.repositories.payouts import (
 
 DONE_PATH: Final = "/payouts/onboarding/done"
 EXPIRED_PATH: Final = "/payouts/onboarding/expired"
+MAX_VERSION: Final = 10**9
+"""Versions of nine digits at most are taken back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +65,23 @@ class PayoutSettingsService:
         self._accounts = PayoutAccounts(database, provider.name)
 
     async def of(self, user_id: UUID) -> PayoutOverview:
-        settings = await self._accounts.settings(user_id) or self._defaults()
-        # The server's least may have been raised since.
-        settings = replace(settings, minimum=max(settings.minimum, self._options.minimum))
+        settings = self._effective(await self._accounts.settings(user_id))
         return PayoutOverview(settings, await self._accounts.find(user_id), self._options.minimum)
 
-    async def change(self, user_id: UUID, change: SettingsChange) -> PayoutOverview:
-        """Raises ApiError 400."""
+    async def change(
+        self, user_id: UUID, change: SettingsChange, version: int | None = None
+    ) -> PayoutOverview:
+        """``version`` is the one that the client has seen. Raises ApiError 400, 412 ``version_mismatch``."""
         least = self._options.minimum
         minimum = change.minimum if change.minimum is not None else least
         if not least <= minimum <= MAX_PAYOUT:
             raise invalid("minimum", f"must be {least} to {MAX_PAYOUT} in minor units of the currency")
         currency = await self._allowed_currency(user_id, change.currency)
-        due_at = await self._due_at(user_id, change.schedule)
-        settings = PayoutSettings(change.schedule, minimum, currency, due_at)
-        await self._accounts.set_settings(user_id, settings)
+        async with self._settings_of(user_id) as (accounts, before):
+            if version is not None and version != version_of(self._effective(before)):
+                raise version_mismatch("payout settings")
+            due_at = _due_at(before, change.schedule)
+            await accounts.set_settings(user_id, PayoutSettings(change.schedule, minimum, currency, due_at))
         return await self.of(user_id)
 
     async def onboard(self, user_id: UUID) -> str:
@@ -95,15 +102,19 @@ class PayoutSettingsService:
 
     async def _begin_schedule(self, user_id: UUID) -> None:
         """Who has chosen nothing is paid by the schedule that they were shown."""
-        if await self._accounts.settings(user_id) is None:
-            await self._accounts.set_settings(user_id, self._defaults())
+        async with self._settings_of(user_id) as (accounts, before):
+            if before is None:
+                await accounts.set_settings(user_id, self._defaults())
 
-    async def _due_at(self, user_id: UUID, schedule: Schedule) -> datetime | None:
-        """To keep a schedule must not put off the turn that is due."""
-        before = await self._accounts.settings(user_id)
-        if before is not None and before.schedule is schedule:
-            return before.due_at
-        return next_turn(schedule, datetime.now(UTC))
+    @asynccontextmanager
+    async def _settings_of(
+        self, user_id: UUID
+    ) -> AsyncIterator[tuple[PayoutAccounts, PayoutSettings | None]]:
+        """What nobody else changes meanwhile; nor does a payout take the user's turn."""
+        async with self._database.transaction() as transaction:
+            await Users(transaction).lock(user_id)
+            accounts = PayoutAccounts(transaction, self._provider.name)
+            yield accounts, await accounts.settings(user_id)
 
     async def _allowed_currency(self, user_id: UUID, currency: str | None) -> str:
         if currency is None or currency == self._money.currency:
@@ -113,6 +124,11 @@ class PayoutSettingsService:
                 return currency
         raise invalid("currency", f"must be {self._money.currency}, or one that you have earned")
 
+    def _effective(self, known: PayoutSettings | None) -> PayoutSettings:
+        settings = known or self._defaults()
+        # The server's least may have been raised since.
+        return replace(settings, minimum=max(settings.minimum, self._options.minimum))
+
     def _defaults(self) -> PayoutSettings:
         due_at = next_turn(Schedule.MONTHLY, datetime.now(UTC))
         return PayoutSettings(Schedule.MONTHLY, self._options.minimum, self._money.currency, due_at)
@@ -120,6 +136,19 @@ class PayoutSettingsService:
     def _links(self) -> OnboardingLinks:
         base = f"{self._options.base_url().rstrip('/')}{PREFIX}"
         return OnboardingLinks(f"{base}{DONE_PATH}", f"{base}{EXPIRED_PATH}")
+
+
+def version_of(settings: PayoutSettings) -> int:
+    """The same for the same choices, as what somebody else has set back hurts nobody."""
+    chosen = f"{settings.schedule.value} {settings.minimum} {settings.currency}"
+    return crc32(chosen.encode()) % MAX_VERSION
+
+
+def _due_at(before: PayoutSettings | None, schedule: Schedule) -> datetime | None:
+    """To keep a schedule must not put off the turn that is due."""
+    if before is not None and before.schedule is schedule:
+        return before.due_at
+    return next_turn(schedule, datetime.now(UTC))
 
 
 async def refreshed_state(

@@ -1,13 +1,15 @@
 """Where and how often creators are paid, and the way through the provider's onboarding."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from control_api.payments.payout_ports import Standing
+from storage.repositories import Users
 from storage.repositories.ledger import TransferKind
 from storage.repositories.ledger_accounts import AccountKind
-from storage.repositories.payouts import Onboarding
+from storage.repositories.payouts import Onboarding, PayoutAccounts
 from tests.control_api.payouts_world import BASE, LONG_AGO, payouts_world
 
 SETTINGS = "/payouts/settings"
@@ -59,6 +61,57 @@ async def test_settings_are_kept(world, schedule):
 )
 async def test_settings_that_cannot_be(world, body):
     assert await world.call("PUT", SETTINGS, "alice", json=body) == (400, "invalid_request")
+
+
+async def set_settings(world, etag, **body):
+    """The status, and the new ETag."""
+    headers = {"If-Match": etag}
+    body = {"schedule": "weekly", **body}
+    status, _, sent = await world.world.api.call("PUT", SETTINGS, "alice", json=body, headers=headers)
+    return status, sent.get("ETag")
+
+
+async def test_who_has_not_seen_the_last_change_changes_nothing(world):
+    _, _, sent = await world.world.api.call("GET", SETTINGS, "alice")
+    first = sent["ETag"]
+    status, second = await set_settings(world, first, minimum=6000)
+    assert (status, second != first) == (200, True)
+    assert (await set_settings(world, first, minimum=7000))[0] == 412
+    status, body, sent = await world.world.api.call("GET", SETTINGS, "alice")
+    assert (body["data"]["minimum"], sent["ETag"]) == (6000, second)
+    assert (await set_settings(world, second, minimum=7000))[0] == 200
+
+
+async def test_of_two_who_change_the_same_at_once_one_does(world):
+    for least in (6000, 7000):
+        _, _, sent = await world.world.api.call("GET", SETTINGS, "alice")
+        answers = await asyncio.gather(
+            *(set_settings(world, sent["ETag"], minimum=minimum + 1) for minimum in range(least, least + 4))
+        )
+        assert sorted(status for status, _ in answers) == [200, 412, 412, 412]
+
+
+async def test_to_keep_a_schedule_does_not_bring_back_a_turn_that_was_taken(world):
+    await world.onboard("alice")
+    alice, following = world.people["alice"].id, datetime(2027, 1, 4, tzinfo=UTC)
+    async with world.database.transaction() as transaction:
+        # As the payout job does.
+        await Users(transaction).lock(alice)
+        changing = asyncio.create_task(
+            world.call("PUT", SETTINGS, "alice", json={"schedule": "weekly", "minimum": 6000})
+        )
+        await waits_for_a_lock(world.database)
+        assert await PayoutAccounts(transaction).take_turn(alice, LONG_AGO, following)
+    assert (await changing)[0] == 200
+    assert (await world.accounts.settings(alice)).due_at == following
+
+
+async def waits_for_a_lock(database):
+    sql = """SELECT count(*) FROM pg_stat_activity
+             WHERE datname = current_database() AND wait_event_type = 'Lock'"""
+    async with asyncio.timeout(10):
+        while not await database.fetch_value(sql):  # noqa: ASYNC110 (only the database knows)
+            await asyncio.sleep(0.005)
 
 
 async def test_to_keep_a_schedule_does_not_put_off_the_turn(world):
