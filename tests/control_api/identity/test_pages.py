@@ -1,11 +1,13 @@
 """Pages signed in by cookie: the same Principal, and nothing for other sites' pages."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from tests.control_api.identity.house import PASSWORD, Answer, House
+from control_api.identity.tokens import AccessTokens
+from tests.control_api.identity.house import PASSWORD, SECRET, Answer, House
 
 
 @dataclass
@@ -81,6 +83,48 @@ async def test_a_change_needs_the_csrf_token(browser: Browser) -> None:
     assert len(await devices(browser)) == 2
     browser.csrf_token = token
     assert (await browser.call("DELETE", path)).status == 200
+
+
+def run_out(house: House, token: str) -> str:
+    """What ``token`` is when its lifetime is over."""
+    claims = house.access_tokens.read(token)
+    late = AccessTokens(SECRET, lifetime=timedelta(seconds=-6))
+    return late.issue(claims.user_id, claims.session_id, claims.role)
+
+
+async def test_a_page_renews_its_access_token_when_it_ran_out(house: House) -> None:
+    await house.register()
+    browser = Browser(house)
+    first = (await browser.login()).data["accessToken"]
+    bearer = {"Authorization": f"Bearer {run_out(house, first)}"}
+    refused = await browser.call("GET", "/auth/session", headers=bearer)
+    assert (refused.status, refused.code) == (401, "token_expired")
+    spent = browser.cookies["refresh"]
+    renewed = (await browser.call("POST", "/auth/refresh", headers=bearer)).data["accessToken"]
+    assert house.access_tokens.read(renewed) == house.access_tokens.read(first)
+    assert browser.cookies["refresh"] != spent
+    answer = await browser.call("GET", "/auth/session", headers={"Authorization": f"Bearer {renewed}"})
+    assert answer.data["user"]["username"] == "alice"
+    again = {"Authorization": f"Bearer {run_out(house, renewed)}"}
+    assert (await browser.call("POST", "/auth/refresh", headers=again)).status == 200
+
+
+async def test_a_page_needs_no_access_token_for_its_session(house: House, browser: Browser) -> None:
+    """So nothing runs out for what the page asks by its cookie, nor changes when a token is renewed."""
+    other = next(device["id"] for device in await devices(browser) if not device["isCurrent"])
+    assert (await browser.call("POST", "/auth/refresh")).status == 200
+    session = await browser.call("GET", "/auth/session")
+    assert session.data["csrfToken"] == browser.csrf_token
+    assert (await browser.call("DELETE", f"/auth/sessions/{other}")).status == 200
+
+
+async def test_another_sites_page_renews_nothing(house: House, browser: Browser) -> None:
+    kept = browser.cookies["refresh"]
+    elsewhere = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
+    answer = await browser.call("POST", "/auth/refresh", headers=elsewhere)
+    assert (answer.status, answer.code) == (403, "foreign_origin")
+    assert browser.cookies["refresh"] == kept
+    assert (await browser.call("POST", "/auth/refresh")).status == 200
 
 
 @pytest.mark.parametrize(
