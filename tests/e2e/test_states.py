@@ -73,7 +73,7 @@ async def test_rooms_page_tells_how_to_publish_while_nobody_is_live(
 ) -> None:
     await watcher.page.go(live_server.base_url)
     empty = "document.getElementById('empty')"
-    await watcher.page.wait_for(f"{empty}.checkVisibility()", seconds=30)
+    await watcher.page.wait_for(f"{empty}.checkVisibility()", seconds=90)
     assert live_server.rtmp_url in await watcher.page.evaluate(f"{empty}.innerText")
 
 
