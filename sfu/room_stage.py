@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from sfu.participant import Invitation, Participant, Role, granted_role
@@ -87,7 +87,8 @@ class Stage:
         if self.is_full:
             raise Refusal("stage_full", "There is no place on the stage now.", 5)
         self.place(participant, Role.SPEAKER)
-        self._rule(participant, _Ruling())
+        # What was muted in the audience stays so; an invitation lifts everything else.
+        self._rule(participant, _Ruling(muted=participant.muted))
 
     def decline(self, participant: Participant) -> None:
         """Stay in the audience."""
@@ -128,7 +129,7 @@ class Stage:
         by.check_moderates(target)
         muted = frozenset(kinds)
         target.muted |= muted
-        self._rule(target, _Ruling(False, target.muted))
+        self._rule_muted(target)
         target.media.pause_kinds(muted)
         target.tell(Muted(by=by.id, kinds=tuple(sorted(muted))))
         self._room.tell_changed(target)
@@ -140,7 +141,7 @@ class Stage:
         if not lifted:
             return
         target.muted -= lifted
-        self._rule(target, _Ruling(False, target.muted))
+        self._rule_muted(target)
         target.tell(Unmuted(by=by.id, kinds=tuple(sorted(lifted))))
         self._room.tell_changed(target)
 
@@ -162,6 +163,11 @@ class Stage:
             invitation = participant.invitation
             if invitation is not None and invitation.expires_at <= now:
                 self._withdraw(participant, invitation)
+
+    def _rule_muted(self, target: Participant) -> None:
+        """Remember what is muted; who was sent off the stage stays off."""
+        ruling = self._rulings.get(target.grants.identity, _Ruling())
+        self._rule(target, replace(ruling, muted=target.muted))
 
     def _rule(self, participant: Participant, ruling: _Ruling) -> None:
         identity = participant.grants.identity

@@ -336,6 +336,34 @@ def test_who_is_sent_off_the_stage_stops_sending_and_stays_off(world: RoomWorld)
     assert world.join(SPEAKER).role is Role.SPEAKER
 
 
+@pytest.mark.parametrize("is_lifted", [False, True])
+def test_who_was_sent_off_the_stage_stays_off_whatever_is_muted_then(
+    world: RoomWorld, is_lifted: bool
+) -> None:
+    ana, sam = world.join(HOST), world.join(SPEAKER)
+    world.room.stage.set_role(ana, sam, Role.LISTENER)
+    world.room.stage.mute(ana, sam, ["audio"])
+    if is_lifted:
+        world.room.stage.unmute(ana, sam, ["audio"])
+    world.room.leave(sam)
+
+    assert world.join(SPEAKER).role is Role.LISTENER
+
+
+def test_who_was_muted_in_the_audience_stays_so_on_the_stage(world: RoomWorld) -> None:
+    ana, sam = world.join(HOST), world.join(SPEAKER)
+    world.room.stage.set_role(ana, sam, Role.LISTENER)
+    world.room.stage.mute(ana, sam, ["audio"])
+    world.room.stage.invite(ana, sam, 0.0)
+    world.room.stage.accept(sam, 1.0)
+
+    with refused("muted"):
+        world.microphone(sam)
+    world.room.leave(sam)
+    again = world.join(SPEAKER)
+    assert (again.role, again.muted) == (Role.SPEAKER, {"audio"})
+
+
 def test_who_steps_down_needs_an_invitation_to_come_back(world: RoomWorld) -> None:
     ana, sam = world.join(HOST), world.join(SPEAKER)
     world.room.stage.step_down(sam)
