@@ -60,12 +60,13 @@ SECTIONS: Final[Mapping[str, str]] = {
                         FROM chat_messages WHERE user_id = $1 AND message <> '' ORDER BY id DESC""",
     "chat-tips": """SELECT room_id, created_at, data FROM chat_events
                     WHERE kind = 'tip' AND data #>> '{from,userId}' = $1::uuid::text""",
-    "wallet": """SELECT transfer.id, transfer.kind, account.kind AS account, account.currency, entry.amount,
-                        transfer.reason, transfer.created_at
+    "wallet": """SELECT transfer.id, transfer.kind, account.kind AS account, account.currency,
+                        sum(entry.amount)::bigint AS amount, transfer.reason, transfer.created_at
                  FROM ledger_accounts AS account
                  JOIN ledger_entries AS entry ON entry.account_id = account.id
                  JOIN ledger_transfers AS transfer ON transfer.id = entry.transfer_id
-                 WHERE account.owner_id = $1 ORDER BY transfer.id DESC""",
+                 WHERE account.owner_id = $1 GROUP BY transfer.id, account.id
+                 ORDER BY transfer.id DESC, min(entry.place)""",
     "gifts-sent": """SELECT id, room_id, receiver_id, gift_slug, quantity, coins, message, created_at
                      FROM gift_transactions WHERE sender_id = $1 ORDER BY id DESC""",
     "gifts-received": """SELECT id, room_id, gift_slug, quantity, coins, earned, currency, created_at

@@ -86,7 +86,10 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """One entry on an account of a user. ``place`` tells those of one transfer apart."""
+    """What one transfer did to an account of a user, on all its shards.
+
+    ``place``, that of the first of its entries there, tells those of one transfer apart.
+    """
 
     transfer_id: UUID
     place: int
@@ -195,14 +198,14 @@ _MOVEMENTS: Final = """
            transfer.reason, transfer.created_at
     FROM ledger_accounts AS account
     CROSS JOIN LATERAL (
-        SELECT transfer_id, place, amount FROM ledger_entries
+        SELECT transfer_id, min(place) AS place, sum(amount)::bigint AS amount FROM ledger_entries
         WHERE account_id = account.id {after}
-        ORDER BY transfer_id DESC, place LIMIT $3) AS entry
+        ORDER BY transfer_id DESC LIMIT $3) AS entry
     JOIN ledger_transfers AS transfer ON transfer.id = entry.transfer_id
     WHERE account.owner_id = $1 AND ($2::text IS NULL OR account.kind = $2)
     ORDER BY entry.transfer_id DESC, entry.place LIMIT $3"""
-_ANY_TIME: Final = ""
-_BEFORE: Final = "AND transfer_id <= $4 AND (transfer_id < $4 OR place > $5)"
+_ANY_TIME: Final = "GROUP BY transfer_id"
+_BEFORE: Final = "AND transfer_id <= $4 GROUP BY transfer_id HAVING transfer_id < $4 OR min(place) > $5"
 
 _LOCK: Final = """
     SELECT balances.account_id, balances.shard, balances.balance,

@@ -1,6 +1,7 @@
 """What the database holds the ledger to, whoever writes into it."""
 
 import asyncio
+import json
 
 import asyncpg
 import pytest
@@ -10,7 +11,17 @@ from storage.errors import Conflict, InvalidValue
 from storage.ids import new_id
 from storage.reconciliation import CHECKS, reconcile
 from storage.repositories import Users
-from storage.repositories.ledger import NO_OVERDRAFT, ONCE, Ledger, Line, NewTransfer, TransferKind
+from storage.repositories.account_data import AccountData
+from storage.repositories.ledger import (
+    NO_OVERDRAFT,
+    ONCE,
+    POST,
+    Ledger,
+    Line,
+    NewTransfer,
+    TransferKind,
+    post_arguments,
+)
 from storage.repositories.ledger_accounts import Account, AccountKind, LedgerAccounts
 
 SHARDS = 16
@@ -51,6 +62,12 @@ class Book:
 
 def _transfer(*lines: Line, key: str | None = None) -> NewTransfer:
     return NewTransfer(TransferKind.ADJUSTMENT, "test", key or str(new_id()), "", lines)
+
+
+def _both(book: Book, amount: int) -> list[Line]:
+    """Into the wallet and the earnings by one transfer."""
+    wallet = Line(book.hand, -amount), Line(book.wallet, amount)
+    return [*wallet, Line(book.platform, -amount), Line(book.earnings, amount)]
 
 
 @pytest.fixture
@@ -257,6 +274,24 @@ async def test_movements_are_told_page_by_page(book):
     assert [each.amount for each in rest] == [1]
     coins = await book.ledger.movements(book.alice, AccountKind.WALLET, None, 9)
     assert [each.amount for each in coins] == [3, 2, 1]
+
+
+async def test_a_transfer_is_one_movement_however_many_shards_it_takes_from(book):
+    for shard, amount in enumerate((5, 6, 7)):
+        lines = [Line(book.platform, -amount), Line(book.earnings, amount)]
+        arguments = post_arguments(new_id(), _transfer(*lines), lines, [None, shard])
+        await book.database.execute(f"WITH {POST} SELECT 1", *arguments)
+    await book.move(book.earnings, book.platform, 18)
+    await book.ledger.post(_transfer(*_both(book, 4)))
+
+    told, before = [], None
+    while page := await book.ledger.movements(book.alice, None, before, 1):
+        told += [(each.account, each.amount) for each in page]
+        before = (page[-1].transfer_id, page[-1].place)
+    earned = [(AccountKind.EARNINGS, amount) for amount in (-18, 7, 6, 5)]
+    assert told == [(AccountKind.WALLET, 4), (AccountKind.EARNINGS, 4), *earned]
+    wallet = json.loads((await AccountData(book.database).export(book.alice))["wallet"])
+    assert [(AccountKind(each["account"]), each["amount"]) for each in wallet] == told
 
 
 TAMPERING = {
