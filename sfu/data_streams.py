@@ -35,6 +35,10 @@ MAX_OCTETS: Final = 262_144
 _closing: set[asyncio.Task[None]] = set()
 
 
+def _nobody() -> None:
+    """Nobody waits for the end."""
+
+
 class DataProducer:
     """One channel that a peer sends on; made by `WebRtcTransport.produce_data`."""
 
@@ -44,6 +48,9 @@ class DataProducer:
         self.label = label
         self.protocol = protocol
         self.consumers: dict[str, DataConsumer] = {}
+        self.is_closed = False
+        self.on_closed: Callable[[], object] = _nobody
+        """Called once at the end, whoever brought it about: the peer may close a channel by itself."""
         self.messages = 0
         self.octets = 0
         self._limit = IngressLimit(MAX_MESSAGES, 8 * MAX_OCTETS)
@@ -66,9 +73,13 @@ class DataProducer:
 
     def close(self) -> None:
         """End it and its consumers; does nothing a second time."""
+        if self.is_closed:
+            return
+        self.is_closed = True
         self._side.remove_producer(self)
         for consumer in tuple(self.consumers.values()):
             consumer.close()
+        self.on_closed()
 
 
 class DataConsumer:
@@ -79,6 +90,9 @@ class DataConsumer:
         self.sctp_stream_parameters = parameters
         self.label = producer.label
         self.protocol = producer.protocol
+        self.is_closed = False
+        self.on_closed: Callable[[], object] = _nobody
+        """Called once at the end, whoever brought it about."""
         self.messages = 0
         self.dropped = 0
         """Messages that came before the channel was open, or while too much waited."""
@@ -99,8 +113,12 @@ class DataConsumer:
 
     def close(self) -> None:
         """End it; does nothing a second time."""
+        if self.is_closed:
+            return
+        self.is_closed = True
         self._producer.consumers.pop(self.id, None)
         self._side.remove_consumer(self)
+        self.on_closed()
 
 
 class DataSide:

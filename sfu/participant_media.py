@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 from msgspec.structs import replace
@@ -187,8 +188,6 @@ class ParticipantMedia:
             self.close_producer(producer.id)
         for data_producer in self._data_producers.values():
             data_producer.close()
-            self._data_producers.pop(data_producer.id)
-            self.on_data_producers_closed((data_producer,))
 
     def pause_kinds(self, kinds: Iterable[Kind]) -> None:
         """Pause what it sends of these kinds."""
@@ -203,14 +202,16 @@ class ParticipantMedia:
         self._data_producers.check_room()
         data_producer = self._data_transport(transport_id).produce_data(parameters, label, protocol)
         self._data_producers.add(data_producer.id, transport_id, data_producer)
+        data_producer.on_closed = lambda: self._data_producer_closed(data_producer)
         return data_producer
+
+    def _data_producer_closed(self, data_producer: DataProducerPort) -> None:
+        if self._data_producers.pop(data_producer.id) is not None:
+            self.on_data_producers_closed((data_producer,))
 
     def close_data_producer(self, data_producer_id: str) -> None:
         """End a channel."""
-        data_producer = self._data_producers.get(data_producer_id)
-        data_producer.close()
-        self._data_producers.pop(data_producer_id)
-        self.on_data_producers_closed((data_producer,))
+        self._data_producers.get(data_producer_id).close()
 
     # What it receives
 
@@ -285,7 +286,6 @@ class ParticipantMedia:
             self._say(ConsumerClosed(consumer_id=consumer.id))
         for data_consumer in self._data_consumers.values():
             data_consumer.close()
-            self._data_consumers.pop(data_consumer.id)
 
     def consume_data(self, transport_id: str, data_producer_id: str) -> DataConsumerPort:
         """Begin to receive messages."""
@@ -294,6 +294,7 @@ class ParticipantMedia:
             raise _already_consumed()
         data_consumer = self._data_transport(transport_id).consume_data(data_producer_id)
         self._data_consumers.add(data_consumer.id, transport_id, data_consumer)
+        data_consumer.on_closed = partial(self._data_consumers.pop, data_consumer.id)
         return data_consumer
 
     def forget_data_consumers(self, data_producer_id: str) -> None:
@@ -301,7 +302,6 @@ class ParticipantMedia:
         for data_consumer in self._data_consumers.values():
             if data_consumer.data_producer_id == data_producer_id:
                 data_consumer.close()
-                self._data_consumers.pop(data_consumer.id)
 
     @property
     def data_consumers(self) -> list[DataConsumerPort]:

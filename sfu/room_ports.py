@@ -142,6 +142,8 @@ class ConsumerPort(Protocol):
 
 
 class DataProducerPort(Protocol):
+    on_closed: Callable[[], object]
+
     @property
     def id(self) -> str: ...
     @property
@@ -153,6 +155,8 @@ class DataProducerPort(Protocol):
 
 
 class DataConsumerPort(Protocol):
+    on_closed: Callable[[], object]
+
     @property
     def id(self) -> str: ...
     @property

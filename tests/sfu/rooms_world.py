@@ -146,9 +146,12 @@ class FakeChannel:
     sctp_stream_parameters: SctpStreamParameters
     data_producer_id: str = ""
     is_closed: bool = False
+    on_closed: Callable[[], object] = lambda: None
 
     def close(self) -> None:
-        self.is_closed = True
+        if not self.is_closed:
+            self.is_closed = True
+            self.on_closed()
 
 
 class FakeTransport:

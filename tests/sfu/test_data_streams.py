@@ -81,6 +81,33 @@ async def test_messages_go_from_one_peer_to_the_others() -> None:
         await peer.close()
 
 
+async def test_who_closes_a_channel_ends_it_for_the_owner_of_its_other_end() -> None:
+    world = World()
+    sender, viewer = DataPeer(world), DataPeer(world)
+    producer = sender.peer.transport.produce_data(SctpStreamParameters(stream_id=7), "chat", "")
+    await sender.connect()
+    channel = sender.open(7)
+    await viewer.connect()
+    consumer = viewer.peer.transport.consume_data(producer.id)
+    ended = []
+    producer.on_closed = lambda: ended.append("producer")
+    consumer.on_closed = lambda: ended.append("consumer")
+    received = viewer.open(consumer.sctp_stream_parameters.stream_id)
+    await eventually(lambda: channel.is_open and received.is_open)
+    received.close()
+    await eventually(lambda: ended == ["consumer"])
+    assert producer.consumers == {}
+    channel.close()
+    await eventually(lambda: ended == ["consumer", "producer"])
+    assert world.router.data_producers == {}
+    consumer.close()
+    producer.close()
+    assert ended == ["consumer", "producer"]
+    world.router.close()
+    for peer in (sender, viewer):
+        await peer.close()
+
+
 async def test_a_channel_that_was_not_announced_is_refused() -> None:
     world = World()
     sender = DataPeer(world)

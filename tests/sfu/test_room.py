@@ -613,6 +613,22 @@ def test_data_channels_are_announced_and_end(world: RoomWorld) -> None:
     assert ana.media.data_consumers == [] and data_consumer.label == "cursor"
 
 
+def test_channels_that_their_peers_close_are_over(world: RoomWorld) -> None:
+    """A client has no other way to end a data consumer than to close its channel."""
+    ana, sam = world.join(HOST), world.join(SPEAKER)
+    sender, receiver = world.transport(sam, sctp=True), world.transport(ana, sctp=True)
+    data_producer = sam.media.produce_data(sender.id, SctpStreamParameters(stream_id=0), "cursor", "")
+    ana.media.consume_data(receiver.id, data_producer.id).close()
+    assert ana.media.data_consumers == []
+    again = ana.media.consume_data(receiver.id, data_producer.id)
+    assert ana.media.data_consumers == [again]
+
+    data_producer.close()
+    assert [one.data_producer_id for one in world.heard(ana, DataProducerClosed)] == [data_producer.id]
+    assert sam.media.data_producers == [] and ana.media.data_consumers == []
+    assert world.room.data_producer_infos() == []
+
+
 def test_who_speaks_is_passed_on_with_those_who_spoke_last() -> None:
     world = RoomWorld(RoomOptions(last_speakers=2))
     ana, mia, sam = world.join(HOST), world.join(MODERATOR), world.join(SPEAKER)
