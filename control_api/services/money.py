@@ -13,27 +13,12 @@ CURRENCY_PATTERN: Final = "^([a-fh-z][a-z]{2}|g[a-df-z][a-z]|ge[a-ln-z])$"
 """ISO 4217 in small letters. The ledger knows three letters that are no money, and would take them: gem."""
 INSUFFICIENT: Final = (HTTPStatus.PAYMENT_REQUIRED, "insufficient_coins")
 
-_WHOLE_CURRENCIES: Final = frozenset(
-    (
-        "bif",
-        "clp",
-        "djf",
-        "gnf",
-        "jpy",
-        "kmf",
-        "krw",
-        "mga",
-        "pyg",
-        "rwf",
-        "ugx",
-        "vnd",
-        "vuv",
-        "xaf",
-        "xof",
-        "xpf",
-    )
+_DIGITS: Final = (
+    dict.fromkeys(("bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "ugx", "vnd"), 0)
+    | dict.fromkeys(("vuv", "xaf", "xof", "xpf"), 0)
+    | dict.fromkeys(("bhd", "jod", "kwd", "omr", "tnd"), 3)
 )
-"""Those without a minor unit, as providers count them."""
+"""How many digits of an amount are behind the point, where it is not two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +57,13 @@ def key_reused() -> ApiError:
     )
 
 
+def written_amount(amount: int, currency: str) -> str:
+    """Minor units as people write them: 1234 of usd is 12.34."""
+    digits = _DIGITS.get(currency, 2)
+    sign, text = "-" if amount < 0 else "", str(abs(amount)).rjust(digits + 1, "0")
+    return f"{sign}{text[:-digits]}.{text[-digits:]}" if digits else f"{sign}{text}"
+
+
 def amount_text(amount: int, currency: str) -> str:
     """For people: ``USD 12.99``."""
-    if currency in _WHOLE_CURRENCIES:
-        return f"{currency.upper()} {amount}"
-    return f"{currency.upper()} {amount // 100}.{amount % 100:02}"
+    return f"{currency.upper()} {written_amount(amount, currency)}"

@@ -1,4 +1,4 @@
-"""When creators are paid, and how amounts are written."""
+"""When creators are paid, and what their statements may hold."""
 
 import re
 from collections.abc import Callable
@@ -10,12 +10,6 @@ from storage.repositories.payouts import Schedule
 
 WEEK: Final = timedelta(days=7)
 _A_MONDAY: Final = datetime(1970, 1, 5, tzinfo=UTC)
-_DIGITS: Final = (
-    dict.fromkeys(("bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "ugx", "vnd"), 0)
-    | dict.fromkeys(("vuv", "xaf", "xof", "xpf"), 0)
-    | dict.fromkeys(("bhd", "jod", "kwd", "omr", "tnd"), 3)
-)
-"""How many digits of an amount are behind the point, where it is not two."""
 FORMULA_STARTS: Final = ("=", "+", "-", "@")
 _NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
@@ -37,13 +31,6 @@ def next_turn(schedule: Schedule, now: datetime) -> datetime | None:
         return datetime(year, month + 1, 1, tzinfo=UTC)
     length = WEEK if schedule is Schedule.WEEKLY else 2 * WEEK
     return _A_MONDAY + ((now - _A_MONDAY) // length + 1) * length
-
-
-def written_amount(amount: int, currency: str) -> str:
-    """Minor units as people write them: 1234 of usd is 12.34."""
-    digits = _DIGITS.get(currency, 2)
-    sign, text = "-" if amount < 0 else "", str(abs(amount)).rjust(digits + 1, "0")
-    return f"{sign}{text[:-digits]}.{text[-digits:]}" if digits else f"{sign}{text}"
 
 
 def csv_cell(text: str) -> str:

@@ -23,10 +23,10 @@ from control_api.payments.payout_objects import (
 )
 from control_api.payments.payout_ports import PayoutProvider, TransferOrder, TransferRefused
 from control_api.payments.ports import EventHandler, ProviderEvent, TooEarly
+from control_api.services.money import written_amount
 from control_api.services.notification_kinds import KINDS, Kind
 from control_api.services.notifications import announce
 from control_api.services.payout_late import take_late
-from control_api.services.payout_rules import written_amount
 from control_api.services.payouts import PAYOUT_SCOPE, audit_payout
 from storage.bus import Bus
 from storage.database import Database, Transaction

@@ -17,8 +17,8 @@ from control_api.errors import ApiError, conflict, not_found, unavailable
 from control_api.pagination import Page, id_in, page_of
 from control_api.payments.payout_ports import PayoutProvider
 from control_api.services.debts import repay
-from control_api.services.money import MoneyOptions
-from control_api.services.payout_rules import PayoutOptions, next_turn, written_amount
+from control_api.services.money import MoneyOptions, written_amount
+from control_api.services.payout_rules import PayoutOptions, next_turn
 from control_api.services.payout_settings import refreshed_state
 from storage.database import Database, Transaction
 from storage.errors import Conflict, InvalidValue

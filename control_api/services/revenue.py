@@ -10,8 +10,8 @@ from typing import Final
 from uuid import UUID
 
 from control_api.errors import invalid
-from control_api.services.money import MoneyOptions
-from control_api.services.payout_rules import csv_cell, written_amount
+from control_api.services.money import MoneyOptions, written_amount
+from control_api.services.payout_rules import csv_cell
 from storage.database import Database
 from storage.repositories.ledger import TransferKind
 from storage.repositories.revenue import Flow, IdRange, Revenue, RoomRevenue, StatementLine

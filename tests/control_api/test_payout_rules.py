@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from control_api.services.payout_rules import csv_cell, next_turn, written_amount
+from control_api.services.money import amount_text, written_amount
+from control_api.services.payout_rules import csv_cell, next_turn
 from storage.repositories.payouts import Schedule
 
 
@@ -47,6 +48,7 @@ def test_by_hand_there_is_no_turn():
 )
 def test_amounts(amount, currency, text):
     assert written_amount(amount, currency) == text
+    assert amount_text(amount, currency) == f"{currency.upper()} {text}"
 
 
 @pytest.mark.parametrize(
