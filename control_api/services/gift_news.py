@@ -1,7 +1,8 @@
 """From the outbox of gifts to leaderboards and chats.
 
-A gift is counted once: in the transaction that takes it out of the outbox. It is told before that ends, so
-that a crash may make a room see it twice, but never not at all.
+A gift is counted once: in the transaction that takes it out of the outbox. It is told before that ends: when
+that fails, a room may see it twice. The chat writes its log by itself: who dies before it has, and after the
+end here, leaves a gift that is paid and counted, and not shown.
 """
 
 from typing import Final
