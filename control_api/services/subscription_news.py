@@ -1,7 +1,7 @@
 """From the outbox of subscriptions to rooms, to those whom it concerns, and to their programs.
 
 It is told before the row is gone for good: when that fails, a room may see it twice. The chat writes its log
-by itself, so a crash just afterwards may keep a room from seeing it; notifications are in the database by then.
+by itself, so a crash just afterwards may keep a room from seeing it. Notifications are in the database then.
 """
 
 from typing import Final
