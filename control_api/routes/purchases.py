@@ -4,6 +4,8 @@ from datetime import datetime
 from http import HTTPStatus
 from uuid import UUID
 
+import msgspec
+
 from control_api.idempotency import idempotency_key
 from control_api.pagination import Page
 from control_api.principal import Access
@@ -12,7 +14,7 @@ from control_api.routing import Call, Route
 from control_api.schemas import Body, Data, PageQuery
 from control_api.services.discounts import REFUSALS
 from control_api.services.purchases import NOT_CONFIGURED, PurchasesService
-from storage.repositories.purchases import Purchase, PurchaseState
+from storage.repositories.purchases import BuyersPurchase, Purchase, PurchaseState
 
 
 class NewPurchase(Body):
@@ -41,6 +43,24 @@ class PurchaseView(Data):
     created_at: datetime
     expires_at: datetime
     paid_at: datetime | None
+
+
+class AdminPurchase(PurchaseView):
+    """With whose it is, and the payment provider's names of its page and of the payment.
+
+    ``checkoutUrl`` is for the buyer alone, and null here.
+    """
+
+    user_id: UUID
+    username: str
+    provider: str
+    session: str | None
+    payment: str | None
+
+
+class AdminPurchasesQuery(PageQuery, kw_only=True):
+    state: PurchaseState | None = None
+    user_id: UUID | None = None
 
 
 class Checkout(Data):
@@ -84,6 +104,15 @@ class PurchaseRoutes:
                 query=PageQuery,
                 response=list[PurchaseView],
             ),
+            Route(
+                "GET",
+                "/admin/purchases",
+                self.list_all,
+                "Everybody's purchases, the newest first",
+                Access.ADMIN,
+                query=AdminPurchasesQuery,
+                response=list[AdminPurchase],
+            ),
         ]
 
     async def buy(self, call: Call[NewPurchase, None]) -> Checkout:
@@ -95,6 +124,11 @@ class PurchaseRoutes:
     async def list(self, call: Call[None, PageQuery]) -> Page[PurchaseView]:
         page = await self._purchases.of_user(call.user_id, call.query.cursor, call.query.limit)
         return page.map(_view)
+
+    async def list_all(self, call: Call[None, AdminPurchasesQuery]) -> Page[AdminPurchase]:
+        query = call.query
+        page = await self._purchases.of_everybody(query.state, query.user_id, query.cursor, query.limit)
+        return page.map(_admin_view)
 
 
 def _view(purchase: Purchase) -> PurchaseView:
@@ -113,4 +147,16 @@ def _view(purchase: Purchase) -> PurchaseView:
         created_at=purchase.created_at,
         expires_at=purchase.expires_at,
         paid_at=purchase.credited_at,
+    )
+
+
+def _admin_view(bought: BuyersPurchase) -> AdminPurchase:
+    purchase = bought.purchase
+    return AdminPurchase(
+        **msgspec.structs.asdict(_view(purchase)) | {"checkout_url": None},
+        user_id=purchase.user_id,
+        username=bought.username,
+        provider=purchase.provider,
+        session=purchase.session,
+        payment=purchase.payment,
     )

@@ -21,7 +21,14 @@ from storage.repositories import Users
 from storage.repositories.coin_packages import CoinPackage, CoinPackages
 from storage.repositories.discounts import Discounts
 from storage.repositories.ledger_accounts import LedgerAccounts
-from storage.repositories.purchases import ONE_KEY, NewPurchase, Purchase, Purchases, PurchaseState
+from storage.repositories.purchases import (
+    ONE_KEY,
+    BuyersPurchase,
+    NewPurchase,
+    Purchase,
+    Purchases,
+    PurchaseState,
+)
 
 logger = structlog.get_logger("mediaserver.money")
 
@@ -80,6 +87,14 @@ class PurchasesService:
         """The newest first."""
         found = await Purchases(self._database).of_user(user_id, id_in(cursor), limit + 1)
         return page_of(found, limit, lambda purchase: (purchase.id,))
+
+    async def of_everybody(
+        self, state: PurchaseState | None, user_id: UUID | None, cursor: str | None, limit: int
+    ) -> Page[BuyersPurchase]:
+        """The newest first; of one state and one user where they are given."""
+        purchases = Purchases(self._database)
+        found = await purchases.of_everybody(state, user_id, id_in(cursor), limit + 1)
+        return page_of(found, limit, lambda bought: (bought.purchase.id,))
 
     def _configured(self) -> PaymentProvider:
         if self._provider is None:

@@ -75,6 +75,14 @@ class Purchase:
 
 
 @dataclass(frozen=True, slots=True)
+class BuyersPurchase:
+    """With the name of who buys."""
+
+    purchase: Purchase
+    username: str
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """What the buyer is to be written of, at ``email``."""
 
@@ -135,6 +143,25 @@ class Purchases:
             *(() if before is None else (before,)),
         )
         return [_purchase(row) for row in rows]
+
+    async def of_everybody(
+        self, state: PurchaseState | None, user_id: UUID | None, before: UUID | None, limit: int
+    ) -> list[BuyersPurchase]:
+        """The newest first; of one state and one user where they are given."""
+        wanted = {
+            "purchases.state =": state.value if state is not None else None,
+            "user_id =": user_id,
+            "purchases.id <": before,
+        }
+        given = {condition: value for condition, value in wanted.items() if value is not None}
+        conditions = "".join(f" AND {condition} ${place}" for place, condition in enumerate(given, 2))
+        rows = await self._database.fetch(
+            f"""SELECT {_COLUMNS}, username FROM purchases JOIN users ON users.id = user_id
+                WHERE true{conditions} ORDER BY purchases.id DESC LIMIT $1""",
+            limit,
+            *given.values(),
+        )
+        return [BuyersPurchase(_purchase(row[:-1]), row[-1]) for row in rows]
 
     async def lock(self, purchase_id: UUID) -> Purchase | None:
         """For this transaction alone."""
