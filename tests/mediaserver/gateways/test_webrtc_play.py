@@ -1,6 +1,5 @@
 """Streams of the hub in the router of their room."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -10,72 +9,14 @@ import pytest
 
 from mediaserver.gateways import webrtc_offers
 from mediaserver.gateways.rtp_h264 import H264Format, H264Packetizer
-from mediaserver.gateways.webrtc_codecs import B_FRAMES
 from mediaserver.gateways.webrtc_offers import ReportClock, replay_times
-from mediaserver.gateways.webrtc_play import FRAMES_LOOKED_AT, WebRtcPlay
-from mediaserver.hub.hub import Hub
-from mediaserver.hub.stream import Stream
 from mediaserver.media.packet import Codec, MediaPacket, Track, TrackKind
-from mediaserver.transcode.audio import AudioConverter, TranscodeError
 from mediaserver.transcode.audio_sharing import make_executor
 from sfu.protocol import rtp
-from sfu.protocol.ortc import UnsupportedParameters
-from sfu.protocol.rtp import parse
-from tests.helpers.encoded import Encoded, encode
+from tests.helpers.encoded import encode
 from tests.helpers.waiting import eventually
-from tests.mediaserver.gateways.rtmp_publishing import RecordingConnection
-from tests.mediaserver.gateways.webrtc_room import ROOM, FakeLocalProducer, FakeRouter
-
-GOP = 10
-"""Frames from one keyframe to the next in the test clip."""
-
-
-class OtherPublisher(RecordingConnection):
-    """A publisher by another door."""
-
-    def replaced(self) -> None: ...
-
-    def kicked(self, reason: str) -> None: ...
-
-
-class World:
-    """A room whose stream is published by hand."""
-
-    def __init__(self, executor: ThreadPoolExecutor, clip: Encoded) -> None:
-        self.clip = clip
-        self.hub = Hub(grace_seconds=60)
-        self.published_by_router = False
-        self.play = WebRtcPlay(self.hub, executor, lambda room: self.published_by_router)
-        self.router = FakeRouter()
-        self.publisher = OtherPublisher()
-        self.at = 0
-
-    def go_live(self, clip: Encoded | None = None) -> Stream:
-        clip = clip or self.clip
-        stream = self.hub.open(ROOM, self.publisher)
-        self.hub.set_tracks(stream, clip.tracks, {})
-        return stream
-
-    def send(self, packet: MediaPacket) -> None:
-        """Publish one packet as it is, but for arriving now."""
-        stream = self.hub.find(ROOM)
-        assert stream is not None
-        now = asyncio.get_running_loop().time()
-        stream.publish(
-            MediaPacket(packet.track, packet.dts, packet.pts, packet.is_keyframe, packet.payload, now)
-        )
-
-    def send_pictures(self, first: int, last: int, clip: Encoded | None = None) -> None:
-        for picture in (clip or self.clip).of(TrackKind.VIDEO)[first:last]:
-            self.send(picture)
-
-    @property
-    def video(self) -> FakeLocalProducer:
-        return self.router.local["video"]
-
-    @property
-    def audio(self) -> FakeLocalProducer:
-        return self.router.local["audio"]
+from tests.mediaserver.gateways.webrtc_play_world import GOP, World, pictures, turn
+from tests.mediaserver.gateways.webrtc_room import ROOM
 
 
 @pytest.fixture(scope="module")
@@ -90,23 +31,6 @@ async def world(executor: ThreadPoolExecutor) -> AsyncIterator[World]:
     world = World(executor, encode(Codec.H264, Codec.AAC))
     yield world
     world.hub.close()
-
-
-def pictures(producer: FakeLocalProducer) -> list[tuple[bytes, bool]]:
-    """What a receiver makes of what was sent."""
-    reader = H264Format()
-    frames = []
-    for packets in producer.frames:
-        headers = [parse(packet) for packet in packets]
-        assert [header.marker for header in headers] == [False] * (len(packets) - 1) + [True]
-        frames.append(reader.assemble([p[h.payload_offset :] for p, h in zip(packets, headers, strict=True)]))
-    return frames
-
-
-async def _turn() -> None:
-    """Let what was put off to the loop's next turn happen."""
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
 
 
 async def test_a_stream_is_offered_when_both_it_and_the_router_are_there(world: World) -> None:
@@ -141,7 +65,7 @@ async def test_a_lost_publisher_leaves_the_producers_for_the_next_one(world: Wor
     world.play.watch(world.router)
     world.go_live()
     world.video.join()
-    await _turn()
+    await turn()
     world.send_pictures(0, 2)
     producer = world.video
     world.hub.release(ROOM, world.publisher, is_clean=False)
@@ -166,7 +90,7 @@ async def test_the_first_consumer_gets_the_group_of_pictures_at_once(world: Worl
     world.send_pictures(0, GOP - 2)
     world.video.join()
     assert stream.viewer_count == 1
-    await _turn()
+    await turn()
     world.send_pictures(GOP - 2, GOP)
     sent = world.clip.of(TrackKind.VIDEO)[:GOP]
     frames = pictures(world.video)
@@ -180,7 +104,7 @@ async def test_what_is_sent_again_is_over_before_the_next_picture(world: World) 
     world.go_live()
     world.send_pictures(0, GOP - 1)
     world.video.join()
-    await _turn()
+    await turn()
     world.send_pictures(GOP - 1, GOP + 2)
     times = [header.timestamp for header in world.video.headers]
     steps = [(later - earlier) % 2**32 for earlier, later in pairwise(times)]
@@ -195,7 +119,7 @@ async def test_several_that_come_together_share_one_replay(world: World) -> None
     world.send_pictures(0, 3)
     for _ in range(3):
         world.video.join()
-    await _turn()
+    await turn()
     assert len(world.video.frames) == 3
 
 
@@ -204,10 +128,10 @@ async def test_whoever_joins_later_disturbs_nobody_and_waits_for_the_keyframe(wo
     world.go_live()
     world.send_pictures(0, 3)
     world.video.join()
-    await _turn()
+    await turn()
     world.send_pictures(3, 5)
     world.video.join()
-    await _turn()
+    await turn()
     world.send_pictures(5, 6)
     assert len(world.video.frames) == 6
     numbers = [header.sequence_number for header in world.video.headers]
@@ -220,9 +144,9 @@ async def test_nothing_is_sent_again_to_all_for_one_that_lost_its_picture(world:
     world.go_live()
     world.video.join()
     world.send_pictures(0, 4)
-    await _turn()
+    await turn()
     world.video.listener.on_keyframe_requested()
-    await _turn()
+    await turn()
     assert len(world.video.frames) == 4
 
 
@@ -231,11 +155,11 @@ async def test_the_router_has_the_group_before_anybody_is_connected(world: World
     world.go_live()
     world.send_pictures(0, 4)
     world.video.listener.on_consumers(1)
-    await _turn()
+    await turn()
     assert len(world.video.frames) == 4
     world.send_pictures(4, 6)
     world.video.listener.on_consumers(2)
-    await _turn()
+    await turn()
     assert len(world.video.frames) == 6
     assert world.play.counters.replays == 1
 
@@ -248,7 +172,7 @@ async def test_a_group_too_large_for_a_burst_is_not_sent_again(
     world.go_live()
     world.send_pictures(0, 3)
     world.video.join()
-    await _turn()
+    await turn()
     world.send_pictures(3, GOP)
     assert not world.video.frames
     world.send_pictures(GOP, GOP + 1)
@@ -259,13 +183,13 @@ async def test_after_the_last_consumer_nothing_is_made_and_the_next_begins_anew(
     world.play.watch(world.router)
     world.go_live()
     world.video.join()
-    await _turn()
+    await turn()
     world.send_pictures(0, 2)
     world.video.leave()
     world.send_pictures(2, 5)
     assert len(world.video.frames) == 2
     world.video.join()
-    await _turn()
+    await turn()
     assert len(world.video.frames) == 2 + 5
     times = [header.timestamp for header in world.video.headers]
     assert all(0 < (later - earlier) % 2**32 < 2**31 for earlier, later in pairwise(times))
@@ -318,7 +242,7 @@ async def test_reports_put_sound_and_picture_on_one_clock(world: World) -> None:
     world.go_live(clip)
     world.video.join()
     world.audio.join()
-    await _turn()
+    await turn()
     for packet in clip.packets:
         world.send(packet)
     offsets = []
@@ -331,183 +255,11 @@ async def test_reports_put_sound_and_picture_on_one_clock(world: World) -> None:
     assert offsets[0] == pytest.approx(offsets[1], abs=0.001)
 
 
-async def test_b_frames_are_refused_with_a_reason_and_nothing_is_offered(
-    executor: ThreadPoolExecutor,
-) -> None:
-    clip = encode(Codec.H264, Codec.AAC, b_frames=2)
-    world = World(executor, clip)
-    world.play.watch(world.router)
-    world.go_live()
-    assert not world.router.local
-    assert world.play.program_kinds(ROOM) == {"video", "audio"}
-    world.send_pictures(0, FRAMES_LOOKED_AT, clip)
-    assert not world.router.local
-    assert world.play.refusal(ROOM) == B_FRAMES
-    assert world.play.refusals() == {ROOM: B_FRAMES}
-    assert world.play.program_kinds(ROOM) is None
-    stream = world.hub.find(ROOM)
-    assert stream is not None
-    world.hub.set_tracks(stream, clip.tracks, {"encoder": "another name"})
-    assert world.play.counters.refused_streams == 1
-    world.hub.close()
-    assert world.play.refusals() == {}
-
-
-async def test_what_may_have_b_frames_but_has_none_is_offered_after_a_while(
-    executor: ThreadPoolExecutor,
-) -> None:
-    reordering = encode(Codec.H264, Codec.AAC, b_frames=2)
-    plain = encode(Codec.H264, Codec.AAC)
-    world = World(executor, reordering)
-    world.play.watch(world.router)
-    stream = world.go_live()
-    [video, _] = reordering.tracks
-    keyframes = [p for p in plain.of(TrackKind.VIDEO) if p.is_keyframe]
-    for index in range(FRAMES_LOOKED_AT):
-        assert not world.router.local
-        stream.publish(MediaPacket(video, index, index, True, keyframes[0].payload, 0.0))
-    assert set(world.router.local) == {"video", "audio"}
-    world.hub.close()
-
-
-async def test_b_frames_that_come_later_end_the_offer(executor: ThreadPoolExecutor) -> None:
-    reordering = encode(Codec.H264, Codec.AAC, b_frames=2)
-    world = World(executor, reordering)
-    world.play.watch(world.router)
-    stream = world.go_live()
-    [video, _] = reordering.tracks
-    frames = reordering.of(TrackKind.VIDEO)
-    for index in range(FRAMES_LOOKED_AT):
-        stream.publish(MediaPacket(video, index, index, True, frames[0].payload, 0.0))
-    producer = world.video
-    world.send_pictures(0, GOP)
-    assert producer.is_closed
-    assert world.play.refusal(ROOM) == B_FRAMES
-    world.hub.close()
-
-
-async def test_the_next_publisher_is_judged_anew(executor: ThreadPoolExecutor) -> None:
-    bad, good = encode(Codec.H264, Codec.AAC, b_frames=2), encode(Codec.H264, Codec.AAC)
-    world = World(executor, bad)
-    world.play.watch(world.router)
-    world.go_live()
-    world.send_pictures(0, GOP)
-    assert world.play.refusal(ROOM) == B_FRAMES
-    world.publisher = OtherPublisher()
-    world.go_live(good)
-    assert world.play.refusal(ROOM) is None
-    assert set(world.router.local) == {"video", "audio"}
-    world.hub.close()
-
-
-async def test_what_the_router_does_not_take_is_refused(world: World) -> None:
-    world.router.refusal = UnsupportedParameters("video/H264 is not of this router")
-    world.play.watch(world.router)
-    world.go_live()
-    assert not world.router.local
-    assert "not of this router" in (world.play.refusal(ROOM) or "")
-
-
-async def test_a_failure_here_does_not_keep_the_stream_from_starting(world: World) -> None:
-    world.router.refusal = RuntimeError("a defect")
-    world.play.watch(world.router)
-    stream = world.go_live()
-    assert world.hub.find_live(ROOM) is stream
-    assert not world.router.local
-    world.send_pictures(0, 2)
-    assert stream.statistics.packets == 2
-
-
-async def test_a_configuration_that_cannot_be_read_is_refused(world: World) -> None:
-    [video, audio] = world.clip.tracks
-    world.play.watch(world.router)
-    world.go_live(Encoded((replace(video, config=b"\x01\x64\x00\x1f"), audio), ()))
-    assert not world.router.local
-    assert world.play.refusal(ROOM) is not None
-
-
-@pytest.mark.parametrize("codec", [Codec.HEVC])
-async def test_video_that_browsers_do_not_take_is_refused(codec: Codec, executor: ThreadPoolExecutor) -> None:
-    world = World(executor, encode(codec, Codec.AAC))
-    world.play.watch(world.router)
-    world.go_live()
-    assert not world.router.local
-    assert (world.play.refusal(ROOM) or "").startswith(f"{codec.value} video")
-    world.hub.close()
-
-
-@pytest.mark.parametrize(
-    ("codec", "name", "parameters"),
-    [(Codec.VP9, "video/VP9", {"profile-id": 0}), (Codec.AV1, "video/AV1", {})],
-)
-async def test_vp9_and_av1_are_offered(
-    codec: Codec, name: str, parameters: dict[str, int], executor: ThreadPoolExecutor
-) -> None:
-    clip = encode(codec, None)
-    world = World(executor, clip)
-    world.play.watch(world.router)
-    world.go_live()
-    assert (world.video.codec.mime_type, world.video.codec.parameters) == (name, parameters)
-    world.video.join()
-    await _turn()
-    world.send_pictures(0, GOP)
-    assert len(world.video.frames) == GOP
-    world.hub.close()
-
-
-async def test_sound_alone_is_offered(executor: ThreadPoolExecutor) -> None:
-    world = World(executor, encode(None, Codec.AAC))
-    world.play.watch(world.router)
-    world.go_live()
-    assert set(world.router.local) == {"audio"}
-    assert world.play.program_kinds(ROOM) == {"audio"}
-    world.hub.close()
-
-
-async def test_sound_that_cannot_be_decoded_leaves_the_picture(executor: ThreadPoolExecutor) -> None:
-    world = World(executor, encode(Codec.H264, Codec.FLAC))
-    world.play.watch(world.router)
-    world.go_live()
-    assert set(world.router.local) == {"video"}
-    world.hub.close()
-
-
-async def test_sound_whose_transcoding_fails_is_taken_back(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(converter: AudioConverter, packets: object) -> None:
-        raise TranscodeError("no such decoder")
-
-    monkeypatch.setattr(AudioConverter, "convert", fail)
-    world.play.watch(world.router)
-    world.go_live()
-    producer = world.audio
-    producer.join()
-    world.send(world.clip.of(TrackKind.AUDIO)[0])
-    await eventually(lambda: producer.is_closed)
-    assert set(world.router.local) == {"video"}
-
-
-async def test_what_the_router_publishes_itself_is_not_offered_again(world: World) -> None:
-    world.play.watch(world.router)
-    stream = world.go_live()
-    assert world.router.local
-    world.published_by_router = True
-    stream.interrupt()
-    world.hub.set_tracks(stream, world.clip.tracks, {})
-    assert not world.router.local
-    assert world.play.program_kinds(ROOM) is None
-    world.published_by_router = False
-    stream.interrupt()
-    world.hub.set_tracks(stream, world.clip.tracks, {})
-    assert set(world.router.local) == {"video", "audio"}
-
-
 async def test_new_parameter_sets_go_on_and_another_profile_begins_anew(world: World) -> None:
     world.play.watch(world.router)
     stream = world.go_live()
     world.video.join()
-    await _turn()
+    await turn()
     world.send_pictures(0, 2)
     producer = world.video
     [video, audio] = world.clip.tracks
@@ -532,7 +284,7 @@ async def test_a_frame_that_is_none_costs_the_rest_of_its_group(world: World) ->
     world.play.watch(world.router)
     stream = world.go_live()
     world.video.join()
-    await _turn()
+    await turn()
     world.send_pictures(0, 1)
     [video, _] = world.clip.tracks
     stream.publish(MediaPacket(video, 1, 1, False, b"\x00\x00\xff\xff", 0.0))
