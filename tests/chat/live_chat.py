@@ -22,12 +22,18 @@ FREE = UNLIMITED | {
     "MEDIASERVER_CHAT__MESSAGES_PER_WINDOW": MANY,
 }
 PAUSE_SECONDS = 0.05
+WITHIN_SECONDS = 2.0
+"""In which what has no frame of its own must work; a second, and as much for a machine that is busy."""
 _numbers = itertools.count(1)
 
 
 def unique(text: str = "text") -> str:
     """What nobody has said before."""
     return f"{text} {next(_numbers)}"
+
+
+async def refusal(chat: Chat, room: str, message: str | None = None) -> str:
+    return await chat.refused("chat-message", roomId=room, message=message or unique())
 
 
 async def comes_true(ask: Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
