@@ -18,7 +18,7 @@ from sfu.errors import DuplicateStream, SfuError
 from sfu.http_door import DoorOptions, HttpDoor, peer_of
 from sfu.http_messages import Problem
 from sfu.http_sessions import HttpSession
-from sfu.ports import PublishAccess, Refusal, Rooms
+from sfu.ports import PublishAccess, PublishGrant, Refusal, Rooms
 from sfu.protocol import ortc
 from sfu.protocol.errors import ProtocolError
 from sfu.protocol.parameters import Direction, Kind, RtpCapabilities, RtpParameters
@@ -58,6 +58,8 @@ class Whip(HttpDoor):
         self._access = access
         self._rooms = rooms
         self._on_goodbye = on_goodbye
+        self._let_in: dict[HttpSession, PublishGrant] = {}
+        """Those whose offer is still being read, too: what ends a publisher must not miss them."""
 
     def routes(self) -> list[web.RouteDef]:
         """Return what belongs into the application."""
@@ -70,24 +72,37 @@ class Whip(HttpDoor):
         """Whether a publisher of the room has its answer and is not connected yet."""
         return any(not session.was_connected for session in self.sessions.of_room(room_id))
 
+    def close_room(self, room_id: str) -> None:
+        """End the publisher of a room, and those that are about to be."""
+        for session, grant in tuple(self._let_in.items()):
+            if grant.room_id == room_id:
+                session.close()
+
     async def _authorize(self, room: str, token: str | None, address: str) -> str | Refusal:
         grant = await self._access.authorize_publish(room, token, address)
         return grant if isinstance(grant, Refusal) else grant.room_id
 
     async def _open(self, request: web.Request, address: str) -> tuple[HttpSession, str]:
         bearer = messages.bearer_of(request)
-        room_id = await self._authorize(request.match_info["room"], bearer, address)
-        if isinstance(room_id, Refusal):
-            raise messages.refused(room_id)
-        text, offer = await self._read_offer(request)
-        session = HttpSession(room_id, bearer, self._options.connect_seconds)
+        grant = await self._access.authorize_publish(request.match_info["room"], bearer, address)
+        if isinstance(grant, Refusal):
+            raise messages.refused(grant)
+        session = HttpSession(grant.room_id, bearer, self._options.connect_seconds)
+        self._let_in[session] = grant
+        session.on_end(lambda: self._forget(session))
         try:
-            router = await self._rooms.router(room_id)
-            session.on_end(lambda: self._rooms.release(room_id))
+            text, offer = await self._read_offer(request)
+            router = await self._rooms.router(grant.room_id)
+            session.on_end(lambda: self._rooms.release(grant.room_id))
+            if session.is_closed:
+                raise Problem(HTTPStatus.FORBIDDEN, "not_allowed", "you may not publish here any more")
             return session, self._publish(session, router, text, offer)
         except BaseException:
             session.close()
             raise
+
+    def _forget(self, session: HttpSession) -> None:
+        del self._let_in[session]
 
     def _publish(self, session: HttpSession, router: Router, text: str, offer: Offer) -> str:
         sent = _sent(text, offer, router.rtp_capabilities)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -303,6 +304,29 @@ async def test_the_room_may_end_its_publisher() -> None:
         served.whip.close_room(ROOM)
         assert world.core.last.is_closed
         await problem(await served.client.delete(location, headers=BEARER), 404, "no_such_session")
+
+
+async def test_a_publisher_whose_offer_comes_slowly_is_ended_with_the_others() -> None:
+    world = World()
+    ended = asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield PUBLISHER[:100].encode()
+        await ended.wait()
+        yield PUBLISHER[100:].encode()
+
+    async with doors(world) as served:
+        headers = {**SDP, "Authorization": f"Bearer {KEY}"}
+        answer = asyncio.create_task(served.client.post(f"/whip/{ROOM}", data=slowly(), headers=headers))
+        await eventually(lambda: world.asked)
+        served.whip.close_room("another")
+        served.whip.close_room(ROOM)
+        ended.set()
+        await problem(await answer, 403, "not_allowed")
+        assert world.core.transports == []
+        await connected(served, world)
+        served.whip.close_room("another")
+        assert len(served.whip.sessions) == 1
 
 
 async def test_browsers_may_ask_from_any_page() -> None:
