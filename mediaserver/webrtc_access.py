@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Final
+from uuid import UUID
 
 from control_api.playback_grants import Grant, TokenFault
 from control_api.services.publish_tokens import PublishTokens
@@ -73,7 +74,14 @@ class WebRtcAccess:
             still_counts = await self._publish_tokens.still_counts(grant)
         except DatabaseUnavailable:
             return UNAVAILABLE
-        return PublishGrant(str(grant.room_id)) if still_counts else NOT_ALLOWED
+        return PublishGrant(str(grant.room_id), grant.user_id) if still_counts else NOT_ALLOWED
+
+    async def may_still_publish(self, grant: PublishGrant) -> bool:
+        try:
+            token = Grant(UUID(grant.room_id), grant.user_id, expires_at=0)
+            return grant.user_id is None or await self._publish_tokens.still_counts(token)
+        except DatabaseUnavailable:
+            return True  # nobody is sent away because nobody can tell
 
     async def authorize_view(self, room: str, token: str | None, address: str) -> ViewGrant | Refusal:
         answer = await self._authorizer.may_watch(room, token, address)

@@ -6,7 +6,7 @@ ends the stream, ends its session too.
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from ipaddress import IPv6Address
 from typing import Final
 
@@ -169,9 +169,9 @@ class WebRtcPlane:
         bus.subscribe(StreamKeyRotated, lambda event: self._end_publisher(event.room_id))
         bus.subscribe(RoomOwnerChanged, self._owner_changed)
         bus.subscribe(RoomChanged, lambda event: self._review(room_id=event.room_id))
-        bus.subscribe(UserChanged, lambda event: self._review(identity=event.user_id))
+        bus.subscribe(UserChanged, self._user_changed)
         bus.subscribe(RoomRelationChanged, lambda event: self._review(identity=event.user_id))
-        bus.subscribe(ChangesMissed, lambda _: self._review())
+        bus.subscribe(ChangesMissed, lambda _: self._changes_missed())
 
     def _room_deleted(self, event: RoomDeleted) -> None:
         self.rooms.directory.end(event.room_id, CLOSE_ROOM_GONE, "the room was deleted")
@@ -190,12 +190,24 @@ class WebRtcPlane:
         if self.whip is not None:
             self.whip.close_room(room_id)
 
+    def _user_changed(self, event: UserChanged) -> None:
+        self._review(identity=event.user_id)
+        if self.whip is not None:
+            self._begin(self.whip.review(event.user_id))
+
+    def _changes_missed(self) -> None:
+        self._review()
+        if self.whip is not None:
+            self._begin(self.whip.review())
+
     def _review(self, room_id: str | None = None, identity: str | None = None) -> None:
-        if self.signalling is None or not self.signalling.connection_count:
-            return
-        review = asyncio.create_task(self.signalling.review(room_id=room_id, identity=identity))
-        self._reviews.add(review)
-        review.add_done_callback(self._reviews.discard)
+        if self.signalling is not None and self.signalling.connection_count:
+            self._begin(self.signalling.review(room_id=room_id, identity=identity))
+
+    def _begin(self, review: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(review)
+        self._reviews.add(task)
+        task.add_done_callback(self._reviews.discard)
 
 
 def _ice_servers(rtc: RtcSettings) -> tuple[IceServer, ...]:

@@ -36,9 +36,10 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class PublishGrant:
-    """The bearer may publish the program of the room."""
+    """The bearer may publish the program of the room. `user_id` is whose token it was, None of a key."""
 
     room_id: str
+    user_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,10 @@ class PublishAccess(Protocol):
 
     async def authorize_publish(self, room: str, bearer: str | None, address: str) -> PublishGrant | Refusal:
         """Answer for what stood in the path (`room`: an id or a slug) and in the Authorization header."""
+
+    async def may_still_publish(self, grant: PublishGrant) -> bool:
+        """Answer for somebody who was let in with a token: whether that would be so now."""
+        ...
 
 
 class ViewAccess(Protocol):

@@ -78,6 +78,15 @@ class Whip(HttpDoor):
             if grant.room_id == room_id:
                 session.close()
 
+    async def review(self, user_id: str | None = None) -> None:
+        """End the publishers whose tokens count no more: those of a user, or of all."""
+        for session, grant in tuple(self._let_in.items()):
+            if grant.user_id is None or user_id not in (None, str(grant.user_id)):
+                continue
+            if not await self._access.may_still_publish(grant):
+                logger.info("whip_publisher_may_no_more", room_id=grant.room_id)
+                self._end(session)
+
     async def _authorize(self, room: str, token: str | None, address: str) -> str | Refusal:
         grant = await self._access.authorize_publish(room, token, address)
         return grant if isinstance(grant, Refusal) else grant.room_id

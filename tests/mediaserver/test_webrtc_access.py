@@ -20,6 +20,7 @@ from sfu.ports import PublishGrant, Refusal, RefusalReason, ViewGrant
 from storage.bus import Bus, ChangesMissed
 from storage.database import Database
 from storage.repositories import Rooms, StreamKeys, Users, UserState, Visibility
+from storage.repositories.users import Role
 from storage.stream_keys import StreamKeyDigester, new_stream_key
 from tests.control_api.rooms_world import FakeMedia
 from tests.helpers.waiting import eventually
@@ -94,10 +95,24 @@ async def test_without_the_key_nothing_is_told_of_the_room(world: World) -> None
 
 async def test_a_publish_token_publishes_to_its_room_while_its_user_may(world: World) -> None:
     token = PUBLISH_GRANTS.sign(world.room, world.owner).token
-    assert await world.publish("my-room", token) == PublishGrant(str(world.room))
+    grant = PublishGrant(str(world.room), world.owner)
+    assert await world.publish("my-room", token) == grant
+    assert await world.access.may_still_publish(grant)
     assert await world.publish("other-room", token) == (RefusalReason.FORBIDDEN, "wrong_room")
     await Users(world.database).set_state(world.owner, UserState.SUSPENDED)
     assert await world.publish("my-room", token) == (RefusalReason.FORBIDDEN, "forbidden")
+    assert not await world.access.may_still_publish(grant)
+
+
+async def test_an_administrator_publishes_elsewhere_only_while_one(world: World) -> None:
+    users = Users(world.database)
+    admin = (await users.add("root", "root@example.com", "hash", role=Role.ADMIN)).id
+    token = PUBLISH_GRANTS.sign(world.room, admin).token
+    grant = await world.access.authorize_publish("my-room", token, ADDRESS)
+    assert grant == PublishGrant(str(world.room), admin)
+    assert await world.access.may_still_publish(grant)
+    await world.database.execute("UPDATE users SET role = 'user' WHERE id = $1", admin)
+    assert not await world.access.may_still_publish(grant)
 
 
 async def test_other_tokens_do_not_publish(world: World) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
 
 from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
@@ -141,6 +142,8 @@ class World:
     watches_program: list[bool] = field(default_factory=list)
     participants: dict[str, list[str]] = field(default_factory=dict)
     refusal: Refusal | None = None
+    publisher_id: UUID | None = None
+    reviewed: list[PublishGrant] = field(default_factory=list)
     needs_token: bool = False
     max_viewers: int | None = None
     is_full: bool = False
@@ -155,7 +158,11 @@ class World:
         self.asked.append((room, bearer, address))
         if bearer not in (KEY, OTHER_KEY):
             return Refusal(RefusalReason.NEEDS_TOKEN, "no_such_key", "no such stream key")
-        return self._refused(room) or PublishGrant(ROOM)
+        return self._refused(room) or PublishGrant(ROOM, self.publisher_id)
+
+    async def may_still_publish(self, grant: PublishGrant) -> bool:
+        self.reviewed.append(grant)
+        return self.refusal is None
 
     async def authorize_view(self, room: str, token: str | None, address: str) -> ViewGrant | Refusal:
         self.asked.append((room, token, address))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from uuid import UUID
 
 import pytest
 
 from sfu.http_messages import MAX_OFFER_BYTES, IceServer
-from sfu.ports import Refusal, RefusalReason
+from sfu.ports import PublishGrant, Refusal, RefusalReason
 from sfu.protocol.parameters import Direction
 from sfu.transport import TransportState
 from tests.helpers.waiting import eventually
@@ -327,6 +328,30 @@ async def test_a_publisher_whose_offer_comes_slowly_is_ended_with_the_others() -
         await connected(served, world)
         served.whip.close_room("another")
         assert len(served.whip.sessions) == 1
+
+
+async def test_a_publisher_whose_token_counts_no_more_is_ended() -> None:
+    world = World(publisher_id=UUID(int=7))
+    async with doors(world) as served:
+        await connected(served, world)
+        await served.whip.review(str(UUID(int=8)))
+        assert world.reviewed == []
+        await served.whip.review(str(UUID(int=7)))
+        assert world.reviewed == [PublishGrant(ROOM, UUID(int=7))]
+        assert len(served.whip.sessions) == 1
+        world.refusal = Refusal(RefusalReason.FORBIDDEN, "forbidden", "no more")
+        await served.whip.review()
+        assert len(served.whip.sessions) == 0
+        assert (world.core.last.is_closed, world.goodbyes) == (True, [ROOM])
+
+
+async def test_who_publishes_by_the_stream_key_is_not_asked_for_a_token() -> None:
+    world = World()
+    async with doors(world) as served:
+        await connected(served, world)
+        world.refusal = Refusal(RefusalReason.FORBIDDEN, "forbidden", "no more")
+        await served.whip.review()
+        assert (world.reviewed, len(served.whip.sessions)) == ([], 1)
 
 
 async def test_browsers_may_ask_from_any_page() -> None:
