@@ -179,6 +179,7 @@ class WebRtcPlane:
             if door is not None:
                 door.close_room(event.room_id)
         self.rooms.end(event.room_id)
+        self._review(room_id=event.room_id)  # who is being let in just now
 
     def _owner_changed(self, event: RoomOwnerChanged) -> None:
         if not event.is_active:

@@ -26,7 +26,7 @@ from sfu.room_errors import Refusal
 from sfu.room_messages import Message, Volumes
 from sfu.room_ports import RoomAccess
 from sfu.signalling_protocol import MAX_FRAME_BYTES, Encoding, NotificationEncoder
-from sfu.signalling_session import Session
+from sfu.signalling_session import Session, concerns
 
 log = structlog.get_logger("mediaserver.sfu")
 
@@ -143,6 +143,7 @@ class RtcSignalling:
         """
         async with asyncio.TaskGroup() as group:
             for connection in self._connections:
+                connection.doubt(room_id, identity)
                 if connection.is_of(room_id, identity):
                     group.create_task(self._review(connection))
 
@@ -205,9 +206,11 @@ class Connection:
     def is_of(self, room_id: str | None, identity: str | None) -> bool:
         """Whether the participant is of this room and identity; either may be left out."""
         visit = self._session.visit(self)
-        if visit is None:
-            return False
-        return room_id in (None, visit.room.id) and identity in (None, visit.participant.grants.identity)
+        return visit is not None and concerns(visit.participant.grants, room_id, identity)
+
+    def doubt(self, room_id: str | None, identity: str | None) -> None:
+        """Note a change, for who is being let in."""
+        self._session.doubt(room_id, identity)
 
     async def review(self, places: asyncio.Semaphore) -> None:
         """Ask again what the participant may do, when there is a place, and nobody asks for it any more.

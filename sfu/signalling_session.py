@@ -25,6 +25,8 @@ log = structlog.get_logger("mediaserver.sfu")
 AUTHORIZE_SECONDS: Final = 10.0
 COSTLY_PER_SECOND: Final = 5.0
 COSTLY_BURST: Final = 100.0
+MAX_DOUBTS: Final = 100
+"""Of changes while somebody is being let in; more are taken for one that concerns everybody."""
 
 
 class Session:
@@ -38,6 +40,8 @@ class Session:
         self._principal = principal
         self._encoding = encoding
         self._joined: tuple[Room, Participant] | None = None
+        self._doubts: set[tuple[str | None, str | None]] | None = None
+        """Rooms and identities that changed while it is asked what this one may do; else None."""
         self._allowance = COSTLY_BURST
         self._allowance_at = directory.now()
 
@@ -116,11 +120,24 @@ class Session:
         return _joined(room, participant, resumed)
 
     async def _authorize(self, body: bodies.Join) -> Grants:
+        """Ask until nothing changed meanwhile: who is not in the room yet is no one to be reviewed."""
         try:
             async with asyncio.timeout(AUTHORIZE_SECONDS):
-                return await self._access.authorize(body.room, body.token, self._principal)
+                while True:
+                    doubts: set[tuple[str | None, str | None]] = set()
+                    self._doubts = doubts
+                    grants = await self._access.authorize(body.room, body.token, self._principal)
+                    if not any(concerns(grants, *doubt) for doubt in doubts):
+                        return grants
         except TimeoutError:
             raise Refusal("unavailable", "Nobody can tell what you may do; try again.", 2) from None
+        finally:
+            self._doubts = None
+
+    def doubt(self, room_id: str | None, identity: str | None) -> None:
+        """Note that what this room's, or identity's, may do is another; of all where it is None."""
+        if self._doubts is not None:
+            self._doubts.add((room_id, identity) if len(self._doubts) < MAX_DOUBTS else (None, None))
 
     def _leave(self, visit: Visit | None) -> None:
         if visit is None:
@@ -159,6 +176,11 @@ class Session:
         visit = self.visit(link)
         if visit is not None:
             visit.room.detach(visit.participant, link, visit.now)
+
+
+def concerns(grants: Grants, room_id: str | None, identity: str | None) -> bool:
+    """Whether a change of this room and identity, each of which may be left out, is one of these grants."""
+    return room_id in (None, grants.room_id) and identity in (None, grants.identity)
 
 
 def _joined(room: Room, participant: Participant, resumed: bool) -> bodies.Joined:

@@ -194,6 +194,53 @@ async def test_the_answer_to_a_later_review_is_the_one_that_counts() -> None:
         assert [one.grants.is_host for one in world.directory.rooms[ROOM]] == [False]
 
 
+class SlowDoor(FakeAccess):
+    """Has its answer at once, and gives it when `opens` is set."""
+
+    def __init__(self) -> None:
+        like = everybody()
+        super().__init__(like.grants, like.refused)
+        self.opens = asyncio.Event()
+        self.asked = 0
+
+    async def authorize(self, room: str, token: str | None, principal: object) -> Grants:
+        self.asked += 1
+        grants = await super().authorize(room, token, principal)
+        await self.opens.wait()
+        return grants
+
+
+@pytest.mark.parametrize("change", [{"identity": "user-sam"}, {"room_id": ROOM}, {}])
+async def test_who_is_banned_while_being_let_in_stays_out(change: dict[str, str]) -> None:
+    access = SlowDoor()
+    async with rtc_world(access=access) as world:
+        sam = await world.connect()
+        answer = asyncio.create_task(sam.refused("join", room=ROOM, token="sam"))
+        await eventually(lambda: access.asked)
+        access.refused["sam"] = Refusal("banned", "You are banned from this room.")
+        await world.signalling.review(**change)
+        access.opens.set()
+        assert await answer == "banned"
+        assert not world.directory.rooms
+
+
+@pytest.mark.parametrize(("others", "asked"), [(5, 1), (signalling_session.MAX_DOUBTS + 5, 2)])
+async def test_what_concerns_others_is_asked_for_only_when_it_is_too_much_to_tell(
+    others: int, asked: int
+) -> None:
+    access = SlowDoor()
+    async with rtc_world(access=access) as world:
+        sam = await world.connect()
+        answer = asyncio.create_task(sam.join("sam"))
+        await eventually(lambda: access.asked)
+        for number in range(others):
+            await world.signalling.review(identity=f"user-{number}")
+            await world.signalling.review(room_id="another", identity="user-sam")
+        access.opens.set()
+        await answer
+        assert access.asked == asked
+
+
 async def test_a_review_knows_a_guest_who_came_back(world: RtcWorld) -> None:
     world.fake_access.grants[None] = replace(granted("guest"), is_guest=True)
     guest = await joined(world, None)
