@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
@@ -26,6 +25,7 @@ from storage.errors import DatabaseUnavailable
 from storage.ids import new_id
 from storage.repositories import Users
 from storage.repositories.discounts import DiscountKind, NewDiscount
+from tests.control_api.money_machine.examples import by_examples
 from tests.control_api.money_machine.lossy import Loss, LossyDatabase, losses
 from tests.control_api.money_world import NO_BONUS, Money, live_room
 from tests.control_api.purchases_world import CHEST, Letters
@@ -315,12 +315,5 @@ def test_nothing_is_credited_twice_or_taken_back_too_often(database_url: str) ->
     """Slow: each step moves money on several connections, and proves the whole ledger."""
     run_state_machine_as_test(
         lambda: PurchaseMachine(database_url),
-        settings=settings(
-            max_examples=6,
-            stateful_step_count=20,
-            # To find the smallest of what fails would take longer than a test may.
-            phases=(Phase.generate,),
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
+        settings=by_examples(6, steps=20),
     )

@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
@@ -24,6 +23,7 @@ from storage.repositories.ledger import Ledger, Line, NewTransfer, TransferKind
 from storage.repositories.ledger_accounts import Account, AccountKind, LedgerAccounts
 from storage.repositories.plans import Interval
 from storage.repositories.subscriptions import Subscriptions
+from tests.control_api.money_machine.examples import by_examples
 from tests.control_api.money_machine.lossy import Loss, LossyDatabase, losses
 from tests.control_api.subscriptions_world import Billing
 
@@ -294,10 +294,5 @@ def test_told_in_whatever_way_it_ends_as_it_is_at_the_provider(database_url: str
     """Slow: each step may send several events, and proves the whole ledger."""
     run_state_machine_as_test(
         lambda: SubscriptionMachine(database_url),
-        settings=settings(
-            max_examples=8,
-            stateful_step_count=25,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
+        settings=by_examples(8, steps=25),
     )
