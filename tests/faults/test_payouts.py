@@ -12,9 +12,9 @@ from tests.control_api.people_online import Caller, found_soon
 from tests.helpers.server_process import ServerProcess
 from tests.helpers.stripe_connect_stand_in import ConnectStandIn
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 100.0
 AMOUNT = 6000
 
 

@@ -16,12 +16,13 @@ from tests.helpers.server_process import ServerProcess
 from tests.helpers.stripe_stand_in import SECRET_KEY, WEBHOOK_SECRET, StripeStandIn
 from tests.helpers.waiting import eventually
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 PASSWORD: Final = "correct horse battery"
 PURCHASES: Final = 30
 REFUNDED: Final = 10
-HEAL_SECONDS: Final = 60.0
+HEAL_SECONDS: Final = 150.0
+"""A server that starts again takes half a minute where others keep the processors busy."""
 PAUSE_SECONDS: Final = 0.05
 COINS, PRICE = 100, 129
 MANY: Final = {
