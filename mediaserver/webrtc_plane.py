@@ -158,7 +158,6 @@ class WebRtcPlane:
         return aac_stream(stream, self._executor, self._gop_cache)
 
     def _publisher_ended(self, room_id: str, reason: str) -> None:
-        logger.info("webrtc_publisher_ended", room_id=room_id, reason=reason)
         if self.whip is not None:
             self.whip.close_room(room_id)
 

@@ -112,7 +112,8 @@ class Room:
     def _check_entrance(self, grants: Grants) -> None:
         if not grants.is_host and not self._barred.keys().isdisjoint(_marks(grants)):
             raise Refusal("removed", "You were removed from this room.")
-        if len(self._participants) >= self.options.participants:
+        # A room that others have filled is its host's still, who comes in as often as anybody may.
+        if len(self._participants) >= self.options.participants and not grants.is_host:
             raise Refusal("room_full", "The room is full.", 10)
         own = sum(other.grants.identity == grants.identity for other in self._participants.values())
         if own >= self.options.per_identity:

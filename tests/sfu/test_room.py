@@ -49,11 +49,23 @@ def test_the_others_hear_who_comes_and_goes(world: RoomWorld) -> None:
     assert world.links[leo.id].said == []
 
 
-def test_a_full_room_lets_nobody_in() -> None:
+def test_a_full_room_lets_nobody_else_in() -> None:
     world = RoomWorld(RoomOptions(participants=1))
     world.join(LISTENER)
 
     with refused("room_full"):
+        world.join(MODERATOR)
+
+
+def test_nobody_keeps_the_host_out_of_a_full_room() -> None:
+    world = RoomWorld(RoomOptions(participants=2, per_identity=2))
+    world.join(LISTENER)
+    world.join(SPEAKER)
+    world.join(HOST)
+    with refused("room_full"):
+        world.join(MODERATOR)
+    world.join(HOST)
+    with refused("too_many_connections"):
         world.join(HOST)
 
 
