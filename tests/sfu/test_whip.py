@@ -32,8 +32,6 @@ from tests.sfu.protocol.sdp_cases import sample
 
 PUBLISHERS = ("chromium_whip", "chromium_whip_simulcast", "ffmpeg_whip", "firefox_whip_simulcast",
               "gstreamer_whip", "obs_whip")  # fmt: skip
-TIME_TO_CONNECT = 0.5
-"""For who connects at once, and the test has to wait for the end of it."""
 
 
 @pytest.mark.parametrize("name", PUBLISHERS)
@@ -259,9 +257,11 @@ async def test_of_publishers_that_did_not_come_the_last_one_counts() -> None:
 
 async def test_a_second_publisher_that_never_comes_takes_nothing_over() -> None:
     world = World()
-    async with doors(world, options(connect_seconds=TIME_TO_CONNECT)) as served:
+    async with doors(world) as served:
         await connected(served, world)
         await opened(served)
+        for session in served.whip.sessions.of_room(ROOM):
+            session.hurry(0.0)
         await eventually(lambda: world.core.last.is_closed)
         assert [transport.is_closed for transport in world.core.transports] == [False, True]
 
@@ -410,13 +410,15 @@ async def test_a_peer_that_never_comes_is_given_up() -> None:
 
 async def test_a_peer_that_came_is_waited_for_when_it_is_lost() -> None:
     world = World()
-    async with doors(world, options(connect_seconds=TIME_TO_CONNECT)) as served:
+    async with doors(world) as served:
         await opened(served)
         transport = world.core.last
         transport.become(TransportState.CONNECTED)
-        await asyncio.sleep(0)
-        assert served.whip.sessions.of_room(ROOM)[0]._timer is None
+        session = served.whip.sessions.of_room(ROOM)[0]
+        assert session._timer is None
         transport.become(TransportState.DISCONNECTED)
+        assert not transport.is_closed
+        session.hurry(0.0)
         await eventually(lambda: transport.is_closed)
 
 
