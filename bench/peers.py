@@ -93,6 +93,7 @@ def _listening_flags(http_port: int, rtmp_port: int) -> tuple[str, ...]:
         *("--http.host", HOST, "--http.port", str(http_port)),
         *("--rtmp.host", HOST, "--rtmp.port", str(rtmp_port)),
         *("--rtmp.max-connections-per-address", str(CONNECTIONS_PER_ADDRESS)),
+        *("--rtc.hosts", HOST, "--rtc.port", "0"),
         *("--log.level", "warning"),
     )
 

@@ -132,8 +132,7 @@ async def _server(arguments: Namespace, progress: Progress) -> AsyncIterator[Loa
             target = parse_target(f"http://{HOST}:{core.port}", ("http",))
             yield Loaded(arguments.label or "SFU alone", target, rooms, core.pid)
         return
-    settings = ("--rtc.hosts", HOST, "--rtc.port", "0", "--rtc.announced-addresses", HOST)
-    async with own_server(settings) as server:
+    async with own_server(("--rtc.announced-addresses", HOST)) as server:
         made = [await server.create_room(f"bench {number}") for number in range(arguments.publishers)]
         rooms = tuple(RtcRoom(room.room_id, room.stream_key) for room in made)
         target = parse_target(server.http_url("/"), ("http",))
