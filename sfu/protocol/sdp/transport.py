@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Final, cast, get_args
+from typing import Final, cast
 
 from sfu.protocol.parameters import (
     MAX_CANDIDATES,
@@ -27,7 +27,8 @@ _ADDRESS: Final = re.compile(r"[A-Za-z0-9.:_%-]{1,255}")
 _FINGERPRINT: Final = re.compile(r"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){19,63}")
 _ROLES: Final[dict[str, DtlsRole]] = {"actpass": "auto", "active": "client", "passive": "server"}
 _SETUPS: Final = {role: setup for setup, role in _ROLES.items()}
-_HASHES: Final = frozenset(get_args(Hash))
+_HASHES: Final = frozenset(("sha-256", "sha-384", "sha-512"))
+"""Those that count when certificates are compared: with SHA-1 alone nobody could ever connect."""
 _TYPES: Final = frozenset(("host", "srflx", "prflx", "relay"))
 _TCP_TYPES: Final = frozenset(("active", "passive", "so"))
 

@@ -251,6 +251,7 @@ def test_refused_with_the_line(line: str) -> None:
         (small(without="a=ice-"), "no ice-ufrag"),
         (small(without="a=ice-pwd"), "come together"),
         (small(without="a=fingerprint"), "no fingerprint"),
+        (small("a=fingerprint:sha-1 " + ":".join(["AA"] * 20), without="a=fingerprint"), "no fingerprint"),
         (small("a=setup:holdconn"), "setup is none"),
         (small("a=ice-ufrag:abc", "a=ice-pwd:" + "x" * 22), "not an ice-ufrag"),
         (small("a=ice-ufrag:abcd", "a=ice-pwd:" + "x" * 21), "not an ice-pwd"),
