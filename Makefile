@@ -16,8 +16,11 @@ GSTREAMER_ELEMENTS := nicesink webrtcbin
 IMPORT_GSTREAMER := /usr/bin/python3 -c 'import gi; gi.require_version("GstWebRTC", "1.0")'
 FAST := not slow and not interop and not browser and not fuzz
 # By file, because what a module's fixtures make takes long; in order, or files of few but long tests come last.
+# One more than CI has cores, as many tests wait for other processes.
+BY_FILE := --dist loadfile --no-loadscope-reorder
+IN_PARALLEL := -n 3 $(BY_FILE)
 # Browsers play in real time: nothing else runs beside them.
-IN_PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
+BROWSERS := -n 2 $(BY_FILE)
 
 .PHONY: help run demo test test-fast test-setup lint fuzz bench lock settings clean
 
@@ -42,7 +45,7 @@ test: test-setup lint
 	@failed=0; \
 	$(BIN)/python -m pytest -q $(IN_PARALLEL) -m "$(FAST)" || failed=1; \
 	$(BIN)/python -m pytest -q $(IN_PARALLEL) -m "(slow or interop or fuzz) and not browser" || failed=1; \
-	$(BIN)/python -m pytest -q $(IN_PARALLEL) -m browser || failed=1; \
+	$(BIN)/python -m pytest -q $(BROWSERS) -m browser || failed=1; \
 	exit $$failed
 
 test-fast: $(VENV)/.dev lint
