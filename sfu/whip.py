@@ -139,7 +139,8 @@ class Whip(HttpDoor):
         logger.info("whip_published", room_id=session.room_id, kinds=[one.kind for one in sent])
 
     def _end(self, session: HttpSession) -> None:
-        if session.was_connected and self._on_goodbye is not None:
+        # One that is over already had its end, and the room may have another publisher since.
+        if session.was_connected and not session.is_closed and self._on_goodbye is not None:
             self._on_goodbye(session.room_id)
         super()._end(session)
 

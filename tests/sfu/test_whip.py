@@ -345,6 +345,23 @@ async def test_a_publisher_whose_token_counts_no_more_is_ended() -> None:
         assert (world.core.last.is_closed, world.goodbyes) == (True, [ROOM])
 
 
+async def test_who_ends_while_it_is_asked_about_says_goodbye_for_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(publisher_id=UUID(int=7))
+    async with doors(world) as served:
+        await connected(served, world)
+        [session] = served.whip.sessions.of_room(ROOM)
+
+        async def taken_over_meanwhile(grant: PublishGrant) -> bool:
+            session.close()
+            return False
+
+        monkeypatch.setattr(world, "may_still_publish", taken_over_meanwhile)
+        await served.whip.review()
+        assert (session.is_closed, world.goodbyes) == (True, [])
+
+
 async def test_who_publishes_by_the_stream_key_is_not_asked_for_a_token() -> None:
     world = World()
     async with doors(world) as served:
